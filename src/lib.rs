@@ -1,0 +1,2 @@
+//! Ships the kernel log.
+#![no_std]

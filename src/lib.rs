@@ -1,2 +1,48 @@
-//! Ships the kernel log.
-#![no_std]
+//! earlykmsg ships the kernel's log, from the first line of the boot on, as Talos-compatible JSON lines.
+//!
+//! The way of the data, one room after the other:
+//!
+//! ```text
+//! /proc/cmdline -> cmdline -> endpoint
+//!                                 |
+//! /dev/kmsg -> kmsg::source -> kmsg::record -> encode -> transport -> receiver
+//!                                    ^                       |
+//!                                    +------- ledger <-------+   what must be read and sent again
+//! ```
+//!
+//! Rules of the house:
+//!
+//! 1. Nothing here may keep a machine from booting, and no record is lost in silence.
+//! 2. No heap: whoever calls owns the buffer, and every bound stands in [`limits`].
+//! 3. Pure rooms (`cmdline`, `endpoint`, `kmsg::record`, `encode`, `clock`, `ledger`, `harden::policy`) get bytes
+//!    and times and give back values. They make no system call and know no room that does.
+//! 4. `unsafe` stands in [`sys`] alone. Everything else is built of its safe calls and of rustix.
+//! 5. An error says which step and which errno; only its caller decides what follows.
+
+#![cfg_attr(not(test), no_std)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod batch;
+pub mod board;
+pub mod boot;
+pub mod clock;
+pub mod cmdline;
+pub mod encode;
+pub mod endpoint;
+pub mod error;
+pub mod hand;
+pub mod harden;
+pub mod kmsg;
+pub mod ledger;
+pub mod life;
+pub mod limits;
+pub mod report;
+pub mod ship;
+pub mod sys;
+pub mod takeover;
+#[cfg(test)]
+mod testing;
+pub mod transport;
+pub mod watch;

@@ -1,0 +1,156 @@
+//! Lines on their way to the socket. Pure.
+//!
+//! ```text
+//! |  written  |        waiting        |   room   |
+//! 0         done                     len      BATCH_BYTES
+//! ```
+//!
+//! Lines end in a newline and hold none, so where a line begins can be found in the bytes themselves. The batch is
+//! filled anew only when all of it is written: until then the bytes of a half-written line are still here, and it
+//! can be sent again from its beginning.
+
+use crate::limits::BATCH_BYTES;
+
+/// The bytes of a batch.
+pub type BatchBuffer = [u8; BATCH_BYTES];
+
+/// Lines that are encoded and not all written.
+pub struct Batch {
+    bytes: &'static mut BatchBuffer,
+    len: usize,
+    done: usize,
+    lines: usize,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new(bytes: &'static mut BatchBuffer) -> Batch {
+        Batch { bytes, len: 0, done: 0, lines: 0 }
+    }
+
+    /// Everything is written.
+    pub fn is_empty(&self) -> bool {
+        self.done == self.len
+    }
+
+    /// Where the next line goes; longer than any line is at the start of a batch.
+    pub fn room(&mut self) -> &mut [u8] {
+        if self.is_empty() {
+            self.clear();
+        }
+        &mut self.bytes[self.len..]
+    }
+
+    /// The first `bytes` of the room are a line now; its newline is added. The room was longer than that.
+    pub fn push(&mut self, bytes: usize) {
+        self.bytes[self.len + bytes] = b'\n';
+        self.len += bytes + 1;
+        self.lines += 1;
+    }
+
+    /// Lines since the batch was empty.
+    pub fn lines(&self) -> usize {
+        self.lines
+    }
+
+    /// What waits to be written.
+    pub fn waiting(&self) -> &[u8] {
+        &self.bytes[self.done..self.len]
+    }
+
+    /// The first `bytes` of what waited are written.
+    pub fn written(&mut self, bytes: usize) {
+        self.done += bytes;
+    }
+
+    /// The first line that waits, without its newline.
+    pub fn first_line(&self) -> Option<&[u8]> {
+        let waiting = self.waiting();
+        if self.lines == 1 {
+            return waiting.split_last().map(|(_, line)| line);
+        }
+        waiting.split(|&byte| byte == b'\n').next().filter(|line| !line.is_empty())
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        self.len = 0;
+        self.done = 0;
+        self.lines = 0;
+    }
+
+    /// Goes back to the beginning of the line that was half written, so that whole lines wait, and moves them to
+    /// the front.
+    pub fn keep_whole_lines(&mut self) {
+        let written = &self.bytes[..self.done];
+        let start = if self.is_empty() { self.len } else { line_start(written) };
+        self.bytes.copy_within(start..self.len, 0);
+        self.len -= start;
+        self.done = 0;
+        self.lines = self.bytes[..self.len].iter().filter(|&&byte| byte == b'\n').count();
+    }
+
+    /// Puts a line before all others; nothing of them is written yet. `false`: there is no room for it.
+    pub fn push_front(&mut self, line: &[u8]) -> bool {
+        let more = line.len() + 1;
+        if self.len + more > self.bytes.len() {
+            return false;
+        }
+        self.bytes.copy_within(..self.len, more);
+        self.bytes[..line.len()].copy_from_slice(line);
+        self.bytes[line.len()] = b'\n';
+        self.len += more;
+        self.lines += 1;
+        true
+    }
+}
+
+/// Where the line begins that the end of `bytes` is in.
+fn line_start(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::boxed::Box;
+
+    fn batch(lines: &[&str]) -> Batch {
+        let mut batch = Batch::new(Box::leak(Box::new([0; BATCH_BYTES])));
+        for line in lines {
+            batch.room()[..line.len()].copy_from_slice(line.as_bytes());
+            batch.push(line.len());
+        }
+        batch
+    }
+
+    #[test]
+    fn written_in_pieces() {
+        let mut batch = batch(&["one", "two"]);
+        assert_eq!(batch.waiting(), b"one\ntwo\n");
+        batch.written(5);
+        assert_eq!(batch.waiting(), b"wo\n");
+        batch.written(3);
+        assert!(batch.is_empty());
+        assert_eq!(batch.room().len(), BATCH_BYTES);
+    }
+
+    #[test]
+    fn a_line_is_never_resumed_in_its_middle() {
+        for (written, left, count) in
+            [(0, "one\ntwo\n", 2), (3, "one\ntwo\n", 2), (4, "two\n", 1), (7, "two\n", 1), (8, "", 0)]
+        {
+            let mut batch = batch(&["one", "two"]);
+            batch.written(written);
+            batch.keep_whole_lines();
+            assert_eq!(batch.lines(), count);
+            assert_eq!(batch.first_line(), left.lines().next().map(str::as_bytes));
+            assert_eq!(batch.waiting(), left.as_bytes());
+            assert!(batch.push_front(b"zero"));
+            assert_eq!(batch.waiting(), [b"zero\n", left.as_bytes()].concat());
+        }
+        let mut full = batch(&["x"]);
+        full.len = BATCH_BYTES - 1;
+        assert!(!full.push_front(b"y"));
+    }
+}

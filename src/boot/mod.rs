@@ -1,0 +1,6 @@
+//! The boot: what PID 1 does before it becomes the next init, and how `/proc` and `/dev` are reached without it.
+
+pub mod next_init;
+pub mod pid1;
+pub mod reach;
+pub mod switch;

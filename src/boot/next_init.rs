@@ -1,0 +1,80 @@
+//! Which program PID 1 becomes: the one that was asked for, or the first of the usual ones. Never earlykmsg itself.
+
+use core::ffi::CStr;
+
+use rustix::fs::{Access, access, stat};
+
+use crate::error::{Errno, Error};
+use crate::limits::PATH_BYTES_MAX;
+use crate::report;
+use crate::sys::args::{Args, program_path};
+
+const USUAL: [&CStr; 5] = [c"/init", c"/sbin/init", c"/etc/init", c"/bin/init", c"/bin/sh"];
+
+/// A path as the kernel takes it.
+type PathBuffer = [u8; PATH_BYTES_MAX + 1];
+
+/// The candidates in the order in which they are tried.
+fn candidates<'a>(asked: Option<&[u8]>, buffer: &'a mut PathBuffer) -> impl Iterator<Item = &'a CStr> {
+    let asked = asked.and_then(|path| {
+        buffer.get_mut(..path.len())?.copy_from_slice(path);
+        *buffer.get_mut(path.len())? = 0;
+        CStr::from_bytes_until_nul(&buffer[..=path.len()]).ok()
+    });
+    asked.into_iter().chain(USUAL)
+}
+
+/// Whether a path leads to this very program, by whatever name.
+fn is_self(path: &CStr) -> bool {
+    let Some(own) = program_path() else { return false };
+    match (stat(path), stat(own)) {
+        (Ok(theirs), Ok(ours)) => theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino,
+        _ => path == own,
+    }
+}
+
+/// The program that [`become_it`] will probably be, for the record that says what was started.
+pub fn foresee(asked: Option<&[u8]>) -> Option<heapless::String<PATH_BYTES_MAX>> {
+    let mut buffer = [0; PATH_BYTES_MAX + 1];
+    let path = candidates(asked, &mut buffer)
+        .find(|path| access(*path, Access::EXEC_OK).is_ok() && !is_self(path))?;
+    heapless::String::try_from(path.to_str().ok()?).ok()
+}
+
+/// Becomes the next init. Returns only when there is none.
+pub fn become_it(args: Args, asked: Option<&[u8]>) -> Error {
+    let mut buffer = [0; PATH_BYTES_MAX + 1];
+    let mut last = Error { step: "find a next init", errno: rustix::io::Errno::NOENT.raw_os_error() };
+    for (at, path) in candidates(asked, &mut buffer).enumerate() {
+        let was_asked_for = at == 0 && asked.is_some();
+        if is_self(path) {
+            if was_asked_for {
+                report::error(format_args!(
+                    "earlykmsg.init={}: is earlykmsg itself; the usual ones are tried",
+                    path.to_bytes().escape_ascii()
+                ));
+            }
+            continue;
+        }
+        let error = args.exec(path);
+        let absent =
+            error.errno == rustix::io::Errno::NOENT.raw_os_error() && access(path, Access::EXISTS).is_err();
+        if was_asked_for {
+            report::error(format_args!(
+                "earlykmsg.init={}: {}; the usual ones are tried",
+                path.to_bytes().escape_ascii(),
+                Errno(error.errno)
+            ));
+        } else if !absent {
+            report::error(format_args!(
+                "next init {}: {}; the next one is tried",
+                path.to_bytes().escape_ascii(),
+                Errno(error.errno)
+            ));
+        }
+        if !absent {
+            last = error;
+        }
+    }
+    last
+}

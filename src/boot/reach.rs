@@ -1,0 +1,103 @@
+//! Reaching `/proc` and `/dev` of a kernel that has nothing mounted yet, without anyone else seeing it.
+//!
+//! A detached mount is a directory that stands in no tree: only its descriptor leads to it, nothing pins what others
+//! mounted, and it is gone with the descriptor. Kernels before 5.2 have none: there PID 1 mounts in place for the
+//! time of a few calls, and keeps the descriptor of what it has taken out of the tree again.
+
+use core::ffi::CStr;
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, mkdir, open, openat, rmdir};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, UnmountFlags, fsconfig_create, fsmount, fsopen,
+    mount, unmount,
+};
+
+use crate::error::{Error, Result};
+
+/// Directories that lead to what the kernel shows of itself.
+pub struct Reach {
+    /// `/proc`
+    pub proc: Option<OwnedFd>,
+    /// `/dev`
+    pub dev: Option<OwnedFd>,
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+impl Reach {
+    /// Through mounts of our own, as PID 1.
+    pub fn detached() -> Reach {
+        Reach { proc: own_mount(c"proc", c"/proc"), dev: own_mount(c"devtmpfs", c"/dev") }
+    }
+
+    /// Through what is mounted, as anyone else.
+    pub fn mounted() -> Reach {
+        Reach {
+            proc: open(c"/proc", DIRECTORY, Mode::empty()).ok(),
+            dev: open(c"/dev", DIRECTORY, Mode::empty()).ok(),
+        }
+    }
+
+    /// Opens a file below `/proc`.
+    pub fn open_proc(&self, path: &CStr, flags: OFlags) -> Result<OwnedFd> {
+        let missing = Error { step: "reach /proc", errno: Errno::NOENT.raw_os_error() };
+        let directory = self.proc.as_ref().ok_or(missing)?;
+        openat(directory, path, flags | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| Error { step: "open a file below /proc", errno: errno.raw_os_error() })
+    }
+
+    /// Opens the kernel's log with a position of its own: for reading, and, where that is allowed, for writing.
+    pub fn open_kmsg(&self) -> Result<OwnedFd> {
+        let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let ways =
+            [(self.dev.as_ref(), c"kmsg"), (self.proc.as_ref(), c"1/root/dev/kmsg"), (None, c"/dev/kmsg")];
+        let mut error = Errno::NOENT;
+        for (directory, path) in ways {
+            for access in [OFlags::RDWR, OFlags::RDONLY] {
+                let opened = match directory {
+                    Some(directory) => openat(directory, path, access | flags, Mode::empty()),
+                    None if path.to_bytes()[0] == b'/' => openat(CWD, path, access | flags, Mode::empty()),
+                    None => continue,
+                };
+                match opened {
+                    Ok(fd) => return Ok(fd),
+                    Err(errno) => error = errno,
+                }
+            }
+        }
+        Err(Error { step: "open /dev/kmsg", errno: error.raw_os_error() })
+    }
+}
+
+fn own_mount(kind: &CStr, place: &CStr) -> Option<OwnedFd> {
+    match detached_mount(kind) {
+        Ok(directory) => Some(directory),
+        Err(Errno::NOSYS) => in_place_mount(kind, place),
+        Err(_) => None,
+    }
+}
+
+fn detached_mount(kind: &CStr) -> core::result::Result<OwnedFd, Errno> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(context.as_fd())?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// Mounts at `place`, made for the purpose if it is missing, opens it, and takes mount and place away again.
+fn in_place_mount(kind: &CStr, place: &CStr) -> Option<OwnedFd> {
+    let made = mkdir(place, Mode::from_raw_mode(0o555)).is_ok();
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+    let mounted = mount(kind, place, kind, flags, None);
+    let directory = mounted.is_ok().then(|| open(place, DIRECTORY, Mode::empty()).ok()).flatten();
+    if mounted.is_ok() {
+        // Detached, it lives as long as the descriptor. Should that fail, it stays: a mount too many, no boot too few.
+        let _ = unmount(place, UnmountFlags::DETACH);
+    }
+    if made {
+        let _ = rmdir(place);
+    }
+    directory
+}

@@ -1,0 +1,186 @@
+//! The kernel's time stamps and the wall clock. Pure: readings come in, times come out.
+//!
+//! The kernel stamps records with a clock of its own. It runs beside `CLOCK_MONOTONIC_RAW` (both count the same
+//! oscillator, and no one slews either), at a distance that is measured once: a record is written between two
+//! readings, and its stamp read back. The wall clock is read anew before every batch of records, so a step of it
+//! is over with the next batch:
+//!
+//! ```text
+//! wall time of a record = stamp + (raw - stamp clock) + (wall - raw)
+//!                                  measured once         before every batch
+//! ```
+
+/// Two clocks read at the same moment, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// `CLOCK_REALTIME`: since 1970.
+    pub wall_ns: i64,
+    /// `CLOCK_MONOTONIC_RAW`.
+    pub raw_ns: i64,
+}
+
+/// How far `CLOCK_MONOTONIC_RAW` is ahead of the kernel's stamps, in microseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StampOffset(pub i64);
+
+impl StampOffset {
+    /// From a record that was written between two readings of `CLOCK_MONOTONIC_RAW`.
+    pub fn measured(before_ns: i64, stamp_us: u64, after_ns: i64) -> StampOffset {
+        let middle_us = (before_ns / 2 + after_ns / 2) / 1_000;
+        StampOffset(middle_us.saturating_sub(i64::try_from(stamp_us).unwrap_or(i64::MAX)))
+    }
+}
+
+/// What is added to a stamp to make it a wall time, in microseconds. Small changes are not followed, so that a
+/// record that is sent twice says the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WallOffset(pub i64);
+
+impl WallOffset {
+    /// Changes of less than this are the reading's own, or a slew that is followed a little later.
+    const STEADY_US: i64 = 500;
+
+    /// From the stamps' offset and a reading.
+    pub fn new(stamp: StampOffset, now: Reading) -> WallOffset {
+        WallOffset(stamp.0.saturating_add(now.wall_ns.saturating_sub(now.raw_ns).div_euclid(1_000)))
+    }
+
+    /// Follows the wall clock.
+    pub fn follow(&mut self, stamp: StampOffset, now: Reading) {
+        let new = WallOffset::new(stamp, now);
+        if new.0.abs_diff(self.0) >= WallOffset::STEADY_US as u64 {
+            *self = new;
+        }
+    }
+
+    /// The wall time of a stamp: seconds since 1970 and microseconds.
+    pub fn wall(self, stamp_us: u64) -> (i64, u32) {
+        let micros = (stamp_us % 1_000_000) as i64 + self.0.rem_euclid(1_000_000);
+        let seconds = (stamp_us / 1_000_000) as i64 + self.0.div_euclid(1_000_000) + micros / 1_000_000;
+        (seconds, (micros % 1_000_000) as u32)
+    }
+}
+
+/// Writes RFC 3339 times in UTC. The last second's text is kept: records come in crowds.
+#[derive(Debug)]
+pub struct TimeText {
+    second: i64,
+    text: [u8; TimeText::SECOND_BYTES],
+}
+
+impl TimeText {
+    const SECOND_BYTES: usize = b"2021-11-26T16:53:21".len();
+    /// The longest time.
+    pub const BYTES_MAX: usize = TimeText::SECOND_BYTES + b".000001Z".len();
+    const SECOND_MIN: i64 = -62_167_219_200; // the year 0
+    const SECOND_MAX: i64 = 253_402_300_799; // the end of the year 9999
+
+    /// Keeps the second 0.
+    pub fn new() -> TimeText {
+        TimeText { second: 0, text: *b"1970-01-01T00:00:00" }
+    }
+
+    /// The text of a second, of the nearest that four digits of a year can say.
+    pub fn second(&mut self, second: i64) -> &[u8; TimeText::SECOND_BYTES] {
+        if second != self.second {
+            self.second = second;
+            let second = second.clamp(TimeText::SECOND_MIN, TimeText::SECOND_MAX);
+            let (year, month, day) = date(second.div_euclid(86_400));
+            let of_day = second.rem_euclid(86_400) as u32;
+            let fields = [(2, year % 100), (5, month), (8, day)];
+            let times = [(11, of_day / 3_600), (14, of_day / 60 % 60), (17, of_day % 60)];
+            self.two_digits(0, year / 100);
+            for (at, number) in fields.into_iter().chain(times) {
+                self.two_digits(at, number);
+            }
+        }
+        &self.text
+    }
+
+    fn two_digits(&mut self, at: usize, number: u32) {
+        self.text[at] = b'0' + (number / 10 % 10) as u8;
+        self.text[at + 1] = b'0' + (number % 10) as u8;
+    }
+}
+
+impl Default for TimeText {
+    fn default() -> Self {
+        TimeText::new()
+    }
+}
+
+/// The civil date of a day since 1970, in the proleptic Gregorian calendar, counted in years that begin in March
+/// and eras of 400 years, which all have the same length.
+fn date(day: i64) -> (u32, u32, u32) {
+    const ERA_DAYS: i64 = 146_097;
+    const DAYS_TO_1970: i64 = 719_468; // from 0000-03-01
+    let day = day + DAYS_TO_1970;
+    let era = day.div_euclid(ERA_DAYS);
+    let of_era = day.rem_euclid(ERA_DAYS);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day_of_month = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    (year as u32, month as u32, day_of_month as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::String;
+
+    #[track_caller]
+    fn check(second: i64, want: &str) {
+        let text = TimeText::new().second(second).to_vec();
+        assert_eq!(String::from_utf8(text).unwrap(), want);
+    }
+
+    #[test]
+    fn dates() {
+        check(0, "1970-01-01T00:00:00");
+        check(1_637_945_595, "2021-11-26T16:53:15");
+        check(951_782_400, "2000-02-29T00:00:00");
+        check(951_868_800, "2000-03-01T00:00:00");
+        check(4_107_542_399, "2100-02-28T23:59:59");
+        check(4_107_542_400, "2100-03-01T00:00:00");
+        check(-1, "1969-12-31T23:59:59");
+        check(TimeText::SECOND_MIN, "0000-01-01T00:00:00");
+        check(i64::MIN, "0000-01-01T00:00:00");
+        check(TimeText::SECOND_MAX, "9999-12-31T23:59:59");
+        check(i64::MAX, "9999-12-31T23:59:59");
+    }
+
+    #[test]
+    fn every_day_follows_the_one_before() {
+        let mut before = date(-719_528);
+        assert_eq!(before, (0, 1, 1));
+        for day in -719_527..=2_932_896 {
+            let today = date(day);
+            let next_in_month = (before.0, before.1, before.2 + 1);
+            let first = today.2 == 1 && before.2 >= 28 && (today.1 == before.1 % 12 + 1);
+            assert!(today == next_in_month || first, "{before:?} {today:?}");
+            before = today;
+        }
+        assert_eq!(before, (9999, 12, 31));
+    }
+
+    #[test]
+    fn wall_times() {
+        let second = 1_637_945_595;
+        let stamp = StampOffset::measured(9_000_000, 8_000, 11_000_000);
+        assert_eq!(stamp, StampOffset(2_000));
+        let now = Reading { wall_ns: second * 1_000_000_000 + 2_000_000, raw_ns: 4_000_000 };
+        let mut wall = WallOffset::new(stamp, now);
+        assert_eq!(wall.wall(0), (second, 0));
+        assert_eq!(wall.wall(1_500_001), (second + 1, 500_001));
+        let before = wall;
+        wall.follow(stamp, Reading { wall_ns: now.wall_ns + 100_000, ..now });
+        assert_eq!(wall, before, "a small change is not followed");
+        wall.follow(stamp, Reading { wall_ns: now.wall_ns + 5_000_000_000, ..now });
+        assert_eq!(wall.wall(0), (second + 5, 0), "a step is");
+        assert_eq!(WallOffset(-1).wall(0), (-1, 999_999));
+        assert_eq!(WallOffset(i64::MAX).wall(u64::MAX).1, 327_422);
+    }
+}

@@ -1,0 +1,426 @@
+//! The kernel's command line and the program's arguments, read into one [`Options`]. Pure.
+//!
+//! Whatever stands there, an `Options` comes out: what is wrong is told as a [`Problem`] and left out alone.
+
+use core::fmt;
+
+use heapless::Vec;
+
+use crate::endpoint::{Endpoint, Host, Wrong};
+use crate::kmsg::record::Level;
+use crate::limits::{
+    DESTINATIONS_MAX, LINGER_SECONDS, LINGER_SECONDS_MAX, PATH_BYTES_MAX, QUOTED_BYTES_MAX, TAGS_BYTES_MAX,
+    TAGS_MAX,
+};
+
+/// Everything that the command line can ask for.
+#[derive(Clone, Debug)]
+pub struct Options<'a> {
+    /// `talos.logging.kernel=`, each once.
+    pub destinations: Vec<Endpoint<'a>, DESTINATIONS_MAX>,
+    /// A destination was asked for, even if it was left out.
+    pub wanted: bool,
+    /// `earlykmsg.tags=`
+    pub tags: Vec<Tag<'a>, TAGS_MAX>,
+    /// `earlykmsg.level=`: the least severe level that is shipped.
+    pub level: Level,
+    /// `earlykmsg.init=`: an absolute path.
+    pub init: Option<&'a [u8]>,
+    /// `earlykmsg.linger=`
+    pub linger_s: u32,
+    /// `earlykmsg.extra=caller`
+    pub extra_caller: bool,
+    /// `earlykmsg.extra=dict`
+    pub extra_dict: bool,
+}
+
+/// A further member of every JSON object. The value may hold `{uuid}` and its like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tag<'a> {
+    /// The member's name.
+    pub name: &'a [u8],
+    /// Its value, as it stands on the command line.
+    pub value: &'a [u8],
+}
+
+/// A word that could not be taken as it stands. Displays as the whole message, the word first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Problem<'a> {
+    /// The word's name: `talos.logging.kernel`.
+    pub name: &'a str,
+    /// The word's value.
+    pub value: &'a [u8],
+    /// What is wrong with it.
+    pub why: Why,
+}
+
+/// What is wrong with a word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)] // each is explained by its words below
+pub enum Why {
+    Destination(Wrong),
+    DestinationName,
+    DestinationTooMany,
+    Level,
+    Init,
+    InitLong,
+    Linger,
+    Extra,
+    Ip,
+    TagForm,
+    TagTooMany,
+    TagsLong,
+    TagsLater,
+    ExtraLater,
+}
+
+impl<'a> Options<'a> {
+    /// What holds when nothing is asked for.
+    pub const fn none() -> Options<'a> {
+        Options {
+            destinations: Vec::new(),
+            wanted: false,
+            tags: Vec::new(),
+            level: Level::DEBUG,
+            init: None,
+            linger_s: LINGER_SECONDS,
+            extra_caller: false,
+            extra_dict: false,
+        }
+    }
+
+    /// Reads a whole command line, the later word over the earlier.
+    pub fn read(&mut self, cmdline: &'a [u8], report: &mut dyn FnMut(Problem<'a>)) {
+        for word in Words(cmdline) {
+            if let Some(value) = word.value {
+                self.word(word.name, value, report);
+            }
+        }
+    }
+
+    /// Takes one word. Returns whether its name is one of ours.
+    pub fn word(&mut self, name: &[u8], value: &'a [u8], report: &mut dyn FnMut(Problem<'a>)) -> bool {
+        let mut bad = |name, why| report(Problem { name, value, why });
+        match name {
+            b"talos.logging.kernel" => self.destination(value, &mut |why| bad("talos.logging.kernel", why)),
+            b"earlykmsg.tags" => self.tags(value, &mut |why| bad("earlykmsg.tags", why)),
+            b"earlykmsg.level" => match Level::from_name(value) {
+                Some(level) => self.level = level,
+                None => bad("earlykmsg.level", Why::Level),
+            },
+            b"earlykmsg.init" => match value {
+                [b'/', ..] if value.len() > PATH_BYTES_MAX => bad("earlykmsg.init", Why::InitLong),
+                [b'/', ..] if !value.contains(&0) => self.init = Some(value),
+                _ => bad("earlykmsg.init", Why::Init),
+            },
+            b"earlykmsg.linger" => {
+                match core::str::from_utf8(value).ok().filter(|v| v.bytes().all(|b| b.is_ascii_digit())) {
+                    Some(digits) => match digits.parse() {
+                        Ok(seconds) if seconds <= LINGER_SECONDS_MAX => self.linger_s = seconds,
+                        _ => bad("earlykmsg.linger", Why::Linger),
+                    },
+                    None => bad("earlykmsg.linger", Why::Linger),
+                }
+            }
+            b"earlykmsg.extra" => {
+                for extra in value.split(|&b| b == b',') {
+                    match extra {
+                        b"caller" => self.extra_caller = true,
+                        b"dict" => self.extra_dict = true,
+                        b"" => {}
+                        _ => bad("earlykmsg.extra", Why::Extra),
+                    }
+                }
+                if self.extra_caller || self.extra_dict {
+                    bad("earlykmsg.extra", Why::ExtraLater);
+                }
+            }
+            b"earlykmsg.ip" => bad("earlykmsg.ip", Why::Ip),
+            _ => return false,
+        }
+        true
+    }
+
+    fn destination(&mut self, url: &'a [u8], bad: &mut dyn FnMut(Why)) {
+        if url.is_empty() {
+            return;
+        }
+        self.wanted = true;
+        match Endpoint::parse(url) {
+            Err(wrong) => bad(Why::Destination(wrong)),
+            Ok(endpoint) if self.destinations.contains(&endpoint) => {}
+            Ok(Endpoint { host: Host::Name(_), .. }) => bad(Why::DestinationName),
+            Ok(endpoint) => {
+                if self.destinations.push(endpoint).is_err() {
+                    bad(Why::DestinationTooMany);
+                }
+            }
+        }
+    }
+
+    fn tags(&mut self, list: &'a [u8], bad: &mut dyn FnMut(Why)) {
+        self.tags.clear();
+        if list.len() > TAGS_BYTES_MAX {
+            return bad(Why::TagsLong);
+        }
+        for tag in list.split(|&b| b == b',').filter(|tag| !tag.is_empty()) {
+            match tag.iter().position(|&b| b == b'=') {
+                None | Some(0) => bad(Why::TagForm),
+                Some(at) => {
+                    if self.tags.push(Tag { name: &tag[..at], value: &tag[at + 1..] }).is_err() {
+                        return bad(Why::TagTooMany);
+                    }
+                }
+            }
+        }
+        if !self.tags.is_empty() {
+            bad(Why::TagsLater);
+        }
+    }
+}
+
+impl Problem<'_> {
+    /// The word is right, but this version does nothing with it.
+    pub fn is_harmless(&self) -> bool {
+        matches!(self.why, Why::TagsLater | Why::ExtraLater)
+    }
+}
+
+impl fmt::Display for Problem<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted = &self.value[..self.value.len().min(QUOTED_BYTES_MAX)];
+        let dots = if quoted.len() < self.value.len() { "…" } else { "" };
+        write!(f, "{}={}{dots}: ", self.name, quoted.escape_ascii())?;
+        match self.why {
+            Why::Destination(wrong) => write!(f, "{wrong}; this destination is left out"),
+            Why::DestinationName => {
+                f.write_str("this version looks up no names, give an address; this destination is left out")
+            }
+            Why::DestinationTooMany => {
+                write!(f, "only {DESTINATIONS_MAX} destinations are served; this destination is left out")
+            }
+            Why::Level => f.write_str(
+                "must be one of emerg, alert, crit, err, warning, notice, info, debug; all records are shipped",
+            ),
+            Why::Init => f.write_str("must be an absolute path; the usual ones are tried"),
+            Why::InitLong => {
+                write!(f, "must not be longer than {PATH_BYTES_MAX} bytes; the usual ones are tried")
+            }
+            Why::Linger => write!(
+                f,
+                "must be a number of seconds from 0 to {LINGER_SECONDS_MAX}; {LINGER_SECONDS} are taken"
+            ),
+            Why::Extra => f.write_str("only caller and dict are known; the rest is left out"),
+            Why::Ip => f.write_str("this version does not bring the network up; the network is left alone"),
+            Why::TagForm => f.write_str("a tag must be name=value; this tag is left out"),
+            Why::TagTooMany => write!(f, "only {TAGS_MAX} tags are taken; the rest is left out"),
+            Why::TagsLong => write!(f, "must not be longer than {TAGS_BYTES_MAX} bytes; all tags are left out"),
+            Why::TagsLater => f.write_str("this version adds no tags; the records go out without them"),
+            Why::ExtraLater => f.write_str("this version adds no members; the records go out without them"),
+        }
+    }
+}
+
+/// A word of a command line: `name=value` or a bare `name`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Word<'a> {
+    /// All before the first `=`.
+    pub name: &'a [u8],
+    /// All after it; none where there is no `=`.
+    pub value: Option<&'a [u8]>,
+}
+
+/// The words of a command line, split as the kernel's own parser splits them: double quotes protect white
+/// space, and those around a whole word or a whole value are no part of it.
+#[derive(Clone, Debug)]
+pub struct Words<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = Word<'a>;
+
+    fn next(&mut self) -> Option<Word<'a>> {
+        let start = self.0.iter().position(|&b| !is_space(b))?;
+        let mut text = &self.0[start..];
+        let quoted = text[0] == b'"';
+        if quoted {
+            text = &text[1..];
+        }
+        let (mut in_quotes, mut equals, mut end) = (quoted, None, text.len());
+        for (at, &byte) in text.iter().enumerate() {
+            match byte {
+                _ if is_space(byte) && !in_quotes => {
+                    end = at;
+                    break;
+                }
+                b'=' if equals.is_none() && at > 0 => equals = Some(at),
+                b'"' => in_quotes = !in_quotes,
+                _ => {}
+            }
+        }
+        self.0 = &text[end..];
+        let value_quoted = equals.is_some_and(|at| text[at + 1..end].first() == Some(&b'"'));
+        let closed = (quoted || value_quoted) && end > 0 && text[end - 1] == b'"';
+        let stop = if closed { end - 1 } else { end };
+        Some(match equals {
+            None => Word { name: &text[..stop], value: None },
+            Some(at) => {
+                let from = at + 1 + usize::from(value_quoted);
+                Word { name: &text[..at], value: Some(text.get(from..stop).unwrap_or_default()) }
+            }
+        })
+    }
+}
+
+/// White space as the kernel has it, Latin-1's no-break space included.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r' | 0xa0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Random;
+    use std::format;
+    use std::string::{String, ToString};
+
+    #[track_caller]
+    fn check_words(cmdline: &str, want: &[(&str, Option<&str>)]) {
+        let got: std::vec::Vec<_> = Words(cmdline.as_bytes()).collect();
+        let want: std::vec::Vec<_> =
+            want.iter().map(|(n, v)| Word { name: n.as_bytes(), value: v.map(str::as_bytes) }).collect();
+        assert_eq!(got, want, "{cmdline:?}");
+    }
+
+    #[test]
+    fn words_are_split_as_the_kernel_does() {
+        check_words("", &[]);
+        check_words(" \t\n", &[]);
+        check_words("a b=c  d=e=f\n", &[("a", None), ("b", Some("c")), ("d", Some("e=f"))]);
+        check_words("a= =b", &[("a", Some("")), ("=b", None)]);
+        check_words("a=\"b c\" d", &[("a", Some("b c")), ("d", None)]);
+        check_words("\"a=b c\" d", &[("a", Some("b c")), ("d", None)]);
+        check_words("\"a b\" c", &[("a b", None), ("c", None)]);
+        check_words("a=b\" \"c", &[("a", Some("b\" \"c"))]);
+        check_words("a=\"b c", &[("a", Some("b c"))]);
+        check_words("a=\"", &[("a", Some(""))]);
+        check_words("\"", &[("", None)]);
+        check_words("a=\"\" b", &[("a", Some("")), ("b", None)]);
+    }
+
+    /// Every message, one a line, and then what was taken.
+    fn read(cmdline: &str) -> String {
+        let mut told = String::new();
+        let mut options = Options::none();
+        options.read(cmdline.as_bytes(), &mut |problem| {
+            told += &problem.to_string();
+            told += "\n";
+        });
+        for destination in &options.destinations {
+            told += &format!("> {destination}\n");
+        }
+        told
+    }
+
+    #[test]
+    fn destinations() {
+        assert_eq!(read("quiet talos.logging.kernel=tcp://10.0.0.1:5044/ -- x"), "> tcp://10.0.0.1:5044/\n");
+        assert_eq!(read("talos.logging.kernel= talos.logging.kernel"), "");
+        assert_eq!(
+            read("talos.logging.kernel=tcp://10.0.0.1:1 talos.logging.kernel=TCP://10.0.0.1:1/"),
+            "> tcp://10.0.0.1:1/\n"
+        );
+        assert_eq!(
+            read("talos.logging.kernel=tpc://10.0.0.1:5044 talos.logging.kernel=udp://10.0.0.2:5"),
+            "talos.logging.kernel=tpc://10.0.0.1:5044: scheme must be tcp:// or udp://; \
+             this destination is left out\n> udp://10.0.0.2:5/\n"
+        );
+        let five: String = (1..=5).map(|n| format!("talos.logging.kernel=udp://10.0.0.{n}:1 ")).collect();
+        let told = read(&five);
+        assert!(told.starts_with(
+            "talos.logging.kernel=udp://10.0.0.5:1: only 4 destinations are served; \
+             this destination is left out\n> udp://10.0.0.1:1/\n"
+        ));
+        assert_eq!(told.lines().count(), 5);
+    }
+
+    #[test]
+    fn other_words() {
+        let line = "earlykmsg.level=warning earlykmsg.init=/sbin/next earlykmsg.linger=0 foo.bar=x";
+        let mut options = Options::none();
+        options.read(line.as_bytes(), &mut |problem| panic!("{problem}"));
+        assert_eq!(options.level, Level::from_name(b"warning").unwrap());
+        assert_eq!(options.init, Some(&b"/sbin/next"[..]));
+        assert_eq!(options.linger_s, 0);
+        assert!(!options.wanted);
+
+        let mut options = Options::none();
+        options.read(b"earlykmsg.tags=\"rack=r 7,id={uuid}\" earlykmsg.extra=caller,dict", &mut |_| {});
+        assert_eq!(options.tags[0], Tag { name: b"rack", value: b"r 7" });
+        assert_eq!(options.tags[1], Tag { name: b"id", value: b"{uuid}" });
+        assert!(options.extra_caller && options.extra_dict);
+    }
+
+    #[test]
+    fn words_that_are_wrong() {
+        let cases = [
+            (
+                "earlykmsg.level=loud",
+                "must be one of emerg, alert, crit, err, warning, notice, info, debug; all records are shipped",
+            ),
+            ("earlykmsg.init=sbin/init", "must be an absolute path; the usual ones are tried"),
+            ("earlykmsg.linger=-1", "must be a number of seconds from 0 to 86400; 120 are taken"),
+            ("earlykmsg.linger=", "must be a number of seconds from 0 to 86400; 120 are taken"),
+            ("earlykmsg.linger=99999999999", "must be a number of seconds from 0 to 86400; 120 are taken"),
+            ("earlykmsg.extra=colour", "only caller and dict are known; the rest is left out"),
+            ("earlykmsg.ip=dhcp", "this version does not bring the network up; the network is left alone"),
+            ("earlykmsg.tags=rack", "a tag must be name=value; this tag is left out"),
+            ("earlykmsg.tags==r7", "a tag must be name=value; this tag is left out"),
+            (
+                "talos.logging.kernel=tcp://logs:1",
+                "this version looks up no names, give an address; this destination is left out",
+            ),
+        ];
+        for (word, want) in cases {
+            assert_eq!(read(word), format!("{word}: {want}\n"));
+        }
+        assert_eq!(
+            read("talos.logging.kernel=tcp://\x01\u{e9}:1"),
+            "talos.logging.kernel=tcp://\\x01\\xc3\\xa9:1: must be printable ASCII; this destination is left out\n"
+        );
+        let long = format!("earlykmsg.init={}", "x".repeat(QUOTED_BYTES_MAX + 1));
+        assert!(read(&long).contains("xxx…: must be an absolute path"));
+    }
+
+    /// Any bytes are a command line, and what it is split into is part of it.
+    #[test]
+    fn any_bytes_are_read() {
+        let mut random = Random::new(7);
+        let parts = [
+            "talos.logging.kernel=",
+            "earlykmsg.",
+            "tags=",
+            "tcp://",
+            "\"",
+            " ",
+            "=",
+            "[",
+            "%",
+            ":",
+            "1",
+            "\u{a0}",
+        ];
+        for _ in 0..20_000 {
+            let mut line = std::vec::Vec::new();
+            for _ in 0..random.below(12) {
+                match random.below(3) {
+                    0 => line.push(random.byte()),
+                    _ => line.extend_from_slice(parts[random.below(parts.len())].as_bytes()),
+                }
+            }
+            let mut options = Options::none();
+            options.read(&line, &mut |problem| assert!(problem.to_string().len() < 1000));
+            let words: usize = Words(&line).map(|w| w.name.len() + w.value.map_or(0, <[u8]>::len)).sum();
+            assert!(words <= line.len());
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Started by hand or from a script: the arguments, and shipping in the foreground.
+
+use rustix::fd::BorrowedFd;
+use rustix::io::write;
+
+use crate::boot::pid1::read_cmdline;
+use crate::boot::reach::Reach;
+use crate::cmdline::{Options, Problem, Words};
+use crate::report;
+use crate::sys::args::Args;
+use crate::watch::{Origin, code, watch};
+
+const HELP: &str = "\
+earlykmsg ships every record of the kernel log as Talos-compatible JSON lines.
+
+usage: earlykmsg [--once] [WORD=VALUE ...] [URL ...]
+
+  URL        tcp://HOST:PORT/ or udp://HOST:PORT/; several are served side by side.
+             Without one, talos.logging.kernel=URL is read from /proc/cmdline.
+  WORD=VALUE a word of the kernel command line, for this run
+  --once     ship what the ring holds, wait until it is confirmed, and exit;
+             gives up after 5 s
+  --help     this text
+  --version  the version
+
+exit codes: 0 done, 64 wrong usage, 69 gave up with records unconfirmed or without
+access to /dev/kmsg. As PID 1 (rdinit=/earlykmsg) it ships in the background and
+becomes the next init.
+";
+
+/// Runs as anyone but PID 1. Returns the exit code.
+pub fn run(args: Args) -> i32 {
+    report::begin_stderr();
+    let reach = Reach::mounted();
+    let cmdline = read_cmdline(&reach).unwrap_or_default();
+
+    let mut once = false;
+    let mut wrong = false;
+    let mut options = Options::none();
+    let mut tell = |problem: Problem<'_>| report::error(format_args!("{problem}"));
+    // Arguments replace the command line's destinations; its other words stay in force.
+    let urls_given = args.iter().skip(1).any(|arg| is_destination(arg.to_bytes()));
+    for word in Words(cmdline) {
+        if let Some(value) = word.value
+            && !(urls_given && word.name == b"talos.logging.kernel")
+        {
+            options.word(word.name, value, &mut tell);
+        }
+    }
+    for arg in args.iter().skip(1) {
+        let arg = arg.to_bytes();
+        match arg {
+            b"--once" => once = true,
+            b"--help" | b"-h" => return print(HELP),
+            b"--version" | b"-V" => return print(concat!("earlykmsg ", env!("CARGO_PKG_VERSION"), "\n")),
+            _ => {
+                let problem = &mut |problem: Problem<'_>| {
+                    wrong |= !problem.is_harmless();
+                    report::error(format_args!("{problem}"));
+                };
+                let (name, value) = match split(arg) {
+                    Some(parts) => parts,
+                    None if is_destination(arg) => (&b"talos.logging.kernel"[..], arg),
+                    None => (&b""[..], arg),
+                };
+                if !options.word(name, value, problem) {
+                    report::error(format_args!(
+                        "{}: not an option, a word or a URL; see --help",
+                        arg.escape_ascii()
+                    ));
+                    wrong = true;
+                }
+            }
+        }
+    }
+    if wrong {
+        return code::USAGE;
+    }
+    if options.destinations.is_empty() {
+        report::error(format_args!(
+            "no destination: give a URL, or boot with talos.logging.kernel=URL; see --help"
+        ));
+        return code::USAGE;
+    }
+    if let Ok(kmsg) = reach.open_kmsg() {
+        report::to_kernel_log(kmsg);
+    }
+    watch(&options, &reach, Origin::Hand { once })
+}
+
+/// An argument that is a URL, however wrong.
+fn is_destination(arg: &[u8]) -> bool {
+    arg.starts_with(b"talos.logging.kernel=")
+        || arg.windows(3).any(|part| part == b"://") && split(arg).is_none()
+}
+
+/// A word of the kernel command line, given as an argument.
+fn split(arg: &[u8]) -> Option<(&[u8], &[u8])> {
+    let ours = arg.starts_with(b"earlykmsg.") || arg.starts_with(b"talos.");
+    let at = arg.iter().position(|&byte| byte == b'=').filter(|_| ours)?;
+    Some((&arg[..at], &arg[at + 1..]))
+}
+
+fn print(text: &str) -> i32 {
+    let stdout = report::standard_stream(1);
+    let written = stdout.map(|out: BorrowedFd<'static>| write(out, text.as_bytes()));
+    match written {
+        Some(Ok(len)) if len == text.len() => code::DONE,
+        _ => code::SOFTWARE,
+    }
+}

@@ -1,0 +1,4 @@
+//! The kernel's log: what a record is, and where records come from.
+
+pub mod record;
+pub mod source;

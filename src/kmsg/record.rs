@@ -1,0 +1,286 @@
+//! A record as one read of `/dev/kmsg` gives it: `prio,seq,usec,flags[,more…];text`. Pure.
+//!
+//! A [`Record`] is a view on the read buffer. Its text is decoded while it is encoded, and copied once.
+
+use crate::limits::RECORD_CUT_BYTES_MIN;
+
+/// One record of the kernel's log.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// How severe.
+    pub level: Level,
+    /// Who wrote it: 0 is the kernel; user space can write any number.
+    pub facility: u64,
+    /// Its number, counted from 0 at the kernel's start.
+    pub seq: u64,
+    /// The kernel's time stamp in microseconds.
+    pub clock_us: u64,
+    /// What it says.
+    pub body: Body<'a>,
+}
+
+/// The text of a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Body<'a> {
+    /// As the kernel writes it, with `\xNN` escapes.
+    Escaped {
+        /// All after the first `;`, the final newline and the dictionary included.
+        text: &'a [u8],
+        /// Long enough that the kernel may have cut it in the middle of an escape.
+        cut: bool,
+    },
+    /// Bytes that mean themselves.
+    Plain(&'a [u8]),
+}
+
+impl<'a> Record<'a> {
+    /// Reads the bytes of one record. `None` when they are none: see [`Record::broken`].
+    pub fn parse(bytes: &'a [u8]) -> Option<Record<'a>> {
+        let mut fields = Fields(bytes);
+        let priority = fields.number(b',')?;
+        let seq = fields.number(b',')?;
+        let clock_us = fields.number(b',')?;
+        // The flags, and whatever newer kernels add after them.
+        let end = fields.0.iter().position(|&b| b == b';')?;
+        let text = &fields.0[end + 1..];
+        let cut = bytes.len() >= RECORD_CUT_BYTES_MIN;
+        Some(Record {
+            level: Level((priority & 7) as u8),
+            facility: priority >> 3,
+            seq,
+            clock_us,
+            body: Body::Escaped { text, cut },
+        })
+    }
+
+    /// What is shipped of bytes that are no record: all of them, with the numbers that could be read.
+    pub fn broken(bytes: &'a [u8]) -> Record<'a> {
+        let mut fields = Fields(bytes);
+        let numbers = (|| {
+            fields.number(b',')?;
+            let seq = fields.number(b',')?;
+            Some((seq, fields.number(b',').unwrap_or(0)))
+        })();
+        let (seq, clock_us) = numbers.unwrap_or((0, 0));
+        Record { level: Level::ERR, facility: 0, seq, clock_us, body: Body::Plain(bytes) }
+    }
+}
+
+/// The rest of a record's prefix.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    /// Takes a decimal number of 64 bits and the byte that must end it.
+    fn number(&mut self, end: u8) -> Option<u64> {
+        let mut number = 0u64;
+        for (at, &byte) in self.0.iter().enumerate() {
+            match byte {
+                b'0'..=b'9' => {
+                    number = number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+                }
+                _ if byte == end && at > 0 => {
+                    self.0 = &self.0[at + 1..];
+                    return Some(number);
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+}
+
+/// A record's severity, 0 (the system is unusable) to 7.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Level(u8);
+
+impl Level {
+    /// An error.
+    pub const ERR: Level = Level(3);
+    /// A warning.
+    pub const WARNING: Level = Level(4);
+    /// Information.
+    pub const INFO: Level = Level(6);
+    /// The least severe.
+    pub const DEBUG: Level = Level(7);
+
+    const NAMES: [&'static str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+
+    /// Reads one of the eight names.
+    pub fn from_name(name: &[u8]) -> Option<Level> {
+        let at = Level::NAMES.iter().position(|known| known.as_bytes() == name)?;
+        Some(Level(at as u8))
+    }
+
+    /// 0 to 7.
+    pub fn number(self) -> usize {
+        usize::from(self.0 & 7)
+    }
+
+    /// `emerg` … `debug`.
+    pub fn name(self) -> &'static str {
+        Level::NAMES[self.number()]
+    }
+
+    /// What Talos makes of it: four levels.
+    pub fn talos(self) -> &'static str {
+        match self.number() {
+            0..=3 => "error",
+            4 => "warn",
+            5 | 6 => "info",
+            _ => "debug",
+        }
+    }
+}
+
+/// The name of a facility; those without one are shown as their number.
+pub fn facility_name(facility: u64) -> Option<&'static str> {
+    const NAMES: [&str; 24] = [
+        "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+        "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5",
+        "local6", "local7",
+    ];
+    NAMES.get(usize::try_from(facility).ok()?).copied()
+}
+
+/// The decoded bytes of an escaped text, one at a time. `Clone` is how one looks ahead.
+///
+/// What is no escape disappears with the byte that broke it, as in Talos: `\xZZ` is `Z`, `\q` is nothing.
+/// Only the final newline of a record that the kernel cut is kept.
+#[derive(Clone, Debug)]
+pub struct Decoded<'a> {
+    text: &'a [u8],
+    cut: bool,
+}
+
+impl<'a> Decoded<'a> {
+    /// Decodes `text`.
+    pub fn new(text: &'a [u8], cut: bool) -> Decoded<'a> {
+        Decoded { text, cut }
+    }
+
+    /// What is not decoded yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// Goes on after `bytes` of the rest, which hold no backslash.
+    pub fn advance(&mut self, bytes: usize) {
+        self.text = &self.text[bytes..];
+    }
+
+    fn take(&mut self) -> Option<u8> {
+        let (&byte, rest) = self.text.split_first()?;
+        self.text = rest;
+        Some(byte)
+    }
+
+    /// The byte after a backslash, or after `\x`, or after `\xN`. At the end of a cut record it stays where it is.
+    fn take_escaped(&mut self) -> Option<u8> {
+        if self.cut && self.text == b"\n" {
+            return None;
+        }
+        self.take()
+    }
+
+    /// The byte that an escape stands for; `None` when it is broken, or cut off.
+    fn escape(&mut self) -> Option<u8> {
+        match self.take_escaped()? {
+            b'\\' => Some(b'\\'),
+            b'x' => {
+                let high = hex(self.take_escaped()?)?;
+                let low = hex(self.take_escaped()?)?;
+                Some(high << 4 | low)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Iterator for Decoded<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        loop {
+            match self.take()? {
+                b'\\' => {
+                    if let Some(byte) = self.escape() {
+                        return Some(byte);
+                    }
+                }
+                byte => return Some(byte),
+            }
+        }
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::String;
+    use std::vec::Vec;
+
+    #[track_caller]
+    fn check_text(text: &str, cut: bool, want: &str) {
+        let got: Vec<u8> = Decoded::new(text.as_bytes(), cut).collect();
+        assert_eq!(String::from_utf8(got).unwrap(), want, "{text:?}");
+    }
+
+    #[test]
+    fn escapes() {
+        check_text("a\\x41\\x5c\\\\b\n", false, "aA\\\\b\n");
+        check_text("\\xZZ \\q \\x4 and", false, "Z  and");
+        check_text("end\\\n", false, "end");
+        check_text("end\\", false, "end");
+        check_text("end\\x4\n", false, "end");
+    }
+
+    #[test]
+    fn a_cut_record_keeps_its_newline() {
+        for cut in ["\\\n", "\\x\n", "\\x4\n"] {
+            check_text(cut, true, "\n");
+        }
+        check_text("\\\nmore\n", true, "more\n");
+        let long = std::format!("6,1,2,-;{}\\x0\n", "x".repeat(RECORD_CUT_BYTES_MIN));
+        let Some(Record { body: Body::Escaped { cut, .. }, .. }) = Record::parse(long.as_bytes()) else {
+            panic!()
+        };
+        assert!(cut);
+    }
+
+    #[test]
+    fn prefixes() {
+        let record = Record::parse(b"14,12,34,-,caller=T1;a;b\n C=d\n").unwrap();
+        assert_eq!((record.level, record.facility, record.seq, record.clock_us), (Level::INFO, 1, 12, 34));
+        assert_eq!(record.body, Body::Escaped { text: b"a;b\n C=d\n", cut: false });
+        for broken in
+            ["", ";", "6;x", "6,1;x", "6,1,2;x", ",1,2,-;x", "6,,2,-;x", "6,1,2,-", "x,1,2,-;y", "6,1,-2,-;x"]
+        {
+            assert!(Record::parse(broken.as_bytes()).is_none(), "{broken}");
+        }
+        assert!(Record::parse(b"6,18446744073709551616,2,-;x").is_none());
+        assert_eq!(Record::parse(b"6,18446744073709551615,2,-;x").unwrap().seq, u64::MAX);
+    }
+
+    #[test]
+    fn what_could_be_read_of_a_broken_record() {
+        let check = |bytes: &str, seq, clock_us| {
+            let record = Record::broken(bytes.as_bytes());
+            assert_eq!((record.seq, record.clock_us), (seq, clock_us), "{bytes}");
+            assert_eq!((record.level, record.facility), (Level::ERR, 0));
+            assert_eq!(record.body, Body::Plain(bytes.as_bytes()));
+        };
+        check("6,7,8,-", 7, 8);
+        check("6,7,x", 7, 0);
+        check("6,x,8,-;", 0, 0);
+        check("", 0, 0);
+    }
+}

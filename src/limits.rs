@@ -1,0 +1,151 @@
+//! Every bound on size and time, in one place and checked against each other.
+//!
+//! Units stand last in a name. A number that stands anywhere else in the program is a kernel constant or a mistake.
+
+/// Destinations that are served; one more on the command line is an error that says so.
+pub const DESTINATIONS_MAX: usize = 4;
+
+/// Bytes of `/proc/cmdline` that are read. Kernels keep 2 KiB (x86, arm64) or 4 KiB (s390).
+pub const CMDLINE_BYTES: usize = 4096 + 64;
+
+/// The longest host name that DNS allows, in its dotted form.
+pub const NAME_BYTES_MAX: usize = 253;
+/// The longest label between two dots of a host name.
+pub const LABEL_BYTES_MAX: usize = 63;
+/// The longest name of a network interface (the kernel's IFNAMSIZ less its final NUL).
+pub const ZONE_BYTES_MAX: usize = 15;
+/// The longest path of a next init, and the size of the buffer that it is made a C string in.
+pub const PATH_BYTES_MAX: usize = 255;
+
+/// Tags of `earlykmsg.tags=`.
+pub const TAGS_MAX: usize = 16;
+/// Bytes of the value of `earlykmsg.tags=`.
+pub const TAGS_BYTES_MAX: usize = 512;
+
+/// What one read of `/dev/kmsg` can give: the kernel's own limit. A smaller buffer would lose records.
+pub const RECORD_BYTES_MAX: usize = 8192;
+/// A record from here on may have been cut by the kernel, possibly in the middle of an escape: newer kernels
+/// end a read at 2,048 bytes, and the last escape that did not fit takes up to 4 of them.
+pub const RECORD_CUT_BYTES_MIN: usize = 2048 - 8;
+
+/// One byte of a record becomes at most this many of JSON (`\u0001`).
+pub const ESCAPE_BYTES_MAX: usize = 6;
+/// All of a JSON line that is not `msg`: names of members, four numbers, the time.
+pub const LINE_FIXED_BYTES_MAX: usize = 256;
+/// The longest line that a record can become.
+pub const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX;
+/// The longest line about lost records.
+pub const LOST_LINE_BYTES_MAX: usize = 512;
+/// Lines that wait for one write. The longest line always fits.
+pub const BATCH_BYTES: usize = 50 * 1024;
+
+/// Marks of the ledger: one for each `LEDGER_STEP_BYTES` of a connection.
+pub const LEDGER_MARKS: usize = 130;
+/// How coarse the ledger is: going back to a byte repeats at most this much (or one line) before it.
+pub const LEDGER_STEP_BYTES: u64 = 8 * 1024;
+/// How far back a connection that did not end cleanly is repeated.
+pub const REPEAT_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The socket's send buffer (the kernel doubles it): what a receiver that is away can hold of ours.
+pub const TCP_SEND_BUFFER_BYTES: usize = 128 * 1024;
+/// The same for UDP: at least two of the largest datagrams with the kernel's own overhead.
+pub const UDP_SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// The largest payload of a UDP datagram over IPv4.
+pub const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+/// One line of the program's own words, as the kernel takes it at most (1,024 bytes with its prefix).
+pub const WORDS_BYTES_MAX: usize = 976;
+/// Of a word of the command line, what is repeated in a message about it.
+pub const QUOTED_BYTES_MAX: usize = 160;
+
+/// A connection attempt is given up after this.
+pub const CONNECT_MS: u64 = 3_000;
+/// The first pause after a failed attempt …
+pub const PAUSE_MS_MIN: u64 = 50;
+/// … which doubles up to this.
+pub const PAUSE_MS_MAX: u64 = 1_000;
+/// The end: what the ring holds is sent and acknowledged within this, or said to be unconfirmed.
+pub const DRAIN_MS: u64 = 5_000;
+/// How long the receiver may take to close its side when all of ours is acknowledged.
+pub const CLOSE_MS: u64 = 500;
+/// How often the end looks whether all is acknowledged; nothing tells.
+pub const ACK_LOOK_MS: u64 = 10;
+/// How much longer than a drain the watcher waits for a shipper before it ends it.
+pub const DRAIN_GRACE_MS: u64 = 1_000;
+
+/// How long after a SIGTERM a switch of root may come and make it void (an initrd's systemd sends it to all).
+pub const TERM_TO_SWITCH_MS: u64 = 5_000;
+/// How often the take-over is looked for after the switch.
+pub const TAKEOVER_LOOK_MS: u64 = 1_000;
+/// A socket of the main system counts when it is seen twice, this far apart.
+pub const TAKEOVER_SEEN_MS: u64 = 2_000;
+/// How long to go on after the switch when nobody takes over.
+pub const LINGER_SECONDS: u32 = 120;
+/// The longest linger time that is taken from the command line: a day.
+pub const LINGER_SECONDS_MAX: u32 = 86_400;
+/// How long to go on after the switch when nothing was ever reached.
+pub const NEVER_REACHED_MS: u64 = 3_600_000;
+/// After a change of mounts, the root of PID 1 is looked at after each of these: the `chroot` that follows
+/// the moving of a mount tells nobody.
+pub const SWITCH_LOOKS_MS: [u64; 6] = [0, 3, 30, 300, 1_000, 3_000];
+
+/// "Network not up" is said after these, and then every `NOT_UP_EVERY_MS`.
+pub const NOT_UP_MS: [u64; 2] = [10_000, 60_000];
+/// See `NOT_UP_MS`.
+pub const NOT_UP_EVERY_MS: u64 = 600_000;
+
+/// The pause before a shipper that died is started again, and what it doubles to.
+pub const RESTART_MS_MIN: u64 = 200;
+/// See `RESTART_MS_MIN`.
+pub const RESTART_MS_MAX: u64 = 30_000;
+/// A shipper that lived for this long is restarted without delay again.
+pub const RESTART_FORGET_MS: u64 = 60_000;
+
+/// Words about connections: this many at once …
+pub const WORDS_BURST: u32 = 6;
+/// … and then one in this time.
+pub const WORDS_EVERY_MS: u64 = 30_000;
+
+/// A burst of datagrams: this many …
+pub const UDP_BURST: u32 = 32;
+/// … and then a pause of this.
+pub const UDP_BURST_MS: u64 = 1;
+/// After a refusal, what was sent within this time is sent again.
+pub const UDP_REPEAT_MS: u64 = 1_000;
+/// At the end, a refusal of the last datagrams is waited for this long.
+pub const UDP_LAST_MS: u64 = 200;
+
+/// A connection is asked for the peer's life this often while something is unacknowledged.
+pub const LIFE_LOOK_MS: u64 = 1_000;
+/// A peer is dead that has sent nothing for this long while retransmissions or probes are unanswered …
+pub const DEAD_MS: u32 = 15_000;
+/// … at least so many.
+pub const DEAD_TRIES: u8 = 2;
+/// Keep-alive on an idle connection: the first probe, the next ones, how many.
+pub const KEEPALIVE_IDLE_S: u64 = 10;
+/// See `KEEPALIVE_IDLE_S`.
+pub const KEEPALIVE_EVERY_S: u64 = 3;
+/// See `KEEPALIVE_IDLE_S`.
+pub const KEEPALIVE_TRIES: u32 = 3;
+
+/// The user id of the first shipper; each further one has the next. Far from any that a system gives out.
+pub const SHIPPER_UID: u32 = 0x6b6d_7367;
+/// The stack that a shipper may use beyond what its start took.
+pub const STACK_BYTES: u64 = 16 * 1024;
+
+const _: () = {
+    assert!(BATCH_BYTES >= LINE_BYTES_MAX, "the longest line must fit into a batch");
+    assert!(DATAGRAM_BYTES_MAX >= LINE_BYTES_MAX, "the longest line must fit into a datagram");
+    assert!(UDP_SEND_BUFFER_BYTES >= 2 * DATAGRAM_BYTES_MAX, "two of the largest datagrams must fit");
+    assert!(
+        (LEDGER_MARKS as u64 - 1) * LEDGER_STEP_BYTES >= REPEAT_BYTES_MAX,
+        "the ledger must reach as far back"
+    );
+    assert!(RECORD_BYTES_MAX > RECORD_CUT_BYTES_MIN, "a cut record must be readable");
+    assert!(WORDS_BYTES_MAX + 16 < 1024, "the kernel refuses longer words");
+    assert!(PAUSE_MS_MIN < PAUSE_MS_MAX && CONNECT_MS < DRAIN_MS, "an attempt must end within a drain");
+    assert!(
+        (KEEPALIVE_IDLE_S + KEEPALIVE_EVERY_S * KEEPALIVE_TRIES as u64) * 1000 <= DEAD_MS as u64 + 5_000,
+        "an idle connection's death is noticed about as early as a busy one's"
+    );
+};

@@ -1,0 +1,160 @@
+//! The program's own words: one line each, into the kernel's log and, by hand, to stderr.
+//!
+//! They reach the receiver in the same stream as everything else. Errors, warnings and information are told through
+//! the `log` facade and become `<3>`, `<4>` and `<6>` of facility `user`.
+
+use core::fmt::{Arguments, Write};
+
+use heapless::String;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::io::write;
+
+use crate::limits::{WORDS_BURST, WORDS_BYTES_MAX, WORDS_EVERY_MS};
+pub use crate::sys::fds::standard_stream;
+use crate::sys::memory::SharedFd;
+
+const PREFIX: &str = "earlykmsg: ";
+
+static KERNEL_LOG: SharedFd = SharedFd::none();
+static STDERR: SharedFd = SharedFd::none();
+
+/// Lets `log` speak through this module.
+pub fn begin() {
+    static WORDS: Words = Words;
+    if log::set_logger(&WORDS).is_ok() {
+        log::set_max_level(LevelFilter::Info);
+    }
+}
+
+/// Says what went wrong and what follows from it.
+pub fn error(words: Arguments<'_>) {
+    say(Level::Error, words);
+}
+
+/// Says what went wrong and will be tried again.
+pub fn warn(words: Arguments<'_>) {
+    say(Level::Warn, words);
+}
+
+/// Says what happened.
+pub fn info(words: Arguments<'_>) {
+    say(Level::Info, words);
+}
+
+/// The one place that calls the facade: each call of its macros would take some 150 bytes of the program.
+#[inline(never)]
+fn say(level: Level, words: Arguments<'_>) {
+    log::log!(level, "{words}");
+}
+
+/// Words go into the kernel's log through `fd` from now on.
+pub fn to_kernel_log(fd: OwnedFd) {
+    KERNEL_LOG.set(fd);
+}
+
+/// Words go to stderr as well.
+pub fn begin_stderr() {
+    if let Some(stderr) = standard_stream(2) {
+        STDERR.lend(stderr);
+    }
+}
+
+/// Stderr, if words go there.
+pub fn stderr() -> Option<BorrowedFd<'static>> {
+    STDERR.get()
+}
+
+/// Words no longer go into the kernel's log: the descriptor was closed.
+pub fn leave_kernel_log() {
+    KERNEL_LOG.clear();
+}
+
+/// The last words of a program that found itself to be wrong. Needs nothing that could fail.
+pub fn epitaph() {
+    const WORDS: &str = "<11>earlykmsg: stopped by a fault of its own; please report this\n";
+    for out in [KERNEL_LOG.get(), STDERR.get()].into_iter().flatten() {
+        let _ = write(out, WORDS.as_bytes());
+    }
+}
+
+struct Words;
+
+impl Log for Words {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        // The kernel takes a number before the text: facility user (1), and the level.
+        let number = match record.level() {
+            Level::Error => "<11>",
+            Level::Warn => "<12>",
+            _ => "<14>",
+        };
+        let mut line = String::<{ WORDS_BYTES_MAX + 16 }>::new();
+        // What does not fit is left out; what was asked to be said is bounded by those who say it.
+        let _ = line.push_str(number);
+        let _ = line.push_str(PREFIX);
+        let _ = line.write_fmt(*record.args());
+        let _ = line.push('\n');
+        if let Some(kernel) = KERNEL_LOG.get() {
+            let _ = write(kernel, line.as_bytes());
+        }
+        if let Some(stderr) = STDERR.get() {
+            let _ = write(stderr, &line.as_bytes()[number.len()..]);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Bounds how often something is said, so that no state can make the program talk without end: every line is
+/// itself a record to be shipped.
+#[derive(Debug)]
+pub struct Rate {
+    left: u32,
+    counted_ms: u64,
+}
+
+impl Rate {
+    /// A full measure.
+    pub const fn new() -> Rate {
+        Rate { left: WORDS_BURST, counted_ms: 0 }
+    }
+
+    /// Whether one more line may be said now.
+    pub fn allows(&mut self, now_ms: u64) -> bool {
+        let more = (now_ms - self.counted_ms) / WORDS_EVERY_MS;
+        if more > 0 {
+            self.left = WORDS_BURST.min(self.left.saturating_add(u32::try_from(more).unwrap_or(u32::MAX)));
+            self.counted_ms = now_ms;
+        }
+        self.left = match self.left.checked_sub(1) {
+            Some(left) => left,
+            None => return false,
+        };
+        true
+    }
+}
+
+impl Default for Rate {
+    fn default() -> Self {
+        Rate::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn talk_is_bounded() {
+        let mut rate = Rate::new();
+        let said = |rate: &mut Rate, now| (0..100).filter(|_| rate.allows(now)).count();
+        assert_eq!(said(&mut rate, WORDS_EVERY_MS), WORDS_BURST as usize);
+        assert_eq!(said(&mut rate, WORDS_EVERY_MS + 1), 0);
+        assert_eq!(said(&mut rate, 2 * WORDS_EVERY_MS), 1);
+        assert_eq!(said(&mut rate, 1000 * WORDS_EVERY_MS), WORDS_BURST as usize);
+    }
+}

@@ -1,0 +1,725 @@
+//! The shipper: one destination, one loop. Source, encoder, batch, transport, ledger.
+//!
+//! It waits in one place, [`Shipper::wait`], on everything at once: the receiver, the ring, signals and the
+//! watcher. What interrupts it there is the [`Life`]'s business; the loops only ask whether the end has come.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{BorrowedFd, OwnedFd};
+
+use crate::batch::{Batch, BatchBuffer};
+use crate::board::Progress;
+use crate::clock::{StampOffset, WallOffset};
+use crate::encode::{Encoder, Lost, Unread, seq_of};
+use crate::endpoint::{Endpoint, Scheme};
+use crate::error::{Error, Result};
+use crate::kmsg::record::Level;
+use crate::kmsg::source::{Next, ReadBuffer, Source};
+use crate::ledger::Ledger;
+use crate::life::{End, Life, Why};
+use crate::limits::{
+    ACK_LOOK_MS, BATCH_BYTES, CLOSE_MS, CONNECT_MS, LEDGER_STEP_BYTES, LIFE_LOOK_MS, LOST_LINE_BYTES_MAX,
+    NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX, REPEAT_BYTES_MAX, UDP_BURST,
+    UDP_BURST_MS, UDP_LAST_MS, UDP_REPEAT_MS,
+};
+use crate::report::{self, Rate};
+use crate::sys::memory::Buffer;
+use crate::sys::{signal, time};
+use crate::takeover::Delivery;
+use crate::transport::tcp::Tcp;
+use crate::transport::udp::{Sent, Udp};
+
+/// What a shipper is told when it starts.
+pub struct Job<'a> {
+    /// Where to.
+    pub endpoint: Endpoint<'a>,
+    /// The least severe level that is shipped.
+    pub level: Level,
+    /// When it ends.
+    pub life: Life,
+    /// The first record that is wanted; none: the oldest there is.
+    pub first: Option<u64>,
+    /// The first record that was never sent, when there was a shipper before.
+    pub unsent: Option<u64>,
+    /// The kernel's time stamps.
+    pub stamp: StampOffset,
+    /// Where the watcher sees how far it is.
+    pub progress: Progress,
+}
+
+/// The descriptors that a shipper works with.
+pub struct Fds {
+    /// `/dev/kmsg`.
+    pub kmsg: OwnedFd,
+    /// Signals.
+    pub signals: OwnedFd,
+    /// The watcher's word that the root was switched; its end: the watcher is gone.
+    pub watcher: OwnedFd,
+    /// The kernel's lists of sockets.
+    pub delivery: Delivery,
+}
+
+/// How a shipper's work ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// All was sent and, where that can be, confirmed.
+    Done,
+    /// The time for the end was over before that; how much is missing was said.
+    Unconfirmed,
+}
+
+/// Ships until its life ends.
+pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
+    static READ: Buffer<ReadBuffer> = Buffer::new([0; RECORD_BYTES_MAX]);
+    static BATCH: Buffer<BatchBuffer> = Buffer::new([0; BATCH_BYTES]);
+    let (Some(read), Some(batch)) = (READ.take(), BATCH.take()) else {
+        return Err(Error { step: "take the buffers", errno: 0 });
+    };
+    let now = time::now_ms();
+    let step = match job.endpoint.scheme {
+        Scheme::Tcp => LEDGER_STEP_BYTES,
+        Scheme::Udp => u64::from(UDP_BURST_MS),
+    };
+    let scheme = job.endpoint.scheme;
+    let mut shipper = Shipper {
+        source: Source::new(fds.kmsg, read, job.first),
+        batch: Batch::new(batch),
+        ledger: Ledger::new(step),
+        encoder: Encoder::new(),
+        wall: WallOffset::new(job.stamp, time::reading()),
+        ring_empty: false,
+        unsent: job.unsent.or(job.first),
+        restarted: job.unsent.is_some(),
+        signals: fds.signals,
+        watcher: Some(fds.watcher),
+        delivery: fds.delivery,
+        words: Rate::new(),
+        farewell_said: false,
+        down: Down::since(now),
+        pause_ms: 0,
+        endpoint: job.endpoint,
+        level: job.level,
+        life: job.life,
+        stamp: job.stamp,
+        progress: job.progress,
+    };
+    match scheme {
+        Scheme::Tcp => shipper.ship_tcp(),
+        Scheme::Udp => shipper.ship_udp(),
+    }
+}
+
+struct Shipper<'a> {
+    endpoint: Endpoint<'a>,
+    level: Level,
+    life: Life,
+    source: Source,
+    batch: Batch,
+    ledger: Ledger,
+    encoder: Encoder,
+    stamp: StampOffset,
+    wall: WallOffset,
+    progress: Progress,
+    signals: OwnedFd,
+    watcher: Option<OwnedFd>,
+    delivery: Delivery,
+    words: Rate,
+    /// The ring had nothing more when it was last read.
+    ring_empty: bool,
+    /// The first record of which no byte was ever sent.
+    unsent: Option<u64>,
+    /// There was a shipper before this one.
+    restarted: bool,
+    farewell_said: bool,
+    down: Down,
+    pause_ms: u64,
+}
+
+/// Since when the receiver is not reached, and what was tried.
+struct Down {
+    since_ms: u64,
+    tries: u32,
+    said: usize,
+}
+
+impl Down {
+    fn since(now_ms: u64) -> Down {
+        Down { since_ms: now_ms, tries: 0, said: 0 }
+    }
+
+    /// Whether it is time to speak of it: after 10 s, 60 s and then every 10 min.
+    fn must_say(&mut self, now_ms: u64) -> bool {
+        let due = match NOT_UP_MS.get(self.said) {
+            Some(&after) => after,
+            None => NOT_UP_EVERY_MS * (self.said + 1 - NOT_UP_MS.len()) as u64,
+        };
+        let must = now_ms - self.since_ms >= due;
+        self.said += usize::from(must);
+        must
+    }
+}
+
+/// How a connection ended.
+enum Over {
+    /// The shipper's own end: everything is confirmed.
+    Done,
+    /// The shipper's own end: its time is over. So many bytes of this connection were confirmed.
+    Deadline(u64),
+    /// The receiver closed it, and its kernel has every byte.
+    Closed,
+    /// Anything else.
+    Broken(Error),
+}
+
+impl Shipper<'_> {
+    fn ship_tcp(&mut self) -> Result<Outcome> {
+        loop {
+            let began_ms = time::now_ms();
+            let over = match self.connect_tcp() {
+                Ok(Some(mut tcp)) => {
+                    let over = match self.serve_tcp(&mut tcp) {
+                        Ok(over) => over,
+                        Err(Fault::Receiver(error)) => Over::Broken(error),
+                        Err(Fault::Ours(error)) => return Err(error),
+                    };
+                    match over {
+                        Over::Done => return Ok(Outcome::Done),
+                        Over::Deadline(acked) => return self.unconfirmed(self.ledger.record_at(acked)),
+                        Over::Closed => self.batch.keep_whole_lines(),
+                        Over::Broken(error) => {
+                            let position = tcp.written().saturating_sub(REPEAT_BYTES_MAX);
+                            self.lost_connection(error);
+                            self.repeat_from(position)?;
+                        }
+                    }
+                    self.note_progress(None);
+                    self.down = Down::since(time::now_ms());
+                    over
+                }
+                Ok(None) => return self.unconfirmed(None),
+                Err(error) => {
+                    self.not_reached(error);
+                    Over::Broken(error)
+                }
+            };
+            // A receiver that was there for a while is tried again at once.
+            let lived = !matches!(over, Over::Broken(_)) || self.down.tries == 0;
+            if lived && time::now_ms() - began_ms >= PAUSE_MS_MAX {
+                self.pause_ms = 0;
+            }
+            if !self.pause() {
+                return self.unconfirmed(None);
+            }
+        }
+    }
+
+    /// Connects. `None`: the end has come first.
+    fn connect_tcp(&mut self) -> Result<Option<Tcp>> {
+        let tcp = Tcp::begin(&self.endpoint)?;
+        let until = time::now_ms() + CONNECT_MS;
+        loop {
+            if !self.wait(Some((tcp.fd(), PollFlags::OUT)), false, Some(until)).is_empty() {
+                tcp.connected()?;
+                break;
+            }
+            let now = time::now_ms();
+            if self.over(now) {
+                return Ok(None);
+            }
+            if now >= until {
+                return Err(Error { step: "connect", errno: rustix::io::Errno::TIMEDOUT.raw_os_error() });
+            }
+        }
+        self.connected();
+        self.ledger.clear();
+        Ok(Some(tcp))
+    }
+
+    /// Sends records over a connection until one of its ends.
+    fn serve_tcp(&mut self, tcp: &mut Tcp) -> core::result::Result<Over, Fault> {
+        // When to look whether the receiver lives: while something is unconfirmed.
+        let mut look_ms = None;
+        loop {
+            if self.batch.is_empty() {
+                self.fill(tcp.written(), usize::MAX).map_err(Fault::Ours)?;
+            }
+            while !self.batch.is_empty() {
+                let sent = tcp.send(self.batch.waiting()).map_err(Fault::Receiver)?;
+                if sent == 0 {
+                    break;
+                }
+                self.batch.written(sent);
+                self.note_sent();
+                look_ms.get_or_insert(time::now_ms() + LIFE_LOOK_MS);
+            }
+            let now = time::now_ms();
+            if let Some(end) = self.life.end(now) {
+                if self.batch.is_empty() && self.ring_empty && !self.say_farewell(end) {
+                    return self.close_tcp(tcp, end);
+                }
+                if now >= end.deadline_ms {
+                    return Ok(Over::Deadline(tcp.state().map_err(Fault::Receiver)?.acked));
+                }
+            }
+            if look_ms.is_some_and(|look| now >= look) {
+                let state = tcp.state().map_err(Fault::Receiver)?;
+                if state.dead {
+                    return Err(Fault::Receiver(Error {
+                        step: "wait for an answer",
+                        errno: rustix::io::Errno::TIMEDOUT.raw_os_error(),
+                    }));
+                }
+                look_ms = (!state.all_acked).then_some(now + LIFE_LOOK_MS);
+                self.note_progress(Some(tcp.written().saturating_sub(REPEAT_BYTES_MAX)));
+            }
+
+            let more = self.batch.is_empty() && !self.ring_empty;
+            let mut interest = PollFlags::IN | PollFlags::RDHUP;
+            interest.set(PollFlags::OUT, !self.batch.is_empty());
+            let until = if more { Some(now) } else { look_ms };
+            let events = self.wait(Some((tcp.fd(), interest)), self.batch.is_empty() && !more, until);
+            if events.intersects(PollFlags::IN | PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
+                && tcp.discard().map_err(Fault::Receiver)?
+            {
+                let state = tcp.state().map_err(Fault::Receiver)?;
+                return Ok(if state.all_acked {
+                    Over::Closed
+                } else {
+                    Over::Broken(Error { step: "send", errno: 0 })
+                });
+            }
+        }
+    }
+
+    /// The orderly end of a connection: our side is closed, everything acknowledged, the receiver's side closed too
+    /// or given time for it.
+    fn close_tcp(&mut self, tcp: &mut Tcp, end: End) -> core::result::Result<Over, Fault> {
+        tcp.close_our_side().map_err(Fault::Receiver)?;
+        let mut closed = false;
+        let mut confirmed_ms = None;
+        loop {
+            let now = time::now_ms();
+            let state = tcp.state().map_err(Fault::Receiver)?;
+            if state.close_acked {
+                let since = *confirmed_ms.get_or_insert(now);
+                if closed || now >= (since + CLOSE_MS).min(end.deadline_ms) {
+                    return Ok(Over::Done);
+                }
+            }
+            if now >= end.deadline_ms {
+                return Ok(Over::Deadline(state.acked));
+            }
+            // Nothing tells of acknowledgements: it is looked for.
+            let interest = if closed { PollFlags::empty() } else { PollFlags::IN | PollFlags::RDHUP };
+            let events = self.wait(Some((tcp.fd(), interest)), false, Some(now + ACK_LOOK_MS));
+            if !closed && !events.is_empty() {
+                closed = tcp.discard().map_err(Fault::Receiver)?;
+            }
+        }
+    }
+
+    fn ship_udp(&mut self) -> Result<Outcome> {
+        loop {
+            let error = match Udp::open(&self.endpoint) {
+                Ok(udp) => {
+                    self.ledger.clear();
+                    match self.serve_udp(&udp)? {
+                        Over::Done | Over::Closed => return Ok(Outcome::Done),
+                        Over::Deadline(_) => return self.unconfirmed(None),
+                        Over::Broken(error) => {
+                            self.repeat_from(time::now_ms().saturating_sub(UDP_REPEAT_MS))?;
+                            self.note_progress(None);
+                            error
+                        }
+                    }
+                }
+                Err(error) => error,
+            };
+            self.not_reached(error);
+            if !self.pause() {
+                return self.unconfirmed(None);
+            }
+        }
+    }
+
+    /// Sends datagrams until something keeps it from it.
+    fn serve_udp(&mut self, udp: &Udp) -> Result<Over> {
+        let mut burst = 0;
+        let mut last_ms = None;
+        loop {
+            let now = time::now_ms();
+            if self.batch.is_empty() {
+                self.fill(now, 1)?;
+            }
+            let mut full = false;
+            while let Some(line) = self.batch.first_line() {
+                let bytes = line.len() + 1;
+                match udp.send(line) {
+                    Sent::Yes => {
+                        self.batch.written(bytes);
+                        self.note_sent();
+                        burst += 1;
+                    }
+                    Sent::Full => {
+                        full = true;
+                        break;
+                    }
+                    Sent::TooLarge => self.say_too_large(bytes),
+                    Sent::Broken(error) => return Ok(Over::Broken(error)),
+                }
+            }
+            if self.batch.is_empty() && self.ring_empty {
+                if last_ms.is_none() {
+                    // A refusal of the first datagrams has had its time by the next look.
+                    last_ms = Some(now + UDP_LAST_MS);
+                }
+            } else {
+                last_ms = None;
+            }
+            let end = self.life.end(now);
+            if let Some(end) = end {
+                if self.batch.is_empty()
+                    && self.ring_empty
+                    && !self.say_farewell(end)
+                    && last_ms.is_some_and(|last| now >= last)
+                {
+                    return Ok(Over::Done);
+                }
+                if now >= end.deadline_ms {
+                    return Ok(Over::Deadline(0));
+                }
+            }
+            // A burst is followed by a pause, and so is a full send buffer that does not say when it has room.
+            let pause = burst >= UDP_BURST || full;
+            if pause || self.ring_empty {
+                burst = 0;
+            }
+            let idle = self.batch.is_empty() && self.ring_empty;
+            let until = match (pause, idle) {
+                (true, _) => Some(now + UDP_BURST_MS),
+                (false, false) => Some(now),
+                (false, true) => last_ms.filter(|&last| end.is_some() || now < last),
+            };
+            // Between two datagrams of a burst there is nothing to wait for.
+            if until == Some(now) && burst > 0 {
+                continue;
+            }
+            let events = self.wait(Some((udp.fd(), PollFlags::IN)), idle && !pause, until);
+            if events.contains(PollFlags::ERR)
+                && let Err(error) = udp.refusal()
+            {
+                return Ok(Over::Broken(error));
+            }
+            if idle && last_ms.is_some_and(|last| time::now_ms() >= last) {
+                self.reached_udp();
+            }
+        }
+    }
+
+    /// Nothing was refused for a while: as far as one can know, the receiver is there.
+    fn reached_udp(&mut self) {
+        if self.down.tries > 0 || self.progress.reached_ms().is_none() {
+            self.connected();
+            self.pause_ms = 0;
+            self.down = Down::since(time::now_ms());
+        }
+    }
+
+    /// The datagram is known to be undeliverable: what it held is said in its place.
+    fn say_too_large(&mut self, bytes: usize) {
+        let seq = self.batch.first_line().and_then(seq_of).unwrap_or(0);
+        self.batch.written(bytes);
+        let mut line = [0; LOST_LINE_BYTES_MAX];
+        let lost = Lost { from: seq, to: seq, why: "too large for a datagram" };
+        let len = lost.encode(&mut self.encoder, &mut line, 0, self.wall);
+        self.batch.keep_whole_lines();
+        self.batch.push_front(&line[..len]);
+    }
+
+    /// Reads and encodes what the ring has and the batch takes, at most `lines`. The batch is empty; its first byte
+    /// will stand at `position`.
+    fn fill(&mut self, position: u64, lines: usize) -> Result<()> {
+        self.wall.follow(self.stamp, time::reading());
+        let bytes_are_positions = self.endpoint.scheme == Scheme::Tcp;
+        self.ring_empty = false;
+        while self.batch.is_empty() || self.batch.lines() < lines {
+            let begun = if bytes_are_positions { self.batch.waiting().len() as u64 } else { 0 };
+            let room = self.batch.room();
+            let bytes = room.len();
+            // What a gap may need is kept free, so that it never has to be put back.
+            if bytes < 2 * LOST_LINE_BYTES_MAX {
+                break;
+            }
+            match self.source.take(|record| Encoder::bytes_max(record) < bytes)? {
+                None => break,
+                Some(Next::Empty) => {
+                    self.ring_empty = true;
+                    break;
+                }
+                Some(Next::Record(record)) => {
+                    if record.level <= self.level {
+                        let len = self.encoder.encode(room, &record, self.wall);
+                        self.ledger.note(position + begun, record.seq);
+                        self.batch.push(len);
+                    }
+                }
+                Some(Next::Gap { from, to, clock_us }) => {
+                    self.ledger.note(position + begun, from);
+                    let sent_before = self.unsent.unwrap_or(from).clamp(from, to.saturating_add(1));
+                    if sent_before > from {
+                        let unread = Unread { from, to: sent_before - 1 };
+                        let len = unread.encode(&mut self.encoder, room, clock_us, self.wall);
+                        self.batch.push(len);
+                    }
+                    if sent_before <= to {
+                        let why = match from {
+                            0 if !self.restarted => "the kernel's ring had overflowed before the start",
+                            _ => "the kernel's ring was overwritten before they could be sent",
+                        };
+                        let lost = Lost { from: sent_before, to, why };
+                        let len = lost.encode(&mut self.encoder, self.batch.room(), clock_us, self.wall);
+                        self.batch.push(len);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes back so that everything that was sent from `position` on is sent again, as far as it is still there:
+    /// in the ring or, if the ring has already dropped it, in the batch.
+    fn repeat_from(&mut self, position: u64) -> Result<()> {
+        self.batch.keep_whole_lines();
+        let Some(first) = self.ledger.record_at(position) else { return Ok(()) };
+        self.ledger.clear();
+        let kept = self.batch.first_line().and_then(seq_of);
+        let next = self.source.next_seq();
+        let oldest = match self.source.back_to(first) {
+            Ok(()) => self.source.peek()?,
+            // Not the device, but something in its place that cannot go back.
+            Err(_) => None,
+        };
+        let kept_before_ring = match (kept, oldest) {
+            (Some(kept), Some(oldest)) => kept < oldest,
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+        if !kept_before_ring {
+            self.batch.clear();
+            return Ok(());
+        }
+        let next = next.unwrap_or(first);
+        if oldest.is_some() {
+            self.source.skip_to(next);
+        }
+        let last = kept.unwrap_or(next);
+        if first < last {
+            let unread = Unread { from: first, to: last - 1 };
+            let mut line = [0; LOST_LINE_BYTES_MAX];
+            let len = unread.encode(&mut self.encoder, &mut line, 0, self.wall);
+            if !self.batch.push_front(&line[..len]) {
+                // There is always room: `fill` leaves it.
+                report::warn(format_args!("{unread}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Something of the batch was sent.
+    fn note_sent(&mut self) {
+        self.unsent = self.source.next_seq().max(self.unsent);
+        self.progress.set_unsent(self.unsent);
+        if self.progress.resume().is_none() {
+            self.note_progress(Some(0));
+        }
+    }
+
+    /// Tells where a successor would have to begin: at `position` of what is being sent, or at what waits.
+    fn note_progress(&self, position: Option<u64>) {
+        let sent = position.and_then(|position| self.ledger.record_at(position));
+        let waiting = || self.batch.first_line().and_then(seq_of);
+        self.progress.set_resume(sent.or_else(waiting).or(self.source.next_seq()));
+    }
+
+    fn connected(&mut self) {
+        let now = time::now_ms();
+        self.life.reached(now);
+        if self.progress.reached_ms().is_none() {
+            self.progress.set_reached_ms(now);
+        }
+        if self.words.allows(now) {
+            let after = self.down.tries;
+            let plural = if after == 1 { "y" } else { "ies" };
+            match after {
+                0 => report::info(format_args!("connected to {}", self.endpoint)),
+                _ => report::info(format_args!(
+                    "connected to {} after {after} failed tr{plural}",
+                    self.endpoint
+                )),
+            }
+        }
+        self.down.tries = 0;
+    }
+
+    fn lost_connection(&mut self, error: Error) {
+        if self.words.allows(time::now_ms()) {
+            report::warn(format_args!("connection to {} lost: {error}", self.endpoint));
+        }
+    }
+
+    fn not_reached(&mut self, error: Error) {
+        self.down.tries = self.down.tries.saturating_add(1);
+        let now = time::now_ms();
+        if self.down.must_say(now) {
+            let seconds = (now - self.down.since_ms) / 1_000;
+            report::warn(format_args!(
+                "{} not reached for {seconds} s: {error}; {} tries",
+                self.endpoint, self.down.tries
+            ));
+        }
+    }
+
+    /// Waits before the next attempt, longer each time. `false`: the end has come.
+    fn pause(&mut self) -> bool {
+        // Jitter: machines that lost the same receiver do not come back in step.
+        let jitter = time::raw_ns().unsigned_abs() / 1_000 % (self.pause_ms / 4 + 1);
+        let until = time::now_ms() + self.pause_ms - jitter;
+        self.pause_ms = (self.pause_ms * 2).clamp(PAUSE_MS_MIN, PAUSE_MS_MAX);
+        loop {
+            let now = time::now_ms();
+            if self.over(now) {
+                return false;
+            }
+            if now >= until {
+                return true;
+            }
+            self.wait(None, false, Some(until));
+        }
+    }
+
+    /// Whether the end has come, and its time is over.
+    fn over(&mut self, now: u64) -> bool {
+        self.life.end(now).is_some_and(|end| now >= end.deadline_ms)
+    }
+
+    /// Says that this is the end. `true`: it was said now, and the line itself is to be sent.
+    fn say_farewell(&mut self, end: End) -> bool {
+        if self.farewell_said {
+            return false;
+        }
+        self.farewell_said = true;
+        let last = self.source.next_seq().and_then(|next| next.checked_sub(1)).unwrap_or(0);
+        match end.why {
+            Why::Once => return false,
+            Why::Asked => report::info(format_args!("{}: asked to end, last seq sent {last}", self.endpoint)),
+            Why::TakenOver => report::info(format_args!(
+                "{}: handed over to the main system, last seq sent {last}",
+                self.endpoint
+            )),
+            Why::LingerOver | Why::NeverReached => {
+                report::info(format_args!(
+                    "{}: nobody took over in the time given, last seq sent {last}",
+                    self.endpoint
+                ));
+            }
+        }
+        self.ring_empty = false;
+        true
+    }
+
+    /// The time is over: says what was sent and not confirmed, or not sent at all.
+    fn unconfirmed(&mut self, acked: Option<u64>) -> Result<Outcome> {
+        let waiting = self.batch.first_line().and_then(seq_of);
+        let first = acked.or(waiting).or(self.source.next_seq());
+        self.batch.clear();
+        let mut last = first;
+        loop {
+            match self.source.take(|_| true)? {
+                Some(Next::Record(record)) => last = last.max(Some(record.seq)),
+                Some(Next::Gap { .. }) => {}
+                Some(Next::Empty) | None => break,
+            }
+        }
+        let last = last.max(self.source.next_seq().and_then(|next| next.checked_sub(1)));
+        let from = first.unwrap_or(0);
+        let to = last.unwrap_or(0);
+        if from > to {
+            return Ok(Outcome::Done);
+        }
+        report::error(format_args!(
+            "{}: {} records, seq {from}-{to}, not confirmed by the receiver",
+            self.endpoint,
+            to - from + 1
+        ));
+        Ok(Outcome::Unconfirmed)
+    }
+
+    /// Waits until the socket is ready, the ring has a record, a signal or the watcher's word has come, or `until`.
+    /// Returns what is ready of the socket.
+    fn wait(
+        &mut self,
+        socket: Option<(BorrowedFd<'_>, PollFlags)>,
+        ring: bool,
+        until: Option<u64>,
+    ) -> PollFlags {
+        let now = time::now_ms();
+        // Once the end has begun, its deadline wakes those who wait.
+        let until = [until, self.life.wake_ms()].into_iter().flatten().min();
+        let timeout = until.map(|until| {
+            let ms = until.saturating_sub(now);
+            Timespec { tv_sec: (ms / 1_000) as i64, tv_nsec: (ms % 1_000 * 1_000_000) as i64 }
+        });
+        let mut fds = heapless::Vec::<PollFd<'_>, 4>::new();
+        // Four at most, and there are four places.
+        let _ = fds.push(PollFd::new(&self.signals, PollFlags::IN));
+        let _ = fds.push(match &self.watcher {
+            Some(watcher) => PollFd::new(watcher, PollFlags::IN),
+            None => PollFd::new(&self.signals, PollFlags::IN),
+        });
+        let ring_fd = self.source.fd();
+        let _ = fds.push(match socket {
+            Some((socket, interest)) => PollFd::from_borrowed_fd(socket, interest),
+            None => PollFd::new(&self.signals, PollFlags::IN),
+        });
+        if ring {
+            let _ = fds.push(PollFd::from_borrowed_fd(ring_fd, PollFlags::IN));
+        }
+        if poll(&mut fds, timeout.as_ref()).is_err() {
+            return PollFlags::empty();
+        }
+        let signal = !fds[0].revents().is_empty();
+        let watcher = self.watcher.is_some() && !fds[1].revents().is_empty();
+        let ready = if socket.is_some() { fds[2].revents() } else { PollFlags::empty() };
+        if ring && !fds[3].revents().is_empty() {
+            self.ring_empty = false;
+        }
+        drop(fds);
+        let now = time::now_ms();
+        if signal && signal::received(&self.signals).terminate {
+            self.life.asked(now);
+        }
+        if watcher {
+            self.hear(now);
+        }
+        if self.life.must_look(now) {
+            let seen = self.delivery.seen(&self.endpoint);
+            self.life.looked(seen, now);
+        }
+        ready
+    }
+
+    /// Takes the watcher's word. It has only one, and its silence for ever means the same.
+    fn hear(&mut self, now: u64) {
+        let mut word = [0; 8];
+        let heard = self.watcher.as_ref().map(|fd| rustix::io::read(fd, &mut word));
+        if !matches!(heard, Some(Ok(1..))) {
+            self.watcher = None;
+        }
+        self.life.switched(now);
+    }
+}
+
+/// Who is at fault when a connection ends: the receiver or the way to it, or this machine.
+enum Fault {
+    Receiver(Error),
+    Ours(Error),
+}

@@ -1,0 +1,132 @@
+//! The strings that the kernel put on the stack: arguments, then the environment.
+
+use core::ffi::{CStr, c_char, c_int};
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use super::last;
+use crate::error::Error;
+
+/// The program's arguments and, behind them, its environment.
+#[derive(Clone, Copy)]
+pub struct Args {
+    argv: *mut *mut c_char,
+    count: usize,
+}
+
+/// Where they are, for those who cannot be handed them.
+static ARGV: AtomicPtr<*mut c_char> = AtomicPtr::new(core::ptr::null_mut());
+
+impl Args {
+    /// Takes what `main` is called with.
+    ///
+    /// # Safety
+    ///
+    /// `argv` is the array that `main` got, followed by the environment as the kernel lays it out, and nobody
+    /// else changes it.
+    pub unsafe fn of_main(count: c_int, argv: *mut *mut c_char) -> Args {
+        ARGV.store(argv, Ordering::Relaxed);
+        Args { argv, count: count.max(0) as usize }
+    }
+
+    /// The same from anywhere, once `main` has begun.
+    pub fn again() -> Option<Args> {
+        let argv = ARGV.load(Ordering::Relaxed);
+        if argv.is_null() {
+            return None;
+        }
+        let mut count = 0;
+        // SAFETY: the array ends with a null pointer, and `count` stops there.
+        while unsafe { !(*argv.add(count)).is_null() } {
+            count += 1;
+        }
+        Some(Args { argv, count })
+    }
+
+    /// The arguments, the first (the program's name) included.
+    pub fn iter(self) -> impl Iterator<Item = &'static CStr> {
+        (0..self.count).map(move |at| {
+            // SAFETY: `at` is within the array.
+            let arg = unsafe { *self.argv.add(at) };
+            // SAFETY: the kernel's strings end with NUL and live as long as the process.
+            unsafe { CStr::from_ptr(arg) }
+        })
+    }
+
+    /// Becomes the program at `path`, its first argument replaced by `path`, all others and the environment
+    /// unchanged. Returns only when that failed.
+    pub fn exec(self, path: &CStr) -> Error {
+        let mut only = [core::ptr::null_mut(), core::ptr::null_mut()];
+        let (argv, envp) = if self.count == 0 {
+            // Started without even a name: the array has no place for one.
+            // SAFETY: the environment follows the one null pointer.
+            (only.as_mut_ptr(), unsafe { self.argv.add(1) })
+        } else {
+            // SAFETY: the environment follows the null pointer that ends the arguments.
+            (self.argv, unsafe { self.argv.add(self.count + 1) })
+        };
+        // SAFETY: `argv` has at least one place; the kernel only reads what is put there.
+        let first = unsafe { core::mem::replace(&mut *argv, path.as_ptr().cast_mut()) };
+        // SAFETY: both arrays end with a null pointer and hold strings that end with NUL.
+        unsafe { libc::execve(path.as_ptr(), argv.cast(), envp.cast()) };
+        let error = last("exec");
+        // SAFETY: as above.
+        unsafe { *argv = first };
+        error
+    }
+
+    /// Writes `name` over the strings, so that `ps` shows it as the whole command line. What was there is gone,
+    /// the environment included. Too long a name is cut.
+    pub fn rename(self, name: &CStr) {
+        let Some(first) = self.iter().next() else { return };
+        let start = first.as_ptr().cast_mut();
+        let mut end = start;
+        // The strings stand one behind the other: arguments, then, after the array's null pointer, the environment.
+        let mut at = 0;
+        loop {
+            // SAFETY: `at` goes over the arguments, their null pointer and the environment, up to its own.
+            let string = unsafe { *self.argv.add(at) };
+            if at != self.count {
+                if string.is_null() || string != end {
+                    break;
+                }
+                // SAFETY: a string of the kernel, which ends with NUL.
+                let len = unsafe { CStr::from_ptr(string) }.to_bytes_with_nul().len();
+                // SAFETY: one past the string's last byte.
+                end = unsafe { string.add(len) };
+            }
+            at += 1;
+        }
+        // SAFETY: both point into or one past the same block.
+        let room = unsafe { end.offset_from(start) } as usize;
+        // SAFETY: the block is the process's own writable memory; no string in it is used afterwards.
+        let block = unsafe { core::slice::from_raw_parts_mut(start.cast::<u8>(), room) };
+        block.fill(0);
+        let name = name.to_bytes();
+        let len = name.len().min(room.saturating_sub(1));
+        block[..len].copy_from_slice(&name[..len]);
+    }
+}
+
+/// The path that this program was started by, as the kernel noted it.
+pub fn program_path() -> Option<&'static CStr> {
+    // SAFETY: reads the auxiliary vector, no more.
+    let path = unsafe { libc::getauxval(libc::AT_EXECFN) } as *const c_char;
+    if path.is_null() {
+        return None;
+    }
+    // SAFETY: the kernel's string ends with NUL and lives as long as the process.
+    Some(unsafe { CStr::from_ptr(path) })
+}
+
+/// Makes `$run` the program's `main`, which musl's start-up code calls.
+#[macro_export]
+macro_rules! entry {
+    ($run:path) => {
+        #[allow(unsafe_code, missing_docs)]
+        #[unsafe(no_mangle)]
+        extern "C" fn main(count: core::ffi::c_int, argv: *mut *mut core::ffi::c_char) -> core::ffi::c_int {
+            // SAFETY: these are main's own arguments, and main is called once.
+            $run(unsafe { $crate::sys::args::Args::of_main(count, argv) })
+        }
+    };
+}

@@ -1,0 +1,31 @@
+//! Closing what a process inherited.
+
+use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::io::fcntl_getfd;
+
+/// Descriptor 0, 1 or 2, if it is open. Only for processes that never close these.
+pub fn standard_stream(number: i32) -> Option<BorrowedFd<'static>> {
+    // SAFETY: the caller's process leaves the standard streams alone; if it is not open, it is not given out.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    fcntl_getfd(fd).ok().map(|_| fd)
+}
+
+/// Closes every descriptor but `kept`. Nothing else in the process may own one: a child calls it right after its
+/// fork, with all it will use.
+pub fn close_all_but(kept: &[BorrowedFd<'_>]) {
+    let is_kept = |fd| kept.iter().any(|kept| kept.as_raw_fd() == fd);
+    let highest = kept.iter().map(AsRawFd::as_raw_fd).max().unwrap_or(-1);
+    for fd in (0..highest).filter(|&fd| !is_kept(fd)) {
+        // SAFETY: see above: no one uses it any more. That it may not be open does not matter.
+        unsafe { libc::close(fd) };
+    }
+    // SAFETY: the same, for all that come after.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, highest + 1, -1, 0) };
+    if done != 0 {
+        // Before Linux 5.9. More than this nobody has open when an init is started.
+        for fd in highest + 1..1024 {
+            // SAFETY: as above.
+            unsafe { libc::close(fd) };
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Buffers of fixed size that are handed out once, and a page that processes share.
+
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+
+use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+
+use crate::error::{Error, Result};
+
+/// Memory that one caller gets for good. Untouched it costs nothing: it is not in the file, and no page of it
+/// exists before it is written.
+pub struct Buffer<T> {
+    taken: AtomicBool,
+    content: UnsafeCell<T>,
+}
+
+// SAFETY: the content is reachable only through `take`, which gives it out once.
+unsafe impl<T: Send> Sync for Buffer<T> {}
+
+impl<T> Buffer<T> {
+    /// A buffer that nobody has taken.
+    pub const fn new(content: T) -> Buffer<T> {
+        Buffer { taken: AtomicBool::new(false), content: UnsafeCell::new(content) }
+    }
+
+    /// The content, for the first who asks.
+    #[allow(clippy::mut_from_ref)] // that is its purpose; `taken` keeps it unique
+    pub fn take(&'static self) -> Option<&'static mut T> {
+        if self.taken.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        // SAFETY: `taken` was false, so this is the only reference there will ever be.
+        Some(unsafe { &mut *self.content.get() })
+    }
+}
+
+/// A file descriptor that everything in the process may use, once it is set. It stays open for good.
+pub struct SharedFd(AtomicI32);
+
+impl SharedFd {
+    /// None yet.
+    pub const fn none() -> SharedFd {
+        SharedFd(AtomicI32::new(-1))
+    }
+
+    /// Sets it. One set before stays open, as others may still use it.
+    pub fn set(&self, fd: OwnedFd) {
+        self.0.store(fd.as_raw_fd(), Ordering::Relaxed);
+        core::mem::forget(fd);
+    }
+
+    /// Sets it to one that stays open for good anyway.
+    pub fn lend(&self, fd: BorrowedFd<'static>) {
+        self.0.store(fd.as_raw_fd(), Ordering::Relaxed);
+    }
+
+    /// Forgets it, as after all descriptors were closed.
+    pub fn clear(&self) {
+        self.0.store(-1, Ordering::Relaxed);
+    }
+
+    /// The descriptor.
+    pub fn get(&self) -> Option<BorrowedFd<'static>> {
+        match self.0.load(Ordering::Relaxed) {
+            -1 => None,
+            // SAFETY: `set` gave up its ownership, so nobody closes it.
+            fd => Some(unsafe { BorrowedFd::borrow_raw(fd) }),
+        }
+    }
+}
+
+/// Numbers that this process and all that it starts see and change together.
+pub fn shared_numbers<const N: usize>() -> Result<&'static [AtomicU64; N]> {
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    let bytes = N * size_of::<AtomicU64>();
+    // SAFETY: a new mapping at an address of the kernel's choice touches no memory that anything else uses.
+    let page = unsafe { mmap_anonymous(core::ptr::null_mut(), bytes, protection, MapFlags::SHARED) }
+        .map_err(|errno| Error { step: "map shared memory", errno: errno.raw_os_error() })?;
+    // SAFETY: the mapping is zeroed, large enough, aligned to a page and never unmapped; atomics may be shared.
+    Ok(unsafe { &*page.cast::<[AtomicU64; N]>() })
+}

@@ -1,0 +1,100 @@
+//! What TCP says of itself, and reading without keeping.
+
+use core::mem::MaybeUninit;
+
+use rustix::fd::{AsFd, AsRawFd};
+
+use super::last;
+use crate::error::Result;
+
+/// What the kernel knows of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TcpInfo {
+    /// Bytes that the peer's kernel has acknowledged, the SYN and FIN among them.
+    pub acked_bytes: u64,
+    /// Our side is closed and the peer has acknowledged even that.
+    pub close_acked: bool,
+    /// Retransmissions that are unanswered.
+    pub retransmits: u8,
+    /// Probes that are unanswered.
+    pub probes: u8,
+    /// Since the peer's last segment of any kind.
+    pub silent_ms: u32,
+}
+
+// From the kernel's `enum tcp_state`.
+const FIN_WAIT2: u8 = 5;
+const TIME_WAIT: u8 = 6;
+const CLOSED: u8 = 7;
+
+/// Asks for the state of a connection.
+pub fn tcp_info(fd: impl AsFd) -> Result<TcpInfo> {
+    /// `struct tcp_info` up to the last member that is used.
+    #[repr(C)]
+    struct Raw {
+        state: u8,
+        ca_state: u8,
+        retransmits: u8,
+        probes: u8,
+        _options: [u8; 4],
+        _timers: [u32; 8],
+        _fackets_last_data_sent: [u32; 2],
+        _last_ack_sent: u32,
+        last_data_recv_ms: u32,
+        last_ack_recv_ms: u32,
+        _path: [u32; 11],
+        _rates: [u64; 2],
+        bytes_acked: u64,
+    }
+    let mut raw = MaybeUninit::<Raw>::zeroed();
+    let mut len = size_of::<Raw>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes into `raw`.
+    let done = unsafe {
+        libc::getsockopt(
+            fd.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            raw.as_mut_ptr().cast(),
+            &mut len,
+        )
+    };
+    if done != 0 {
+        return Err(last("ask for the state of the connection"));
+    }
+    // SAFETY: zeroed before, and any bytes are numbers.
+    let raw = unsafe { raw.assume_init() };
+    Ok(TcpInfo {
+        acked_bytes: raw.bytes_acked,
+        close_acked: matches!(raw.state, FIN_WAIT2 | TIME_WAIT | CLOSED),
+        retransmits: raw.retransmits,
+        probes: raw.probes,
+        silent_ms: raw.last_data_recv_ms.min(raw.last_ack_recv_ms),
+    })
+}
+
+/// Drops all that has been received. `true`: the peer has closed its side.
+pub fn discard(fd: impl AsFd) -> Result<bool> {
+    const MUCH: usize = 1 << 30;
+    loop {
+        // SAFETY: with MSG_TRUNC a TCP socket drops the bytes and writes nothing to the buffer.
+        let dropped = unsafe {
+            libc::recv(
+                fd.as_fd().as_raw_fd(),
+                core::ptr::null_mut(),
+                MUCH,
+                libc::MSG_TRUNC | libc::MSG_DONTWAIT,
+            )
+        };
+        match dropped {
+            0 => return Ok(true),
+            1.. => continue,
+            _ => {}
+        }
+        let error = last("receive");
+        match error.errno {
+            libc::EAGAIN => return Ok(false),
+            libc::EINTR => continue,
+            _ => return Err(error),
+        }
+    }
+}

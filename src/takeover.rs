@@ -1,0 +1,182 @@
+//! Whether the main system delivers by itself: a socket that is connected to our receiver and is not ours.
+//!
+//! The kernel lists its sockets as text, a line each: `sl local remote state … uid …`, numbers in hexadecimal. Ours
+//! are known by the shippers' user ids.
+
+use core::net::{IpAddr, Ipv6Addr};
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::read;
+
+use crate::endpoint::{Endpoint, Host, Scheme};
+use crate::limits::{DESTINATIONS_MAX, SHIPPER_UID};
+
+/// The kernel's lists, opened before the file system was out of reach.
+#[derive(Default)]
+pub struct Delivery {
+    lists: heapless::Vec<OwnedFd, 2>,
+}
+
+impl Delivery {
+    /// The names of the lists for a scheme, below `/proc`.
+    pub fn names(scheme: Scheme) -> [&'static core::ffi::CStr; 2] {
+        match scheme {
+            Scheme::Tcp => [c"net/tcp", c"net/tcp6"],
+            Scheme::Udp => [c"net/udp", c"net/udp6"],
+        }
+    }
+
+    /// Adds a list.
+    pub fn add(&mut self, list: OwnedFd) {
+        // Two names, two places.
+        let _ = self.lists.push(list);
+    }
+
+    /// The lists' descriptors.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.lists.iter().map(AsFd::as_fd)
+    }
+
+    /// Whether someone else's socket is connected to `endpoint` now.
+    pub fn seen(&self, endpoint: &Endpoint<'_>) -> bool {
+        let address = match endpoint.host {
+            Host::V4(address) => IpAddr::V4(address),
+            Host::V6 { address, .. } => IpAddr::V6(address).to_canonical(),
+            Host::Name(_) => return false,
+        };
+        self.lists.iter().any(|list| list_has(list, |socket| socket.delivers_to(address, endpoint.port)))
+    }
+}
+
+/// Reads a list line by line.
+fn list_has(list: &OwnedFd, is_it: impl Fn(Socket) -> bool) -> bool {
+    if seek(list, SeekFrom::Start(0)).is_err() {
+        return false;
+    }
+    let mut buffer = [0; 1024];
+    let mut len = 0;
+    while let Ok(more) = read(list, &mut buffer[len..])
+        && more > 0
+    {
+        len += more;
+        let mut start = 0;
+        while let Some(end) = buffer[start..len].iter().position(|&b| b == b'\n') {
+            if Socket::parse(&buffer[start..start + end]).is_some_and(&is_it) {
+                return true;
+            }
+            start += end + 1;
+        }
+        buffer.copy_within(start..len, 0);
+        len -= start;
+        if len == buffer.len() {
+            // No line of the kernel's is that long: drop it.
+            len = 0;
+        }
+    }
+    false
+}
+
+/// One line of a list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Socket {
+    remote: IpAddr,
+    port: u16,
+    established: bool,
+    uid: u32,
+}
+
+impl Socket {
+    fn delivers_to(self, address: IpAddr, port: u16) -> bool {
+        let ours = SHIPPER_UID..SHIPPER_UID + DESTINATIONS_MAX as u32;
+        self.established && self.port == port && self.remote == address && !ours.contains(&self.uid)
+    }
+
+    fn parse(line: &[u8]) -> Option<Socket> {
+        const ESTABLISHED: &str = "01";
+        let line = core::str::from_utf8(line).ok()?;
+        let mut fields = line.split_ascii_whitespace();
+        let (remote, port) = fields.nth(2)?.split_once(':')?;
+        let established = fields.next()? == ESTABLISHED;
+        // Queues, timer and retransmissions stand before the user id.
+        let uid = fields.nth(3)?.parse().ok()?;
+        Some(Socket { remote: address(remote)?, port: u16::from_str_radix(port, 16).ok()?, established, uid })
+    }
+}
+
+/// An address as the kernel prints it: 32-bit words in the machine's own byte order.
+fn address(hex: &str) -> Option<IpAddr> {
+    let mut bytes = [0; 16];
+    let words = hex.len() / 8;
+    if !hex.is_ascii() || hex.len() % 8 != 0 || words > 4 {
+        return None;
+    }
+    for at in 0..words {
+        let word = u32::from_str_radix(&hex[at * 8..][..8], 16).ok()?;
+        bytes[at * 4..][..4].copy_from_slice(&word.to_ne_bytes());
+    }
+    match words {
+        1 => Some(IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]])),
+        4 => Some(IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_endian = "little")]
+    const LINES: [(&str, &str, u16, bool, u32); 3] = [
+        (
+            "   1: 0100007F:A1B2 0F02000A:13B4 01 00000000:00000000 00:00000000 00000000  1000        0 12345 1 0 20 4 30 10 -1",
+            "10.0.2.15",
+            5044,
+            true,
+            1000,
+        ),
+        (
+            "   0: 0000000000000000FFFF00000100007F:13B4 0000000000000000FFFF00000100007F:0001 06 00000000:00000000 00:00000000 00000000     0        0 1 1 0",
+            "127.0.0.1",
+            1,
+            false,
+            0,
+        ),
+        (
+            "   0: 00000000000000000000000001000000:13B4 B80D0120000000000000000001000000:13B4 01 00000000:00000000 00:00000000 00000000 1802335079 0 1 1 0",
+            "2001:db8::1",
+            5044,
+            true,
+            SHIPPER_UID,
+        ),
+    ];
+
+    #[test]
+    fn lines_of_the_kernel() {
+        for (line, remote, port, established, uid) in LINES {
+            let socket = Socket::parse(line.as_bytes()).expect(line);
+            assert_eq!(socket, Socket { remote: remote.parse().unwrap(), port, established, uid });
+        }
+        for broken in [
+            "",
+            "  sl  local_address rem_address   st tx_queue",
+            "0: 1:1 2:2 01 0:0 0:0 0 x",
+            "0: a:b zz:1 01",
+        ] {
+            assert_eq!(Socket::parse(broken.as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn ours_does_not_count() {
+        let theirs = Socket { remote: "10.0.0.1".parse().unwrap(), port: 5044, established: true, uid: 0 };
+        let to = "10.0.0.1".parse().unwrap();
+        assert!(theirs.delivers_to(to, 5044));
+        assert!(!theirs.delivers_to(to, 5045));
+        assert!(!theirs.delivers_to("10.0.0.2".parse().unwrap(), 5044));
+        assert!(!Socket { established: false, ..theirs }.delivers_to(to, 5044));
+        assert!(!Socket { uid: SHIPPER_UID, ..theirs }.delivers_to(to, 5044));
+        assert!(!Socket { uid: SHIPPER_UID + 3, ..theirs }.delivers_to(to, 5044));
+        assert!(Socket { uid: SHIPPER_UID + 4, ..theirs }.delivers_to(to, 5044));
+    }
+}

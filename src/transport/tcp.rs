@@ -1,0 +1,136 @@
+//! One TCP connection, from its first SYN to its orderly end.
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, Shutdown, SocketType, connect, send, shutdown, sockopt};
+
+use super::{fail, open, pending_error};
+use crate::endpoint::Endpoint;
+use crate::error::Result;
+use crate::limits::{
+    DEAD_MS, DEAD_TRIES, KEEPALIVE_EVERY_S, KEEPALIVE_IDLE_S, KEEPALIVE_TRIES, TCP_SEND_BUFFER_BYTES,
+};
+use crate::sys::socket::{TcpInfo, discard, tcp_info};
+
+/// A connection, and how many bytes were written to it.
+pub struct Tcp {
+    fd: OwnedFd,
+    written: u64,
+}
+
+impl Tcp {
+    /// Begins to connect. It is done when the socket can be written and [`Tcp::connected`] agrees.
+    pub fn begin(to: &Endpoint<'_>) -> Result<Tcp> {
+        use core::time::Duration;
+        let (fd, address) = open(to, SocketType::STREAM)?;
+        let options = || {
+            // What a receiver that is away can hold of ours is fixed, and known to the ledger.
+            sockopt::set_socket_send_buffer_size(&fd, TCP_SEND_BUFFER_BYTES)?;
+            // Lines are gathered here already: a lone one leaves at once.
+            sockopt::set_tcp_nodelay(&fd, true)?;
+            // A dead peer of an idle connection is noticed without a record.
+            sockopt::set_tcp_keepidle(&fd, Duration::from_secs(KEEPALIVE_IDLE_S))?;
+            sockopt::set_tcp_keepintvl(&fd, Duration::from_secs(KEEPALIVE_EVERY_S))?;
+            sockopt::set_tcp_keepcnt(&fd, KEEPALIVE_TRIES)?;
+            sockopt::set_socket_keepalive(&fd, true)
+        };
+        options().map_err(fail("set up a socket"))?;
+        match connect(&fd, &address) {
+            Ok(()) | Err(Errno::INPROGRESS) => Ok(Tcp { fd, written: 0 }),
+            Err(errno) => Err(fail("connect")(errno)),
+        }
+    }
+
+    /// Whether the connection that was begun stands.
+    pub fn connected(&self) -> Result<()> {
+        pending_error(&self.fd, "connect")
+    }
+
+    /// The socket, to wait on.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// How many bytes were written.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Writes as much as the send buffer takes now. Returns how much that was: 0 when it is full.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<usize> {
+        match send(&self.fd, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            Ok(len) => {
+                self.written += len as u64;
+                Ok(len)
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+            Err(errno) => Err(fail("send")(errno)),
+        }
+    }
+
+    /// Drops what the receiver sent. `true`: it has closed its side.
+    pub fn discard(&self) -> Result<bool> {
+        discard(&self.fd)
+    }
+
+    /// What the receiver's kernel has confirmed, and whether it lives.
+    pub fn state(&self) -> Result<State> {
+        tcp_info(&self.fd).map(|info| State::new(info, self.written))
+    }
+
+    /// Says that no more will come. All that was written is still delivered.
+    pub fn close_our_side(&self) -> Result<()> {
+        shutdown(&self.fd, Shutdown::Write).map_err(fail("close the connection"))
+    }
+}
+
+/// The state of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct State {
+    /// Bytes of ours that the receiver's kernel has.
+    pub acked: u64,
+    /// It has all that was written.
+    pub all_acked: bool,
+    /// It has that, and knows that no more will come.
+    pub close_acked: bool,
+    /// It has not answered for so long and so often that it will not any more.
+    pub dead: bool,
+}
+
+impl State {
+    fn new(info: TcpInfo, written: u64) -> State {
+        // The first byte that a peer acknowledges is the SYN.
+        let acked = info.acked_bytes.saturating_sub(1);
+        State {
+            acked: acked.min(written),
+            all_acked: acked >= written,
+            close_acked: info.close_acked && acked >= written,
+            dead: info.silent_ms >= DEAD_MS && info.retransmits.max(info.probes) >= DEAD_TRIES,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_is_not_dead() {
+        let info = TcpInfo { acked_bytes: 1, close_acked: false, retransmits: 0, probes: 0, silent_ms: 0 };
+        let dead = |info| State::new(info, 10).dead;
+        assert!(!dead(TcpInfo { silent_ms: 3_600_000, ..info }), "idle");
+        assert!(!dead(TcpInfo { silent_ms: 1_000, probes: 9, ..info }), "answers probes");
+        assert!(!dead(TcpInfo { silent_ms: DEAD_MS, retransmits: 1, ..info }), "too early to tell");
+        assert!(dead(TcpInfo { silent_ms: DEAD_MS, retransmits: 2, ..info }));
+        assert!(dead(TcpInfo { silent_ms: DEAD_MS, probes: 2, ..info }));
+    }
+
+    #[test]
+    fn the_syn_is_no_byte_of_ours() {
+        let info = TcpInfo { acked_bytes: 10, close_acked: false, retransmits: 0, probes: 0, silent_ms: 0 };
+        assert!(!State::new(info, 10).all_acked);
+        assert!(State::new(TcpInfo { acked_bytes: 11, ..info }, 10).all_acked);
+        assert_eq!(State::new(TcpInfo { acked_bytes: 12, ..info }, 10).acked, 10);
+        assert_eq!(State::new(TcpInfo { acked_bytes: 0, ..info }, 10).acked, 0);
+    }
+}

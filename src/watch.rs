@@ -1,0 +1,443 @@
+//! The watcher: starts one shipper a destination, starts those again that die, and tells them of the switch of root.
+//!
+//! It keeps what needs privilege, opens no IP socket and parses nothing that comes from outside the machine.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{OFlags, SeekFrom, seek};
+use rustix::io::{read, write};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{
+    Pid, Signal, WaitOptions, WaitStatus, kill_process, set_parent_process_death_signal, wait,
+};
+
+use crate::board::{Board, Progress};
+use crate::boot::reach::Reach;
+use crate::boot::switch::Switch;
+use crate::clock::StampOffset;
+use crate::cmdline::Options;
+use crate::endpoint::Endpoint;
+use crate::error::Result;
+use crate::harden::privileges;
+use crate::kmsg::record::Record;
+use crate::life::Life;
+use crate::limits::{
+    DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, PATH_BYTES_MAX, RESTART_FORGET_MS, RESTART_MS_MAX,
+    RESTART_MS_MIN, SHIPPER_UID, TERM_TO_SWITCH_MS, WORDS_BYTES_MAX,
+};
+use crate::report;
+use crate::ship::{Fds, Job, Outcome, ship};
+use crate::sys::process::{Fork, exit, fork};
+use crate::sys::{fds, signal, time};
+use crate::takeover::Delivery;
+
+/// How the program was started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin<'a> {
+    /// As PID 1, which is becoming this program.
+    Pid1 {
+        /// The path of the next init, as far as it can be foreseen.
+        next_init: Option<&'a str>,
+    },
+    /// By hand, or from a script.
+    Hand {
+        /// `--once`
+        once: bool,
+    },
+}
+
+/// Exit codes, as `sysexits.h` has them.
+pub mod code {
+    /// All done.
+    pub const DONE: i32 = 0;
+    /// The command was used wrongly.
+    pub const USAGE: i32 = 64;
+    /// Gave up, where giving up was asked for.
+    pub const UNAVAILABLE: i32 = 69;
+    /// The program itself failed.
+    pub const SOFTWARE: i32 = 70;
+}
+
+/// Ships to all destinations until their lives end. Returns the exit code.
+pub fn watch(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> i32 {
+    match begin(options, reach, origin) {
+        Ok(mut watcher) => watcher.run(),
+        Err(error) => {
+            report::error(format_args!("{error}; the log is not shipped"));
+            code::UNAVAILABLE
+        }
+    }
+}
+
+fn begin<'a>(options: &'a Options<'a>, reach: &'a Reach, origin: Origin<'a>) -> Result<Watcher<'a>> {
+    let signals = signal::listen()?;
+    let stamp = say_start(options, reach, origin)?;
+    let board = Board::new()?;
+    let switch = if matches!(origin, Origin::Pid1 { .. }) { Switch::watch(reach) } else { None };
+    let mut shippers = heapless::Vec::new();
+    for (number, &endpoint) in options.destinations.iter().enumerate() {
+        // As many as there are destinations.
+        let _ = shippers.push(Shipper::new(number, endpoint, board.place(number)));
+    }
+    Ok(Watcher {
+        options,
+        reach,
+        origin,
+        signals,
+        stamp,
+        switch,
+        switched: false,
+        asked_ms: None,
+        shippers,
+        worst: code::DONE,
+    })
+}
+
+struct Watcher<'a> {
+    options: &'a Options<'a>,
+    reach: &'a Reach,
+    origin: Origin<'a>,
+    signals: OwnedFd,
+    stamp: StampOffset,
+    switch: Option<Switch>,
+    switched: bool,
+    asked_ms: Option<u64>,
+    shippers: heapless::Vec<Shipper<'a>, DESTINATIONS_MAX>,
+    /// The highest exit code of a shipper.
+    worst: i32,
+}
+
+/// One destination, as the watcher sees it.
+struct Shipper<'a> {
+    number: usize,
+    endpoint: Endpoint<'a>,
+    progress: Progress,
+    state: State,
+    pause_ms: u64,
+}
+
+enum State {
+    /// To be started at this time.
+    Due(u64),
+    /// At work since this time; through the pipe it is told of the switch.
+    AtWork { pid: Pid, since_ms: u64, word: OwnedFd },
+    /// It has ended, as it should.
+    Ended,
+}
+
+impl<'a> Shipper<'a> {
+    fn new(number: usize, endpoint: Endpoint<'a>, progress: Progress) -> Shipper<'a> {
+        Shipper { number, endpoint, progress, state: State::Due(0), pause_ms: RESTART_MS_MIN }
+    }
+}
+
+impl Watcher<'_> {
+    fn run(&mut self) -> i32 {
+        loop {
+            let now = time::now_ms();
+            self.start_due(now);
+            if self.shippers.iter().all(|shipper| matches!(shipper.state, State::Ended)) {
+                return self.worst;
+            }
+            self.wait();
+            let now = time::now_ms();
+            let signals = signal::received(&self.signals);
+            if signals.terminate {
+                self.asked_ms.get_or_insert(now);
+                self.signal_all(Signal::TERM);
+            }
+            self.reap(now);
+            if self.switch.as_mut().is_some_and(|switch| switch.happened(now)) {
+                self.tell_switch();
+            }
+            self.enforce_end(now);
+        }
+    }
+
+    /// Starts every shipper whose time has come.
+    fn start_due(&mut self, now: u64) {
+        for at in 0..self.shippers.len() {
+            if matches!(self.shippers[at].state, State::Due(due) if now >= due)
+                && let Err(error) = self.start(at, now)
+            {
+                let shipper = &mut self.shippers[at];
+                report::warn(format_args!(
+                    "{}: {error}; tried again in {} ms",
+                    shipper.endpoint, shipper.pause_ms
+                ));
+                shipper.state = State::Due(now + shipper.pause_ms);
+                shipper.pause_ms = (shipper.pause_ms * 2).min(RESTART_MS_MAX);
+            }
+        }
+    }
+
+    fn start(&mut self, at: usize, now: u64) -> Result<()> {
+        let (hears, word) = pipe_with(PipeFlags::CLOEXEC)
+            .map_err(|errno| crate::error::Error { step: "make a pipe", errno: errno.raw_os_error() })?;
+        match fork()? {
+            Fork::Child => {
+                drop(word);
+                exit(self.be_shipper(at, hears))
+            }
+            Fork::Parent(pid) => {
+                if self.switched {
+                    let _ = write(&word, b"s");
+                }
+                self.shippers[at].state = State::AtWork { pid, since_ms: now, word };
+                Ok(())
+            }
+        }
+    }
+
+    /// The shipper's process. Returns its exit code.
+    fn be_shipper(&self, at: usize, watcher: OwnedFd) -> i32 {
+        let shipper = &self.shippers[at];
+        let fail = |error| {
+            report::error(format_args!("{}: {error}", shipper.endpoint));
+            code::SOFTWARE
+        };
+        let (job, fds) = match self.prepare_shipper(shipper, watcher) {
+            Ok(prepared) => prepared,
+            Err(error) => return fail(error),
+        };
+        match ship(job, fds) {
+            Ok(Outcome::Done) => code::DONE,
+            Ok(Outcome::Unconfirmed) => code::UNAVAILABLE,
+            Err(error) => fail(error),
+        }
+    }
+
+    /// Opens what a shipper needs, and gives up everything else.
+    fn prepare_shipper<'b>(&self, shipper: &Shipper<'b>, watcher: OwnedFd) -> Result<(Job<'b>, Fds)> {
+        let by_hand = matches!(self.origin, Origin::Hand { .. });
+        if by_hand {
+            // Whoever ends the watcher by force means the shippers as well.
+            let _ = set_parent_process_death_signal(Some(Signal::TERM));
+        }
+        let signals = signal::listen()?;
+        let kmsg = self.reach.open_kmsg()?;
+        let mut delivery = Delivery::default();
+        if !by_hand {
+            for name in Delivery::names(shipper.endpoint.scheme) {
+                // A kernel without IPv6 has no such list.
+                if let Ok(list) = self.reach.open_proc(name, OFlags::RDONLY) {
+                    delivery.add(list);
+                }
+            }
+        }
+        let words = rustix::io::fcntl_dupfd_cloexec(&kmsg, 3).ok();
+        let stderr = if by_hand { report::stderr() } else { None };
+        let mut kept = heapless::Vec::<BorrowedFd<'_>, 8>::new();
+        let own = [
+            Some(signals.as_fd()),
+            Some(kmsg.as_fd()),
+            Some(watcher.as_fd()),
+            words.as_ref().map(AsFd::as_fd),
+        ];
+        for fd in own.into_iter().chain([stderr]).flatten().chain(delivery.fds()) {
+            // Five and two lists: there is room.
+            let _ = kept.push(fd);
+        }
+        fds::close_all_but(&kept);
+        drop(kept);
+        report::leave_kernel_log();
+        if let Some(words) = words {
+            report::to_kernel_log(words);
+        }
+        privileges::drop_to(SHIPPER_UID + shipper.number as u32, stderr.is_some())?;
+        privileges::filter_shipper()?;
+
+        let mut life = Life::new(!by_hand, self.options.linger_s);
+        if let Some(reached) = shipper.progress.reached_ms() {
+            life.reached(reached);
+        }
+        if let Origin::Hand { once: true } = self.origin {
+            life.once(time::now_ms());
+        }
+        // As PID 1 there is nothing before record 0: what the ring no longer has is a loss.
+        let first = shipper.progress.resume().or(if by_hand { None } else { Some(0) });
+        let job = Job {
+            endpoint: shipper.endpoint,
+            level: self.options.level,
+            life,
+            first,
+            unsent: shipper.progress.unsent(),
+            stamp: self.stamp,
+            progress: shipper.progress,
+        };
+        Ok((job, Fds { kmsg, signals, watcher, delivery }))
+    }
+
+    /// Waits for a signal, a change of mounts, or the next thing that is due.
+    fn wait(&mut self) {
+        let now = time::now_ms();
+        let due = self.shippers.iter().filter_map(|shipper| match shipper.state {
+            State::Due(due) => Some(due),
+            _ => None,
+        });
+        let look = self.switch.as_ref().and_then(Switch::wake_ms);
+        let wake = due.chain(look).chain(self.force_ms()).min();
+        let timeout = wake.map(|wake| {
+            let ms = wake.saturating_sub(now);
+            Timespec { tv_sec: (ms / 1_000) as i64, tv_nsec: (ms % 1_000 * 1_000_000) as i64 }
+        });
+        let signals = PollFd::new(&self.signals, PollFlags::IN);
+        let changed = match &self.switch {
+            None => {
+                let _ = poll(&mut [signals], timeout.as_ref());
+                false
+            }
+            Some(switch) => {
+                let mut fds = [signals, PollFd::from_borrowed_fd(switch.fd(), Switch::EVENTS)];
+                let _ = poll(&mut fds, timeout.as_ref());
+                fds[1].revents().intersects(Switch::EVENTS | PollFlags::ERR)
+            }
+        };
+        if changed && let Some(switch) = &mut self.switch {
+            switch.changed(time::now_ms());
+        }
+    }
+
+    /// Takes note of every shipper that has ended.
+    fn reap(&mut self, now: u64) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            let ended = self
+                .shippers
+                .iter_mut()
+                .find(|s| matches!(s.state, State::AtWork { pid: own, .. } if own == pid));
+            let Some(shipper) = ended else { continue };
+            let exit = status.exit_status();
+            if let Some(exit @ (code::DONE | code::UNAVAILABLE)) = exit {
+                self.worst = self.worst.max(exit);
+                shipper.state = State::Ended;
+                continue;
+            }
+            say_death(shipper, status);
+            let once = self.origin == Origin::Hand { once: true };
+            if once || (self.asked_ms.is_some() && matches!(self.origin, Origin::Hand { .. })) {
+                // There is nothing to start again for.
+                self.worst = code::SOFTWARE;
+                shipper.state = State::Ended;
+                continue;
+            }
+            if let State::AtWork { since_ms, .. } = shipper.state
+                && now - since_ms >= RESTART_FORGET_MS
+            {
+                shipper.pause_ms = RESTART_MS_MIN;
+            }
+            report::warn(format_args!(
+                "{}: the shipper is started again in {} ms",
+                shipper.endpoint, shipper.pause_ms
+            ));
+            shipper.state = State::Due(now + shipper.pause_ms);
+            shipper.pause_ms = (shipper.pause_ms * 2).min(RESTART_MS_MAX);
+        }
+    }
+
+    fn tell_switch(&mut self) {
+        if self.switched {
+            return;
+        }
+        self.switched = true;
+        // A SIGTERM before the switch was not meant to end what outlives it.
+        self.asked_ms = None;
+        report::info(format_args!("root switched, shipping goes on"));
+        for shipper in &self.shippers {
+            if let State::AtWork { word, .. } = &shipper.state {
+                let _ = write(word, b"s");
+            }
+        }
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        for shipper in &self.shippers {
+            if let State::AtWork { pid, .. } = shipper.state {
+                let _ = kill_process(pid, signal);
+            }
+        }
+    }
+
+    /// When shippers that were asked to end are ended by force.
+    fn force_ms(&self) -> Option<u64> {
+        let before_switch = matches!(self.origin, Origin::Pid1 { .. }) && !self.switched;
+        let allowed = if before_switch { TERM_TO_SWITCH_MS } else { DRAIN_MS };
+        Some(self.asked_ms? + allowed + DRAIN_GRACE_MS)
+    }
+
+    /// Ends those by force that were asked to end and have not, and starts none again.
+    fn enforce_end(&mut self, now: u64) {
+        if self.force_ms().is_none_or(|force| now < force) {
+            return;
+        }
+        for shipper in &mut self.shippers {
+            if let State::AtWork { pid, .. } = shipper.state {
+                report::error(format_args!(
+                    "{}: the shipper did not end in time and is ended by force",
+                    shipper.endpoint
+                ));
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            if !matches!(shipper.state, State::Ended) {
+                self.worst = self.worst.max(code::UNAVAILABLE);
+                shipper.state = State::Ended;
+            }
+        }
+    }
+}
+
+fn say_death(shipper: &Shipper<'_>, status: WaitStatus) {
+    use core::fmt::Write;
+    let mut how = heapless::String::<32>::new();
+    // Both fit.
+    let _ = match (status.terminating_signal(), status.exit_status()) {
+        (Some(signal), _) => write!(how, "was killed by signal {signal}"),
+        (None, exit) => write!(how, "ended with code {}", exit.unwrap_or(-1)),
+    };
+    let mut last = heapless::String::<40>::new();
+    let _ = match shipper.progress.unsent().and_then(|unsent| unsent.checked_sub(1)) {
+        Some(seq) => write!(last, "last seq sent {seq}"),
+        None => write!(last, "nothing was sent"),
+    };
+    report::warn(format_args!("{}: the shipper {how}, {last}", shipper.endpoint));
+}
+
+/// Says who starts and what for. The line is written between two readings of the clock and read back, which tells
+/// how the kernel's stamps and the clock belong together.
+fn say_start(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> Result<StampOffset> {
+    use core::fmt::Write;
+    let kmsg = reach.open_kmsg()?;
+    let _ = seek(&kmsg, SeekFrom::End(0));
+    let mut words = heapless::String::<WORDS_BYTES_MAX>::new();
+    // What does not fit is left out.
+    let _ = write!(words, "{} on {}", env!("CARGO_PKG_VERSION"), kernel_release().as_str());
+    for (at, endpoint) in options.destinations.iter().enumerate() {
+        let _ = write!(words, "{} {endpoint}", if at == 0 { ", shipping to" } else { " and" });
+    }
+    if let Origin::Pid1 { next_init } = origin {
+        let _ = write!(words, ", next init {}", next_init.unwrap_or("not found"));
+    }
+    let before = time::raw_ns();
+    report::info(format_args!("{words}"));
+    let after = time::raw_ns();
+
+    let mut record = [0; 2 * PATH_BYTES_MAX];
+    while let Ok(len @ 1..) = read(&kmsg, &mut record) {
+        let ours = b";earlykmsg: ".as_slice();
+        let Some(record) =
+            record.get(..len).filter(|record| record.windows(ours.len()).any(|part| part == ours))
+        else {
+            continue;
+        };
+        if let Some(record) = Record::parse(record) {
+            return Ok(StampOffset::measured(before, record.clock_us, after));
+        }
+    }
+    // The kernel was told to take no words from programs: its clock and ours begin at about the same time.
+    Ok(StampOffset(0))
+}
+
+fn kernel_release() -> heapless::String<64> {
+    let name = rustix::system::uname();
+    let release = name.release().to_str().unwrap_or("an unknown kernel");
+    heapless::String::try_from(release).unwrap_or_default()
+}

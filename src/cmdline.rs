@@ -6,7 +6,7 @@ use core::fmt;
 
 use heapless::Vec;
 
-use crate::endpoint::{Endpoint, Host, Wrong};
+use crate::endpoint::{Endpoint, Host, Wrong, number};
 use crate::kmsg::record::Level;
 use crate::limits::{
     DESTINATIONS_MAX, LINGER_SECONDS, LINGER_SECONDS_MAX, PATH_BYTES_MAX, QUOTED_BYTES_MAX, TAGS_BYTES_MAX,
@@ -113,15 +113,10 @@ impl<'a> Options<'a> {
                 [b'/', ..] if !value.contains(&0) => self.init = Some(value),
                 _ => bad("earlykmsg.init", Why::Init),
             },
-            b"earlykmsg.linger" => {
-                match core::str::from_utf8(value).ok().filter(|v| v.bytes().all(|b| b.is_ascii_digit())) {
-                    Some(digits) => match digits.parse() {
-                        Ok(seconds) if seconds <= LINGER_SECONDS_MAX => self.linger_s = seconds,
-                        _ => bad("earlykmsg.linger", Why::Linger),
-                    },
-                    None => bad("earlykmsg.linger", Why::Linger),
-                }
-            }
+            b"earlykmsg.linger" => match number(value) {
+                Some(seconds) if seconds <= LINGER_SECONDS_MAX => self.linger_s = seconds,
+                _ => bad("earlykmsg.linger", Why::Linger),
+            },
             b"earlykmsg.extra" => {
                 for extra in value.split(|&b| b == b',') {
                     match extra {
@@ -197,24 +192,28 @@ impl fmt::Display for Problem<'_> {
                 f.write_str("this version looks up no names, give an address; this destination is left out")
             }
             Why::DestinationTooMany => {
-                write!(f, "only {DESTINATIONS_MAX} destinations are served; this destination is left out")
+                let most = DESTINATIONS_MAX as u64;
+                write!(f, "only {most} destinations are served; this destination is left out")
             }
             Why::Level => f.write_str(
                 "must be one of emerg, alert, crit, err, warning, notice, info, debug; all records are shipped",
             ),
             Why::Init => f.write_str("must be an absolute path; the usual ones are tried"),
             Why::InitLong => {
-                write!(f, "must not be longer than {PATH_BYTES_MAX} bytes; the usual ones are tried")
+                let most = PATH_BYTES_MAX as u64;
+                write!(f, "must not be longer than {most} bytes; the usual ones are tried")
             }
-            Why::Linger => write!(
-                f,
-                "must be a number of seconds from 0 to {LINGER_SECONDS_MAX}; {LINGER_SECONDS} are taken"
-            ),
+            Why::Linger => {
+                let (most, usual) = (u64::from(LINGER_SECONDS_MAX), u64::from(LINGER_SECONDS));
+                write!(f, "must be a number of seconds from 0 to {most}; {usual} are taken")
+            }
             Why::Extra => f.write_str("only caller and dict are known; the rest is left out"),
             Why::Ip => f.write_str("this version does not bring the network up; the network is left alone"),
             Why::TagForm => f.write_str("a tag must be name=value; this tag is left out"),
-            Why::TagTooMany => write!(f, "only {TAGS_MAX} tags are taken; the rest is left out"),
-            Why::TagsLong => write!(f, "must not be longer than {TAGS_BYTES_MAX} bytes; all tags are left out"),
+            Why::TagTooMany => write!(f, "only {} tags are taken; the rest is left out", TAGS_MAX as u64),
+            Why::TagsLong => {
+                write!(f, "must not be longer than {} bytes; all tags are left out", TAGS_BYTES_MAX as u64)
+            }
             Why::TagsLater => f.write_str("this version adds no tags; the records go out without them"),
             Why::ExtraLater => f.write_str("this version adds no members; the records go out without them"),
         }

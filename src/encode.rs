@@ -10,6 +10,24 @@ use crate::clock::{TimeText, WallOffset};
 use crate::kmsg::record::{Body, Decoded, Level, Record, facility_name};
 use crate::limits::{ESCAPE_BYTES_MAX, LINE_FIXED_BYTES_MAX};
 
+/// What stands before and after the record's number, for each level: its name, and what Talos makes of it.
+const LEVELS: [(&str, &str); 8] = {
+    const ERROR: &str = ",\"talos-level\":\"error\",\"talos-time\":\"";
+    const WARN: &str = ",\"talos-level\":\"warn\",\"talos-time\":\"";
+    const INFO: &str = ",\"talos-level\":\"info\",\"talos-time\":\"";
+    const DEBUG: &str = ",\"talos-level\":\"debug\",\"talos-time\":\"";
+    [
+        ("\",\"priority\":\"emerg\",\"seq\":", ERROR),
+        ("\",\"priority\":\"alert\",\"seq\":", ERROR),
+        ("\",\"priority\":\"crit\",\"seq\":", ERROR),
+        ("\",\"priority\":\"err\",\"seq\":", ERROR),
+        ("\",\"priority\":\"warning\",\"seq\":", WARN),
+        ("\",\"priority\":\"notice\",\"seq\":", INFO),
+        ("\",\"priority\":\"info\",\"seq\":", INFO),
+        ("\",\"priority\":\"debug\",\"seq\":", DEBUG),
+    ]
+};
+
 /// Makes JSON objects of records.
 #[derive(Debug, Default)]
 pub struct Encoder {
@@ -40,17 +58,11 @@ impl Encoder {
             None => out.number(record.facility),
         }
         out.text(b"\",\"msg\":\"");
-        match record.body {
-            Body::Escaped { text, cut } => out.decoded(Decoded::new(text, cut)),
-            Body::Plain(bytes) => out.plain(bytes),
-        }
-        out.text(b"\",\"priority\":\"");
-        out.text(record.level.name().as_bytes());
-        out.text(b"\",\"seq\":");
+        out.decoded(Decoded::new(record.body));
+        let (priority, talos_level) = LEVELS[record.level.number()];
+        out.text(priority.as_bytes());
         out.number(record.seq);
-        out.text(b",\"talos-level\":\"");
-        out.text(record.level.talos().as_bytes());
-        out.text(b"\",\"talos-time\":\"");
+        out.text(talos_level.as_bytes());
         let (second, micros) = wall.wall(record.clock_us);
         out.text(self.time.second(second));
         out.fraction(micros);
@@ -144,16 +156,21 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
+    /// Appends `text`. There is room by design; were there none, nothing would be written past the end.
     #[inline(always)]
     fn text(&mut self, text: &[u8]) {
-        self.bytes[self.len..][..text.len()].copy_from_slice(text);
-        self.len += text.len();
+        if let Some(room) = self.bytes.get_mut(self.len..self.len + text.len()) {
+            room.copy_from_slice(text);
+            self.len += text.len();
+        }
     }
 
     #[inline(always)]
     fn byte(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
-        self.len += 1;
+        if let Some(room) = self.bytes.get_mut(self.len) {
+            *room = byte;
+            self.len += 1;
+        }
     }
 
     fn number(&mut self, mut number: u64) {
@@ -196,13 +213,6 @@ impl Out<'_> {
         }
     }
 
-    fn plain(&mut self, bytes: &[u8]) {
-        let mut bytes = bytes.iter().copied();
-        while let Some(byte) = bytes.next() {
-            self.character(byte, &mut bytes);
-        }
-    }
-
     /// Copies bytes for as long as they mean themselves, both in a record and in JSON. Returns how many.
     #[inline(always)]
     fn clean(&mut self, text: &[u8]) -> usize {
@@ -236,7 +246,7 @@ impl Out<'_> {
     }
 
     /// One byte and, when it begins a character of several, those that belong to it.
-    fn character(&mut self, byte: u8, rest: &mut (impl Iterator<Item = u8> + Clone)) {
+    fn character(&mut self, byte: u8, rest: &mut Decoded<'_>) {
         let short = match byte {
             b'"' => b'"',
             b'\\' => b'\\',
@@ -260,7 +270,7 @@ impl Out<'_> {
     }
 
     /// A whole UTF-8 character, or U+FFFD for this one byte.
-    fn beyond_ascii(&mut self, first: u8, rest: &mut (impl Iterator<Item = u8> + Clone)) {
+    fn beyond_ascii(&mut self, first: u8, rest: &mut Decoded<'_>) {
         // The second byte's range is what keeps out overlong forms, surrogates and what is beyond U+10FFFF.
         let (more, second) = match first {
             0xc2..=0xdf => (1, 0x80..=0xbf),
@@ -383,7 +393,7 @@ mod tests {
 
     /// A slow and obvious decoding of a record's text, to compare with.
     fn model(text: &[u8]) -> String {
-        let bytes: Vec<u8> = Decoded::new(text, false).collect();
+        let bytes: Vec<u8> = Decoded::new(Body::Escaped { text, cut: false }).collect();
         let mut text = String::new();
         let mut rest = &bytes[..];
         while !rest.is_empty() {

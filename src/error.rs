@@ -28,9 +28,11 @@ pub struct Errno(pub i32);
 
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // All numbers are shown as u64: each further type would bring 250 bytes of its own.
+        let number = u64::from(self.0.unsigned_abs());
         match words(self.0) {
-            "" => write!(f, "errno {}", self.0),
-            words => write!(f, "{words} (errno {})", self.0),
+            "" => write!(f, "errno {number}"),
+            words => write!(f, "{words} (errno {number})"),
         }
     }
 }

@@ -137,7 +137,7 @@ struct Shipper<'a> {
 /// Since when the receiver is not reached, and what was tried.
 struct Down {
     since_ms: u64,
-    tries: u32,
+    tries: u64,
     said: usize,
 }
 

@@ -9,7 +9,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::read;
 
-use crate::endpoint::{Endpoint, Host, Scheme};
+use crate::endpoint::{Endpoint, Host, Scheme, hex, number};
 use crate::limits::{DESTINATIONS_MAX, SHIPPER_UID};
 
 /// The kernel's lists, opened before the file system was out of reach.
@@ -93,31 +93,27 @@ impl Socket {
     }
 
     fn parse(line: &[u8]) -> Option<Socket> {
-        const ESTABLISHED: &str = "01";
-        let line = core::str::from_utf8(line).ok()?;
-        let mut fields = line.split_ascii_whitespace();
-        let (remote, port) = fields.nth(2)?.split_once(':')?;
+        const ESTABLISHED: &[u8] = b"01";
+        let mut fields = line.split(|&byte| byte == b' ').filter(|field| !field.is_empty());
+        let remote = fields.nth(2)?;
         let established = fields.next()? == ESTABLISHED;
         // Queues, timer and retransmissions stand before the user id.
-        let uid = fields.nth(3)?.parse().ok()?;
-        Some(Socket { remote: address(remote)?, port: u16::from_str_radix(port, 16).ok()?, established, uid })
+        let uid = number(fields.nth(3)?)?;
+        let colon = remote.iter().position(|&byte| byte == b':')?;
+        let (remote, port) = (address(&remote[..colon])?, hex(&remote[colon + 1..])?);
+        Some(Socket { remote, port: u16::try_from(port).ok()?, established, uid })
     }
 }
 
 /// An address as the kernel prints it: 32-bit words in the machine's own byte order.
-fn address(hex: &str) -> Option<IpAddr> {
+fn address(digits: &[u8]) -> Option<IpAddr> {
     let mut bytes = [0; 16];
-    let words = hex.len() / 8;
-    if !hex.is_ascii() || hex.len() % 8 != 0 || words > 4 {
-        return None;
+    for (place, word) in bytes.chunks_exact_mut(4).zip(digits.chunks(8)) {
+        place.copy_from_slice(&hex(word)?.to_ne_bytes());
     }
-    for at in 0..words {
-        let word = u32::from_str_radix(&hex[at * 8..][..8], 16).ok()?;
-        bytes[at * 4..][..4].copy_from_slice(&word.to_ne_bytes());
-    }
-    match words {
-        1 => Some(IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]])),
-        4 => Some(IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()),
+    match digits.len() {
+        8 => Some(IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]])),
+        32 => Some(IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()),
         _ => None,
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! It keeps what needs privilege, opens no IP socket and parses nothing that comes from outside the machine.
 
+use core::fmt;
+
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, SeekFrom, seek};
@@ -23,7 +25,7 @@ use crate::kmsg::record::Record;
 use crate::life::Life;
 use crate::limits::{
     DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, PATH_BYTES_MAX, RESTART_FORGET_MS, RESTART_MS_MAX,
-    RESTART_MS_MIN, SHIPPER_UID, TERM_TO_SWITCH_MS, WORDS_BYTES_MAX,
+    RESTART_MS_MIN, SHIPPER_UID, TERM_TO_SWITCH_MS,
 };
 use crate::report;
 use crate::ship::{Fds, Job, Outcome, ship};
@@ -386,38 +388,48 @@ impl Watcher<'_> {
 }
 
 fn say_death(shipper: &Shipper<'_>, status: WaitStatus) {
-    use core::fmt::Write;
-    let mut how = heapless::String::<32>::new();
-    // Both fit.
-    let _ = match (status.terminating_signal(), status.exit_status()) {
-        (Some(signal), _) => write!(how, "was killed by signal {signal}"),
-        (None, exit) => write!(how, "ended with code {}", exit.unwrap_or(-1)),
+    let (how, code) = match (status.terminating_signal(), status.exit_status()) {
+        (Some(signal), _) => ("was killed by signal", signal),
+        (None, exit) => ("ended with code", exit.unwrap_or(-1)),
     };
-    let mut last = heapless::String::<40>::new();
-    let _ = match shipper.progress.unsent().and_then(|unsent| unsent.checked_sub(1)) {
-        Some(seq) => write!(last, "last seq sent {seq}"),
-        None => write!(last, "nothing was sent"),
-    };
-    report::warn(format_args!("{}: the shipper {how}, {last}", shipper.endpoint));
+    let (endpoint, code) = (shipper.endpoint, u64::from(code.unsigned_abs()));
+    match shipper.progress.unsent().and_then(|unsent| unsent.checked_sub(1)) {
+        Some(last) => {
+            report::warn(format_args!("{endpoint}: the shipper {how} {code}, last seq sent {last}"))
+        }
+        None => report::warn(format_args!("{endpoint}: the shipper {how} {code}, nothing was sent")),
+    }
+}
+
+/// The line that says who starts and what for.
+struct Start<'a> {
+    options: &'a Options<'a>,
+    origin: Origin<'a>,
+}
+
+impl fmt::Display for Start<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = rustix::system::uname();
+        let release = name.release().to_str().unwrap_or("an unknown kernel");
+        write!(f, "{} on {release}", env!("CARGO_PKG_VERSION"))?;
+        for (at, endpoint) in self.options.destinations.iter().enumerate() {
+            f.write_str(if at == 0 { ", shipping to " } else { " and " })?;
+            endpoint.fmt(f)?;
+        }
+        if let Origin::Pid1 { next_init } = self.origin {
+            write!(f, ", next init {}", next_init.unwrap_or("not found"))?;
+        }
+        Ok(())
+    }
 }
 
 /// Says who starts and what for. The line is written between two readings of the clock and read back, which tells
 /// how the kernel's stamps and the clock belong together.
 fn say_start(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> Result<StampOffset> {
-    use core::fmt::Write;
     let kmsg = reach.open_kmsg()?;
     let _ = seek(&kmsg, SeekFrom::End(0));
-    let mut words = heapless::String::<WORDS_BYTES_MAX>::new();
-    // What does not fit is left out.
-    let _ = write!(words, "{} on {}", env!("CARGO_PKG_VERSION"), kernel_release().as_str());
-    for (at, endpoint) in options.destinations.iter().enumerate() {
-        let _ = write!(words, "{} {endpoint}", if at == 0 { ", shipping to" } else { " and" });
-    }
-    if let Origin::Pid1 { next_init } = origin {
-        let _ = write!(words, ", next init {}", next_init.unwrap_or("not found"));
-    }
     let before = time::raw_ns();
-    report::info(format_args!("{words}"));
+    report::info(format_args!("{}", Start { options, origin }));
     let after = time::raw_ns();
 
     let mut record = [0; 2 * PATH_BYTES_MAX];
@@ -434,10 +446,4 @@ fn say_start(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> Result
     }
     // The kernel was told to take no words from programs: its clock and ours begin at about the same time.
     Ok(StampOffset(0))
-}
-
-fn kernel_release() -> heapless::String<64> {
-    let name = rustix::system::uname();
-    let release = name.release().to_str().unwrap_or("an unknown kernel");
-    heapless::String::try_from(release).unwrap_or_default()
 }

@@ -115,21 +115,6 @@ impl Level {
     pub fn number(self) -> usize {
         usize::from(self.0 & 7)
     }
-
-    /// `emerg` … `debug`.
-    pub fn name(self) -> &'static str {
-        Level::NAMES[self.number()]
-    }
-
-    /// What Talos makes of it: four levels.
-    pub fn talos(self) -> &'static str {
-        match self.number() {
-            0..=3 => "error",
-            4 => "warn",
-            5 | 6 => "info",
-            _ => "debug",
-        }
-    }
 }
 
 /// The name of a facility; those without one are shown as their number.
@@ -150,12 +135,16 @@ pub fn facility_name(facility: u64) -> Option<&'static str> {
 pub struct Decoded<'a> {
     text: &'a [u8],
     cut: bool,
+    plain: bool,
 }
 
 impl<'a> Decoded<'a> {
-    /// Decodes `text`.
-    pub fn new(text: &'a [u8], cut: bool) -> Decoded<'a> {
-        Decoded { text, cut }
+    /// Decodes the text of a record.
+    pub fn new(body: Body<'a>) -> Decoded<'a> {
+        match body {
+            Body::Escaped { text, cut } => Decoded { text, cut, plain: false },
+            Body::Plain(text) => Decoded { text, cut: false, plain: true },
+        }
     }
 
     /// What is not decoded yet.
@@ -202,7 +191,7 @@ impl Iterator for Decoded<'_> {
     fn next(&mut self) -> Option<u8> {
         loop {
             match self.take()? {
-                b'\\' => {
+                b'\\' if !self.plain => {
                     if let Some(byte) = self.escape() {
                         return Some(byte);
                     }
@@ -230,7 +219,7 @@ mod tests {
 
     #[track_caller]
     fn check_text(text: &str, cut: bool, want: &str) {
-        let got: Vec<u8> = Decoded::new(text.as_bytes(), cut).collect();
+        let got: Vec<u8> = Decoded::new(Body::Escaped { text: text.as_bytes(), cut }).collect();
         assert_eq!(String::from_utf8(got).unwrap(), want, "{text:?}");
     }
 

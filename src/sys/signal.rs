@@ -1,7 +1,5 @@
 //! Signals as something to read: blocked, and told through a descriptor.
 
-use core::mem::MaybeUninit;
-
 use rustix::fd::{AsFd, FromRawFd, OwnedFd};
 use rustix::io::read;
 
@@ -19,32 +17,50 @@ pub struct Signals {
 
 const TOLD: [libc::c_int; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD];
 
+/// What the kernel does with a signal by itself, in the form of its own `struct sigaction`: no handler is ever set.
+#[repr(C)]
+struct Disposition {
+    handler: libc::sighandler_t,
+    flags: libc::c_ulong,
+    restorer: usize,
+    mask: u64,
+}
+
+/// The bytes of the kernel's set of signals, which has 64; musl's is larger.
+const SET_BYTES: usize = size_of::<u64>();
+
+fn set_disposition(signal: libc::c_int, handler: libc::sighandler_t) {
+    let new = Disposition { handler, flags: 0, restorer: 0, mask: 0 };
+    let old = core::ptr::null_mut::<Disposition>();
+    // SAFETY: neither the default nor ignoring runs code of this program. musl's own function keeps a lock and an
+    // account for handlers, which takes 1 KiB.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &new, old, SET_BYTES) };
+}
+
 /// Blocks the signals that concern us, all others' dispositions back to their default, and gives the descriptor
 /// that tells of them. What the process inherited is gone; children inherit what is set here.
 pub fn listen() -> Result<OwnedFd> {
-    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: initialises the set.
-    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    let set = TOLD.iter().fold(0u64, |set, signal| set | 1 << (signal - 1));
     for signal in TOLD {
-        // SAFETY: the set is initialised; without a handler nothing runs at a signal.
-        unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
-        // SAFETY: the default is no code of this program.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        set_disposition(signal, libc::SIG_DFL);
     }
-    // A write to a closed stderr is an error to be returned, no reason to die.
-    // SAFETY: ignoring runs no code.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-    // SAFETY: the set is initialised; no one needs the old mask.
-    if unsafe { libc::sigprocmask(libc::SIG_SETMASK, set.as_ptr(), core::ptr::null_mut()) } != 0 {
+    // A write to a closed stderr, or to one that may not grow, is an error to be returned, no reason to die.
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        set_disposition(signal, libc::SIG_IGN);
+    }
+    let old = core::ptr::null_mut::<u64>();
+    // SAFETY: the kernel reads one set; no one needs the old mask.
+    if unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &set, old, SET_BYTES) } != 0 {
         return Err(last("block signals"));
     }
-    // SAFETY: the set is initialised.
-    let fd = unsafe { libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+    // SAFETY: the kernel reads one set.
+    let fd = unsafe { libc::syscall(libc::SYS_signalfd4, -1, &set, SET_BYTES, flags) };
     if fd < 0 {
         return Err(last("listen to signals"));
     }
     // SAFETY: new, and owned by no one else.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
 /// What has come since the last time. Waits for nothing.

@@ -9,7 +9,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with, sockopt};
 
-use crate::endpoint::{Endpoint, Host};
+use crate::endpoint::{Endpoint, Host, number};
 use crate::error::{Error, Result};
 
 fn fail(step: &'static str) -> impl FnOnce(Errno) -> Error {
@@ -27,11 +27,13 @@ fn open(to: &Endpoint<'_>, kind: SocketType) -> Result<(OwnedFd, SocketAddr)> {
     let address = match to.host {
         Host::V4(address) => SocketAddr::new(IpAddr::V4(address), to.port),
         Host::V6 { address, zone } => {
-            let scope = zone.map_or(Ok(0), |zone| {
-                zone.parse()
-                    .or_else(|_| netdevice::name_to_index(&fd, zone))
-                    .map_err(fail("look up the zone"))
-            })?;
+            let scope = match zone.map(|zone| (zone, number(zone.as_bytes()))) {
+                None => 0,
+                Some((_, Some(index))) => index,
+                Some((name, None)) => {
+                    netdevice::name_to_index(&fd, name).map_err(fail("look up the zone"))?
+                }
+            };
             SocketAddr::V6(SocketAddrV6::new(address, to.port, 0, scope))
         }
         Host::Name(_) => return Err(Error { step: "look up the name", errno: Errno::NOSYS.raw_os_error() }),

@@ -53,6 +53,11 @@ pub fn to_kernel_log(fd: OwnedFd) {
     KERNEL_LOG.set(fd);
 }
 
+/// The way into the kernel's log, if there is one.
+pub fn kernel_log() -> Option<BorrowedFd<'static>> {
+    KERNEL_LOG.get()
+}
+
 /// Words go to stderr as well.
 pub fn begin_stderr() {
     if let Some(stderr) = standard_stream(2) {

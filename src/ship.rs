@@ -12,7 +12,7 @@ use crate::clock::{StampOffset, WallOffset};
 use crate::encode::{Encoder, Lost, Unread, seq_of};
 use crate::endpoint::{Endpoint, Scheme};
 use crate::error::{Error, Result};
-use crate::kmsg::record::Level;
+use crate::kmsg::record::{Level, Record};
 use crate::kmsg::source::{Next, ReadBuffer, Source};
 use crate::ledger::Ledger;
 use crate::life::{End, Life, Why};
@@ -570,10 +570,15 @@ impl Shipper<'_> {
         self.down.tries = self.down.tries.saturating_add(1);
         let now = time::now_ms();
         if self.down.must_say(now) {
-            let seconds = (now - self.down.since_ms) / 1_000;
+            let what = match self.progress.reached_ms() {
+                None => "network not up after",
+                Some(_) => "receiver not reached for",
+            };
             report::warn(format_args!(
-                "{} not reached for {seconds} s: {error}; {} tries",
-                self.endpoint, self.down.tries
+                "{what} {} s: {}: {error}; {} tries",
+                (now - self.down.since_ms) / 1_000,
+                self.endpoint,
+                self.down.tries
             ));
         }
     }
@@ -631,17 +636,15 @@ impl Shipper<'_> {
         let waiting = self.batch.first_line().and_then(seq_of);
         let first = acked.or(waiting).or(self.source.next_seq());
         self.batch.clear();
-        let mut last = first;
-        loop {
-            match self.source.take(|_| true)? {
-                Some(Next::Record(record)) => last = last.max(Some(record.seq)),
-                Some(Next::Gap { .. }) => {}
-                Some(Next::Empty) | None => break,
-            }
+        let mut first = first;
+        let mut last = self.source.next_seq().and_then(|next| next.checked_sub(1));
+        while let Some(Next::Record(Record { seq, .. }) | Next::Gap { from: seq, .. }) =
+            self.source.take(|_| true)?
+        {
+            first = first.or(Some(seq));
+            last = self.source.next_seq().and_then(|next| next.checked_sub(1));
         }
-        let last = last.max(self.source.next_seq().and_then(|next| next.checked_sub(1)));
-        let from = first.unwrap_or(0);
-        let to = last.unwrap_or(0);
+        let (Some(from), Some(to)) = (first, last) else { return Ok(Outcome::Done) };
         if from > to {
             return Ok(Outcome::Done);
         }

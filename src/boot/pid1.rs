@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits, and nothing that fails stops it. What it opens is closed by the exec.
 
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::OFlags;
 use rustix::io::read;
 
@@ -12,6 +13,7 @@ use crate::error::Result;
 use crate::limits::CMDLINE_BYTES;
 use crate::report;
 use crate::sys::args::Args;
+use crate::sys::fds::close_all_but;
 use crate::sys::memory::Buffer;
 use crate::sys::process::{Fork, exit, fork};
 use crate::watch::{Origin, watch};
@@ -59,6 +61,12 @@ fn child(args: Args, reach: &Reach, cmdline: &'static [u8]) -> i32 {
     if options.destinations.is_empty() {
         return 0;
     }
+    // The console and whatever else PID 1 was given stay with the next init alone.
+    let own =
+        [reach.proc.as_ref().map(AsFd::as_fd), reach.dev.as_ref().map(AsFd::as_fd), report::kernel_log()];
+    let mut kept = heapless::Vec::<BorrowedFd<'_>, 3>::new();
+    kept.extend(own.into_iter().flatten());
+    close_all_but(&kept);
     // A session of its own: what is sent to PID 1's process group is not meant for us.
     let _ = rustix::process::setsid();
     args.rename(c"@earlykmsg");

@@ -3,7 +3,15 @@
 //! The table is compiled into a filter when the program is built. The kernel asks the filter at every call, row by
 //! row, so those of the loop stand first; kernels from 5.11 on remember the answer.
 
-use crate::sys::seccomp::Instruction;
+/// One instruction of a filter, laid out as the kernel's `struct sock_filter`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Instruction {
+    code: u16,
+    then_skip: u8,
+    else_skip: u8,
+    value: u32,
+}
 
 /// One call that is allowed.
 pub struct Row {
@@ -86,7 +94,7 @@ const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 
 const fn instruction(code: u32, value: u32, then_skip: usize, else_skip: usize) -> Instruction {
     assert!(then_skip < 256 && else_skip < 256, "a jump reaches 255 instructions");
-    Instruction { code: code as u16, jt: then_skip as u8, jf: else_skip as u8, k: value }
+    Instruction { code: code as u16, then_skip: then_skip as u8, else_skip: else_skip as u8, value }
 }
 
 /// Compiles a table. `N` is its [`length`].
@@ -139,14 +147,16 @@ mod tests {
             at += 1;
             match u32::from(step.code) {
                 LOAD => {
-                    loaded = match step.k {
+                    loaded = match step.value {
                         AT_NUMBER => number as u32,
                         AT_ARCHITECTURE => architecture,
                         other => arguments[((other - AT_ARGUMENTS) / 8) as usize],
                     };
                 }
-                IF_EQUAL => at += usize::from(if loaded == step.k { step.jt } else { step.jf }),
-                RETURN => return step.k,
+                IF_EQUAL => {
+                    at += usize::from(if loaded == step.value { step.then_skip } else { step.else_skip })
+                }
+                RETURN => return step.value,
                 other => panic!("instruction {other:#x}"),
             }
         }

@@ -8,10 +8,10 @@ use rustix::thread::{
     set_thread_res_gid, set_thread_res_uid,
 };
 
-use super::policy::{SHIPPER, compile, length};
+use super::policy::{Instruction, SHIPPER, compile, length};
 use crate::error::{Error, Result};
 use crate::report;
-use crate::sys::seccomp::{Instruction, install};
+use crate::sys::seccomp::install;
 
 /// Becomes user and group `id`, without any capability and any way to one, with no process and no core to make, and no
 /// file unless stderr may be one. Started by hand by someone who is not root, the user stays who it is.

@@ -2,13 +2,13 @@
 
 use super::last;
 use crate::error::Result;
+use crate::harden::policy::Instruction;
 
-/// One instruction of a filter, as the kernel takes it.
-pub type Instruction = libc::sock_filter;
+const _: () = assert!(size_of::<Instruction>() == size_of::<libc::sock_filter>());
 
 /// Puts `program` in force for this process, for good. The caller has set no-new-privileges.
 pub fn install(program: &'static [Instruction]) -> Result<()> {
-    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut().cast() };
     // Without the flag, kernels before 5.16 slow every filtered process down; those before 4.17 do not know it.
     for flags in [libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW, 0] {
         // SAFETY: the kernel copies the instructions, which outlive the call.

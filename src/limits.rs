@@ -107,7 +107,7 @@ pub const WORDS_BURST: u32 = 6;
 pub const WORDS_EVERY_MS: u64 = 30_000;
 
 /// A burst of datagrams: this many …
-pub const UDP_BURST: u32 = 32;
+pub const UDP_BURST: u32 = 16;
 /// … and then a pause of this.
 pub const UDP_BURST_MS: u64 = 1;
 /// After a refusal, what was sent within this time is sent again.

@@ -10,7 +10,9 @@ use rustix::thread::{
 
 use super::policy::{Instruction, SHIPPER, compile, length};
 use crate::error::{Error, Result};
+use crate::limits::STACK_BYTES;
 use crate::report;
+use crate::sys::process::stack_used_bytes;
 use crate::sys::seccomp::install;
 
 /// Becomes user and group `id`, without any capability and any way to one, with no process and no core to make, and no
@@ -37,6 +39,9 @@ pub fn drop_to(id: u32, stderr_used: bool) -> Result<()> {
         setrlimit(resource, Rlimit { current: Some(0), maximum: Some(0) })
             .map_err(fail("limit resources"))?;
     }
+    let stack = stack_used_bytes() + STACK_BYTES;
+    setrlimit(Resource::Stack, Rlimit { current: Some(stack), maximum: Some(stack) })
+        .map_err(fail("limit the stack"))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(fail("become undumpable"))?;
     set_no_new_privs(true).map_err(fail("give up new privileges"))
 }

@@ -36,3 +36,10 @@ pub fn exit(code: i32) -> ! {
 pub fn is_pid1() -> bool {
     rustix::process::getpid().is_init()
 }
+
+/// Bytes of the stack in use, the program's strings at its top included.
+pub fn stack_used_bytes() -> u64 {
+    let here = 0u8;
+    let top = super::args::program_path().map_or(0, |path| path.as_ptr() as usize + path.count_bytes());
+    top.saturating_sub(&raw const here as usize) as u64
+}

@@ -7,7 +7,9 @@
 //!              switch -- SIGTERM, taken over, linger over, an hour unreached -> the end
 //! ```
 
-use crate::limits::{DRAIN_MS, NEVER_REACHED_MS, TAKEOVER_LOOK_MS, TAKEOVER_SEEN_MS, TERM_TO_SWITCH_MS};
+use crate::limits::{
+    DRAIN_MS, FAREWELL_MS, NEVER_REACHED_MS, TAKEOVER_LOOK_MS, TAKEOVER_SEEN_MS, TERM_TO_SWITCH_MS,
+};
 
 /// Why a shipper ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,8 +115,8 @@ impl Life {
             if let Some(asked) = self.asked_ms
                 && now_ms >= asked + TERM_TO_SWITCH_MS
             {
-                // Everything was sent all the time meanwhile; there is nothing left to wait for.
-                self.end = Some(End { why: Why::Asked, deadline_ms: now_ms });
+                // Everything was sent all the time meanwhile: what is left is to say so.
+                self.end = Some(End { why: Why::Asked, deadline_ms: now_ms + FAREWELL_MS });
             } else if let Some((over, why)) = self.over()
                 && now_ms >= over
             {
@@ -186,7 +188,11 @@ mod tests {
 
         let mut life = Life::new(true, LINGER_SECONDS);
         life.asked(10);
-        check_end(&mut life, 10 + TERM_TO_SWITCH_MS, Some((Why::Asked, 10 + TERM_TO_SWITCH_MS)));
+        check_end(
+            &mut life,
+            10 + TERM_TO_SWITCH_MS,
+            Some((Why::Asked, 10 + TERM_TO_SWITCH_MS + FAREWELL_MS)),
+        );
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub const DRAIN_GRACE_MS: u64 = 1_000;
 
 /// How long after a SIGTERM a switch of root may come and make it void (an initrd's systemd sends it to all).
 pub const TERM_TO_SWITCH_MS: u64 = 5_000;
+/// How long the last words then may take to be sent and acknowledged.
+pub const FAREWELL_MS: u64 = 500;
 /// How often the take-over is looked for after the switch.
 pub const TAKEOVER_LOOK_MS: u64 = 1_000;
 /// A socket of the main system counts when it is seen twice, this far apart.
@@ -143,6 +145,7 @@ const _: () = {
     );
     assert!(RECORD_BYTES_MAX > RECORD_CUT_BYTES_MIN, "a cut record must be readable");
     assert!(WORDS_BYTES_MAX + 16 < 1024, "the kernel refuses longer words");
+    assert!(FAREWELL_MS < DRAIN_GRACE_MS, "the watcher must not end a shipper that is saying its last words");
     assert!(PAUSE_MS_MIN < PAUSE_MS_MAX && CONNECT_MS < DRAIN_MS, "an attempt must end within a drain");
     assert!(
         (KEEPALIVE_IDLE_S + KEEPALIVE_EVERY_S * KEEPALIVE_TRIES as u64) * 1000 <= DEAD_MS as u64 + 5_000,

@@ -162,8 +162,8 @@ impl Down {
 enum Over {
     /// The shipper's own end: everything is confirmed.
     Done,
-    /// The shipper's own end: its time is over. So many bytes of this connection were confirmed.
-    Deadline(u64),
+    /// The shipper's own end: its time is over. Of this connection so many bytes were confirmed; none: all.
+    Deadline(Option<u64>),
     /// The receiver closed it, and its kernel has every byte.
     Closed,
     /// Anything else.
@@ -183,7 +183,9 @@ impl Shipper<'_> {
                     };
                     match over {
                         Over::Done => return Ok(Outcome::Done),
-                        Over::Deadline(acked) => return self.unconfirmed(self.ledger.record_at(acked)),
+                        Over::Deadline(acked) => {
+                            return self.unconfirmed(acked.and_then(|acked| self.ledger.record_at(acked)));
+                        }
                         Over::Closed => self.batch.keep_whole_lines(),
                         Over::Broken(error) => {
                             let position = tcp.written().saturating_sub(REPEAT_BYTES_MAX);
@@ -257,7 +259,8 @@ impl Shipper<'_> {
                     return self.close_tcp(tcp, end);
                 }
                 if now >= end.deadline_ms {
-                    return Ok(Over::Deadline(tcp.state().map_err(Fault::Receiver)?.acked));
+                    let state = tcp.state().map_err(Fault::Receiver)?;
+                    return Ok(Over::Deadline((!state.all_acked).then_some(state.acked)));
                 }
             }
             if look_ms.is_some_and(|look| now >= look) {
@@ -306,7 +309,7 @@ impl Shipper<'_> {
                 }
             }
             if now >= end.deadline_ms {
-                return Ok(Over::Deadline(state.acked));
+                return Ok(Over::Deadline((!state.all_acked).then_some(state.acked)));
             }
             // Nothing tells of acknowledgements: it is looked for.
             let interest = if closed { PollFlags::empty() } else { PollFlags::IN | PollFlags::RDHUP };
@@ -385,7 +388,7 @@ impl Shipper<'_> {
                     return Ok(Over::Done);
                 }
                 if now >= end.deadline_ms {
-                    return Ok(Over::Deadline(0));
+                    return Ok(Over::Deadline(None));
                 }
             }
             // A burst is followed by a pause, and so is a full send buffer that does not say when it has room.

@@ -217,14 +217,16 @@ impl Out<'_> {
     #[inline(always)]
     fn clean(&mut self, text: &[u8]) -> usize {
         const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+        const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+        const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
         const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
         let mut done = 0;
         while let Some(chunk) = text[done..].first_chunk::<8>() {
             let word = u64::from_le_bytes(*chunk);
             // The lowest byte with its high bit set is below 0x20, a quote, a backslash or beyond ASCII.
             let control = word.wrapping_sub(ONES * 0x20);
-            let quote = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
-            let backslash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+            let quote = (word ^ QUOTES).wrapping_sub(ONES);
+            let backslash = (word ^ BACKSLASHES).wrapping_sub(ONES);
             let dirty = (control | quote | backslash | word) & HIGHS;
             // All eight are written; those after a dirty one are written over.
             self.bytes[self.len..][..8].copy_from_slice(chunk);

@@ -77,7 +77,7 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
     let now = time::now_ms();
     let step = match job.endpoint.scheme {
         Scheme::Tcp => LEDGER_STEP_BYTES,
-        Scheme::Udp => u64::from(UDP_BURST_MS),
+        Scheme::Udp => UDP_BURST_MS,
     };
     let scheme = job.endpoint.scheme;
     let mut shipper = Shipper {

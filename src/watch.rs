@@ -395,7 +395,7 @@ fn say_death(shipper: &Shipper<'_>, status: WaitStatus) {
     let (endpoint, code) = (shipper.endpoint, u64::from(code.unsigned_abs()));
     match shipper.progress.unsent().and_then(|unsent| unsent.checked_sub(1)) {
         Some(last) => {
-            report::warn(format_args!("{endpoint}: the shipper {how} {code}, last seq sent {last}"))
+            report::warn(format_args!("{endpoint}: the shipper {how} {code}, last seq sent {last}"));
         }
         None => report::warn(format_args!("{endpoint}: the shipper {how} {code}, nothing was sent")),
     }

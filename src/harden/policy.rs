@@ -154,7 +154,7 @@ mod tests {
                     };
                 }
                 IF_EQUAL => {
-                    at += usize::from(if loaded == step.value { step.then_skip } else { step.else_skip })
+                    at += usize::from(if loaded == step.value { step.then_skip } else { step.else_skip });
                 }
                 RETURN => return step.value,
                 other => panic!("instruction {other:#x}"),

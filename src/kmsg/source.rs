@@ -133,9 +133,8 @@ impl Source {
         while self.held == 0 {
             match read(&self.fd, &mut self.buffer[..]) {
                 // The device has no end; a file in its place has.
-                Ok(0) => return Ok(false),
+                Ok(0) | Err(Errno::AGAIN) => return Ok(false),
                 Ok(len) => self.held = len,
-                Err(Errno::AGAIN) => return Ok(false),
                 // Overrun: the next read gives the oldest record left. Too large: that record is gone.
                 // Either shows as a gap in the numbers.
                 Err(Errno::PIPE | Errno::INVAL | Errno::INTR) => {}

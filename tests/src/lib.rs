@@ -1,1 +1,17 @@
-//! tests
+//! What the tests from outside stand on: real sockets, real namespaces, the release binary.
+//!
+//! A test starts the program as a user or PID 1 would, gives it a kernel log ([`kmsg`]) and receivers with
+//! faults ([`receiver`]), and judges what arrives ([`json`]) against a decoder of its own ([`record`]). Tests that
+//! need a network, mounts or a kernel command line of their own run [`sandbox::alone`]. Waiting is always
+//! for an event, with a deadline ([`feed::Feed`]).
+
+pub mod binary;
+pub mod feed;
+pub mod json;
+pub mod kmsg;
+pub mod proc;
+pub mod program;
+pub mod receiver;
+pub mod record;
+pub mod sandbox;
+pub mod stage;

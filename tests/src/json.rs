@@ -1,0 +1,105 @@
+//! What a receiver may expect of every line, and the program's own words about losses.
+
+use core::ops::RangeInclusive;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// The names of a plain object, in order.
+pub const MEMBERS: [&str; 7] = ["clock", "facility", "msg", "priority", "seq", "talos-level", "talos-time"];
+
+/// Reads one line and checks all that holds for every line: valid JSON, the seven members in their order,
+/// no white space between them, a well-formed time.
+#[track_caller]
+pub fn checked(line: &[u8]) -> Value {
+    let object = any(line);
+    let names: Vec<&str> = object.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(names, MEMBERS, "members of {}", String::from_utf8_lossy(line));
+    object
+}
+
+/// As [`checked`], with any members beside the seven.
+#[track_caller]
+pub fn any(line: &[u8]) -> Value {
+    let shown = String::from_utf8_lossy(line);
+    let object: Value = serde_json::from_slice(line).unwrap_or_else(|why| panic!("{why}: {shown}"));
+    let members = object.as_object().unwrap_or_else(|| panic!("no object: {shown}"));
+    assert!(members.keys().is_sorted(), "members not sorted: {shown}");
+    assert!(!white_space_between(line), "white space between members: {shown}");
+    time(&object);
+    object
+}
+
+/// When `talos-time` says that it was; its form is Go's RFC3339Nano.
+#[track_caller]
+pub fn time(object: &Value) -> Timestamp {
+    let text = object["talos-time"].as_str().unwrap_or_else(|| panic!("no time: {object}"));
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let (seconds, fraction) = shape.split_at(19.min(shape.len()));
+    assert_eq!(seconds, "0000-00-00T00:00:00", "time {text}");
+    let fraction = fraction.strip_suffix('Z').unwrap_or_else(|| panic!("time {text} is not UTC"));
+    let digits = fraction.strip_prefix('.').unwrap_or("");
+    assert!(fraction.is_empty() || (1..=9).contains(&digits.len()), "fraction of {text}");
+    assert!(fraction.is_empty() || !text.ends_with("0Z"), "zeros not cut: {text}");
+    text.parse().unwrap_or_else(|why| panic!("time {text}: {why}"))
+}
+
+/// The object without its `talos-time`.
+pub fn timeless(mut object: Value) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        members.shift_remove("talos-time");
+    }
+    object
+}
+
+/// The sequence number.
+#[track_caller]
+pub fn seq(object: &Value) -> u64 {
+    object["seq"].as_u64().unwrap_or_else(|| panic!("no seq: {object}"))
+}
+
+/// The text.
+#[track_caller]
+pub fn msg(object: &Value) -> &str {
+    object["msg"].as_str().unwrap_or_else(|| panic!("no msg: {object}"))
+}
+
+/// The range that a text of the program reports as lost or perhaps unread:
+/// `earlykmsg: lost N records, seq A-B: why` or `earlykmsg: N records, seq A-B, sent but perhaps unread`.
+/// The count must fit the range.
+pub fn reported(text: &str) -> Option<RangeInclusive<u64>> {
+    let rest = text.trim_end().strip_prefix("earlykmsg: ")?;
+    let lost = rest.starts_with("lost ");
+    let rest = rest.strip_prefix("lost ").unwrap_or(rest);
+    let (count, rest) = rest.split_once(" record")?;
+    let rest = rest.strip_prefix("s").unwrap_or(rest).strip_prefix(", seq ")?;
+    let (range, rest) = rest.split_once(if lost { ':' } else { ',' })?;
+    if !lost && !rest.contains("perhaps unread") {
+        return None;
+    }
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    assert_eq!(count.parse::<u64>().ok()?, last - first + 1, "the count does not fit the range: {text}");
+    Some(first..=last)
+}
+
+/// The number of records that a text of the program says are not confirmed:
+/// `earlykmsg: URL: N records, seq A-B, not confirmed by the receiver`.
+pub fn unconfirmed(text: &str) -> Option<u64> {
+    let (before, after) = text.trim_end().strip_prefix("earlykmsg: ")?.split_once(" record")?;
+    let count = before.rsplit(' ').next()?.parse().ok()?;
+    after.contains("not confirmed").then_some(count)
+}
+
+fn white_space_between(line: &[u8]) -> bool {
+    let (mut inside, mut escaped) = (false, false);
+    line.iter().any(|&b| {
+        match (inside, b) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => inside = !inside,
+            _ => {}
+        }
+        !inside && b.is_ascii_whitespace()
+    })
+}

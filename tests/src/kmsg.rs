@@ -1,0 +1,167 @@
+//! The kernel log that a test gives to the program: the machine's own, or one made of any bytes.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::Mode;
+
+use crate::record::Record;
+use crate::sandbox::Sandbox;
+
+const KMSG: &str = "/dev/kmsg";
+
+/// A kernel log of the test's own in place of `/dev/kmsg`: a FIFO in packet mode, one record a read.
+/// It cannot be gone back in, one reader takes what another would get, and records end at 4,096 bytes.
+///
+/// Nobody may write to it but the test: give it to a program started by [`crate::program::Run::fed`].
+#[derive(Debug)]
+pub struct Fake {
+    pipe: File,
+}
+
+/// What [`Fake::feed`] takes at most.
+pub const FAKE_RECORD_BYTES_MAX: usize = 4096;
+
+impl Fake {
+    /// Takes the place of `/dev/kmsg` in the sandbox.
+    pub fn new(sandbox: &Sandbox) -> Fake {
+        let path = sandbox.dir().join("kmsg");
+        nix::unistd::mkfifo(&path, Mode::from_bits_truncate(0o444)).expect("make a FIFO");
+        let pipe = OpenOptions::new().read(true).write(true).open(&path).expect("open the FIFO");
+        fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_DIRECT)).expect("set packet mode");
+        fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(1 << 20)).expect("make room for 256 records");
+        sandbox.bind(&path, KMSG);
+        Fake { pipe }
+    }
+
+    /// Adds one record; waits while 256 of them are unread.
+    pub fn feed(&self, record: impl AsRef<[u8]>) {
+        let record = record.as_ref();
+        assert!(record.len() <= FAKE_RECORD_BYTES_MAX, "the FIFO would split this record");
+        (&self.pipe).write_all(record).expect("write a record");
+    }
+}
+
+/// All that the machine's ring holds now, oldest first.
+pub fn ring() -> Vec<Record> {
+    let nonblocking = OFlag::O_NONBLOCK.bits();
+    let mut kmsg =
+        OpenOptions::new().read(true).custom_flags(nonblocking).open(KMSG).expect("open /dev/kmsg");
+    let (mut records, mut buffer) = (Vec::new(), [0; 8192]);
+    loop {
+        match kmsg.read(&mut buffer) {
+            Ok(length) => records.push(Record::parse(&buffer[..length])),
+            Err(why) if why.kind() == ErrorKind::WouldBlock => return records,
+            Err(why) if why.kind() == ErrorKind::BrokenPipe => {} // overrun: go on with the oldest left
+            Err(why) => panic!("read /dev/kmsg: {why}"),
+        }
+    }
+}
+
+/// A turn at the machine's ring, which is small: a test that overruns it has it alone, among all threads and
+/// processes that run tests.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: File,
+}
+
+impl Turn {
+    /// Beside others that write little.
+    pub fn shared() -> Turn {
+        Turn::take(File::lock_shared)
+    }
+
+    /// Alone.
+    pub fn alone() -> Turn {
+        Turn::take(File::lock)
+    }
+
+    fn take(lock: fn(&File) -> std::io::Result<()>) -> Turn {
+        let path = std::env::temp_dir().join("earlykmsg-tests.lock");
+        let file = File::create(path).expect("make a lock file");
+        lock(&file).expect("lock a file");
+        Turn { _lock: file }
+    }
+}
+
+/// Writes records to the machine's log, without its rate limit while this value lives.
+#[derive(Debug)]
+pub struct Writer {
+    kmsg: File,
+    _turn: Turn,
+}
+
+const RATE: &str = "/proc/sys/kernel/printk_devkmsg";
+
+/// How many writers there are, and what the limit was before the first.
+static WRITERS: Mutex<(usize, String)> = Mutex::new((0, String::new()));
+
+impl Writer {
+    /// For a few records.
+    pub fn new() -> Writer {
+        Writer::with(Turn::shared())
+    }
+
+    /// For more than the ring holds.
+    pub fn storm() -> Writer {
+        Writer::with(Turn::alone())
+    }
+
+    fn with(turn: Turn) -> Writer {
+        let mut writers = WRITERS.lock().unwrap_or_else(PoisonError::into_inner);
+        if writers.0 == 0 {
+            writers.1 = fs::read_to_string(RATE).expect("read printk_devkmsg");
+            fs::write(RATE, "on\n").expect("set printk_devkmsg");
+        }
+        writers.0 += 1;
+        let kmsg = File::options().write(true).open(KMSG).expect("open /dev/kmsg for writing");
+        Writer { kmsg, _turn: turn }
+    }
+
+    /// Writes one record of the facility `user`.
+    pub fn write(&self, text: &str) {
+        (&self.kmsg).write_all(format!("<14>{text}\n").as_bytes()).expect("write to /dev/kmsg");
+    }
+}
+
+impl Default for Writer {
+    fn default() -> Writer {
+        Writer::new()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let mut writers = WRITERS.lock().unwrap_or_else(PoisonError::into_inner);
+        writers.0 -= 1;
+        if writers.0 == 0 {
+            let _ = fs::write(RATE, &writers.1);
+        }
+    }
+}
+
+/// A word that no other record of this machine's log holds.
+pub fn tag(what: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_micros());
+    format!("test-{what}-{now:x}-{}-{count}", std::process::id())
+}
+
+/// Raw records of the golden data beside the JSON that Talos makes of them.
+pub fn golden(name: &str) -> Vec<(Vec<u8>, serde_json::Value)> {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+    let read = |path: PathBuf| fs::read(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+    let raw = read(data.join(name).with_extension("kmsg"));
+    let lines =
+        String::from_utf8(read(data.join(name).with_extension("jsonl"))).expect("golden lines are text");
+    let records: Vec<&[u8]> = raw.strip_suffix(b"\0").expect("a NUL ends each").split(|&b| b == 0).collect();
+    assert_eq!(records.len(), lines.lines().count(), "one line a record");
+    let lines = lines.lines().map(|line| serde_json::from_str(line).expect("golden JSON"));
+    records.into_iter().map(<[u8]>::to_vec).zip(lines).collect()
+}

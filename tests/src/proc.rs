@@ -1,0 +1,87 @@
+//! What `/proc` says of a process.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use nix::unistd::Pid;
+
+/// One file of `/proc/PID`; empty when the process is gone.
+pub fn file(pid: Pid, name: &str) -> String {
+    String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default()).into_owned()
+}
+
+/// One line of `/proc/PID/status`, without its name.
+pub fn status(pid: Pid, name: &str) -> String {
+    let all = file(pid, "status");
+    let line = all.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.map(|value| value.trim().to_owned()).unwrap_or_default()
+}
+
+/// A number of `/proc/PID/status`: kilobytes, a count, a mask's decimal digits.
+pub fn number(pid: Pid, name: &str) -> u64 {
+    let value = status(pid, name);
+    let digits = value.split_whitespace().next().unwrap_or_default();
+    digits.parse().unwrap_or_else(|_| panic!("{name} of {pid} is '{value}'"))
+}
+
+/// Kilobytes that only this process uses, and its part of those that it shares.
+pub fn pss_kb(pid: Pid) -> u64 {
+    let all = file(pid, "smaps_rollup");
+    let line = all.lines().find_map(|line| line.strip_prefix("Pss:"));
+    line.and_then(|value| value.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
+}
+
+/// The time that a process has run so far.
+pub fn cpu(pid: Pid) -> Duration {
+    let all = file(pid, "schedstat");
+    let nanoseconds = all.split_whitespace().next().and_then(|field| field.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or_else(|| panic!("no schedstat of {pid}")))
+}
+
+/// How often a process has begun to wait.
+pub fn waits(pid: Pid) -> u64 {
+    number(pid, "voluntary_ctxt_switches")
+}
+
+/// The children of a process, oldest first.
+pub fn children(parent: Pid) -> Vec<Pid> {
+    let processes = fs::read_dir("/proc").expect("read /proc").flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw));
+    let mut pids: Vec<Pid> = pids.filter(|&pid| self::parent(pid) == Some(parent)).collect();
+    pids.sort_unstable();
+    pids
+}
+
+/// A process and all that descend from it.
+pub fn family(eldest: Pid) -> Vec<Pid> {
+    let mut family = vec![eldest];
+    let mut next = 0;
+    while let Some(&pid) = family.get(next) {
+        family.extend(children(pid));
+        next += 1;
+    }
+    family
+}
+
+/// The parent; none when the process is gone or a zombie.
+fn parent(pid: Pid) -> Option<Pid> {
+    let stat = file(pid, "stat");
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?;
+    (state != "Z").then(|| fields.next()?.parse().ok().map(Pid::from_raw))?
+}
+
+/// Whether a process is there and not a zombie.
+pub fn lives(pid: Pid) -> bool {
+    parent(pid).is_some()
+}
+
+/// What each descriptor of a process is.
+pub fn descriptors(pid: Pid) -> BTreeMap<u32, PathBuf> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let number = |entry: &fs::DirEntry| entry.file_name().to_str().and_then(|name| name.parse().ok());
+    entries.filter_map(|entry| Some((number(&entry)?, fs::read_link(entry.path()).ok()?))).collect()
+}

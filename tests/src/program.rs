@@ -1,0 +1,194 @@
+//! The program, started by hand.
+
+use core::time::Duration;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::feed::Feed;
+use crate::{binary, proc};
+
+/// How to start it.
+#[derive(Clone, Debug)]
+pub struct Run {
+    privileges: &'static [&'static str],
+    held: Option<PathBuf>,
+    arguments: Vec<String>,
+}
+
+impl Run {
+    /// On the machine's own log.
+    pub fn new<S: AsRef<str>>(arguments: &[S]) -> Run {
+        let arguments = arguments.iter().map(|argument| argument.as_ref().to_owned()).collect();
+        Run { privileges: &[], held: None, arguments }
+    }
+
+    /// On a fake log: without the right to write into what it may only read.
+    pub fn fed<S: AsRef<str>>(arguments: &[S]) -> Run {
+        Run { privileges: &["--bounding-set", "-dac_override"], ..Run::new(arguments) }
+    }
+
+    /// With this file open as descriptor 9, as a careless caller leaves it.
+    #[must_use]
+    pub fn holding(mut self, path: &Path) -> Run {
+        self.held = Some(path.to_path_buf());
+        self
+    }
+
+    /// Both of these change what they are told to and become the program.
+    fn command(&self) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).args(self.privileges).arg("--");
+        if let Some(path) = &self.held {
+            command.args(["sh", "-c", "exec 9<\"$0\" \"$@\""]).arg(path);
+        }
+        command.arg(binary::earlykmsg()).args(&self.arguments).current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts it.
+    pub fn start(&self) -> Program {
+        let mut child = self.command().spawn().expect("start setpriv");
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let (words, ended) = (Arc::new(Feed::default()), Arc::new(Feed::default()));
+        let stderr = child.stderr.take().expect("stderr");
+        let reader = thread::spawn({
+            let words = Arc::clone(&words);
+            move || {
+                for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+                    words.push(String::from_utf8_lossy(&line).into_owned());
+                }
+            }
+        });
+        let mut stdout = child.stdout.take().expect("stdout");
+        let waiter = thread::spawn({
+            let ended = Arc::clone(&ended);
+            move || wait(&mut child, &ended)
+        });
+        let printer = thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = stdout.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        Program { pid, words, ended, threads: Some((reader, printer, waiter)), started: Instant::now() }
+    }
+
+    /// Starts it and waits until each of its destinations is connected. A fake log is fed only then: what is in
+    /// it before goes to the first who reads, and the start reads the end of the log.
+    #[track_caller]
+    pub fn start_connected(&self) -> Program {
+        let program = self.start();
+        let start = program.says("shipping to ", Duration::from_secs(10));
+        for url in start.split(' ').filter(|word| word.contains("://")) {
+            program.says(&format!("connected to {url}"), Duration::from_secs(10));
+        }
+        program
+    }
+
+    /// Starts it and waits for its end.
+    #[track_caller]
+    pub fn finish(&self, within: Duration) -> Finished {
+        self.start().finish(within)
+    }
+}
+
+fn wait(child: &mut Child, ended: &Feed<ExitStatus>) {
+    ended.push(child.wait().expect("wait for the program"));
+}
+
+/// The program, running. Ended with all its children when this value is dropped.
+#[derive(Debug)]
+pub struct Program {
+    /// The watcher.
+    pub pid: Pid,
+    /// What it says on stderr, by line.
+    pub words: Arc<Feed<String>>,
+    ended: Arc<Feed<ExitStatus>>,
+    threads: Option<(JoinHandle<()>, JoinHandle<String>, JoinHandle<()>)>,
+    started: Instant,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// The exit code, or none when a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Its stdout.
+    pub stdout: String,
+    /// Its stderr, by line.
+    pub words: Vec<String>,
+    /// How long it ran.
+    pub took: Duration,
+}
+
+impl Program {
+    /// Sends a signal to the watcher.
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid, signal).expect("signal the program");
+    }
+
+    /// The shippers that run now.
+    pub fn shippers(&self) -> Vec<Pid> {
+        proc::children(self.pid)
+    }
+
+    /// Waits for a line on stderr that holds `part`.
+    #[track_caller]
+    pub fn says(&self, part: &str, within: Duration) -> String {
+        let find = |words: &[String]| words.iter().find(|line| line.contains(part)).cloned();
+        if let Some(line) = self.words.try_wait(within, find) {
+            return line;
+        }
+        panic!("waited {within:?} for '{part}'; it said {:#?}", *self.words.items());
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn finish(mut self, within: Duration) -> Finished {
+        let status = self.ended.try_wait(within, |ended| ended.first().copied());
+        let Some(status) = status else {
+            panic!("still running after {within:?}; it said {:#?}", *self.words.items());
+        };
+        let took = self.started.elapsed();
+        let (reader, printer, waiter) = self.threads.take().expect("it finishes once");
+        waiter.join().expect("wait for the program");
+        reader.join().expect("read stderr");
+        let stdout = printer.join().expect("read stdout");
+        let words = self.words.items().clone();
+        Finished { code: status.code(), signal: status.signal(), stdout, words, took }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if !self.ended.is_empty() {
+            return; // its process id may be another's by now
+        }
+        for pid in proc::family(self.pid) {
+            let _ = kill(pid, Signal::SIGKILL); // the watcher first, so that it starts no other
+        }
+        if let Some((.., waiter)) = self.threads.take() {
+            let _ = waiter.join();
+        }
+        if thread::panicking() {
+            eprintln!("the program said {:#?}", *self.words.items());
+        }
+    }
+}
+
+impl Finished {
+    /// Whether a line on stderr holds `part`.
+    pub fn said(&self, part: &str) -> bool {
+        self.words.iter().any(|line| line.contains(part))
+    }
+}

@@ -1,0 +1,167 @@
+//! A network, mounts and a host name of a test's own, gone when it ends.
+
+use core::net::IpAddr;
+use core::time::Duration;
+use std::fs::{self, File};
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
+
+/// The namespaces that a test runs in. Threads and processes that it starts are in them too.
+#[derive(Debug)]
+pub struct Sandbox {
+    dir: TempDir,
+}
+
+/// Runs `body` on a thread with a network (only `lo`, up), mounts and a host name of its own.
+pub fn alone<T: Send>(body: impl FnOnce(&Sandbox) -> T + Send) -> T {
+    assert!(nix::unistd::geteuid().is_root(), "these tests make namespaces: run them as root");
+    in_thread(|| {
+        let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
+        unshare(flags).expect("make namespaces");
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+            .expect("keep mounts to ourselves");
+        ip("link set lo up");
+        body(&Sandbox { dir: TempDir::new() })
+    })
+}
+
+impl Sandbox {
+    /// A folder for this test.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Puts `content` in a file of this test's folder.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.dir().join(name);
+        fs::write(&path, content).expect("write a file");
+        path
+    }
+
+    /// Lets `target` be `source` for this test.
+    pub fn bind(&self, source: &Path, target: &str) {
+        mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("bind a file");
+    }
+
+    /// Lets `/proc/cmdline` be `words`, from now on.
+    pub fn cmdline(&self, words: impl AsRef<[u8]>) {
+        let there = self.dir().join("cmdline").exists();
+        let path = self.file("cmdline", words);
+        if !there {
+            self.bind(&path, "/proc/cmdline");
+        }
+    }
+}
+
+/// Another network, behind a cable. It ends with this value and the sockets in it.
+#[derive(Debug)]
+pub struct Network {
+    namespace: File,
+}
+
+impl Network {
+    /// A network with one end of a cable, `far`, whose other end, `near`, is in the caller's network.
+    /// Both are up and have their addresses, so the far side is reached at `far_addresses`.
+    pub fn cable(near_addresses: &[&str], far_addresses: &[&str]) -> Network {
+        let namespace = in_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("make a network");
+            ip("link set lo up");
+            File::open("/proc/thread-self/ns/net").expect("open the namespace")
+        });
+        ip("link add near type veth peer name far");
+        let far = Network { namespace };
+        far.adopt("far");
+        for address in near_addresses {
+            ip(&format!("addr add {address} dev near nodad"));
+        }
+        ip("link set near up");
+        far.enter(|| {
+            for address in far_addresses {
+                ip(&format!("addr add {address} dev far nodad"));
+            }
+            ip("link set far up");
+        });
+        far
+    }
+
+    /// Moves a device of the caller's network here.
+    fn adopt(&self, device: &str) {
+        // `ip` wants a process or a name: a thread inside the namespace is one.
+        let (at_work, done) = (std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
+        thread::scope(|scope| {
+            let namespace = &self.namespace;
+            let (tell, wait) = (at_work.0, done.1);
+            scope.spawn(move || {
+                setns(namespace, CloneFlags::CLONE_NEWNET).expect("enter a network");
+                tell.send(nix::unistd::gettid()).expect("say the thread");
+                let _ = wait.recv();
+            });
+            let thread = at_work.1.recv_timeout(Duration::from_secs(5)).expect("a thread");
+            ip(&format!("link set {device} netns {thread}"));
+            drop(done.0);
+        });
+    }
+
+    /// Runs `body` in this network. Sockets made there stay there.
+    pub fn enter<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
+        in_thread(|| {
+            setns(&self.namespace, CloneFlags::CLONE_NEWNET).expect("enter a network");
+            body()
+        })
+    }
+}
+
+/// `ip …`, which must succeed.
+pub fn ip(words: &str) {
+    run("ip", words);
+}
+
+/// From now on, what comes to this address of the caller's network is dropped without a word.
+pub fn drop_packets_to(address: IpAddr) {
+    let family = if address.is_ipv6() { "ip6" } else { "ip" };
+    run("nft", "add table inet fault");
+    run("nft", "add chain inet fault input { type filter hook input priority 0 ; }");
+    run("nft", &format!("add rule inet fault input {family} daddr {address} drop"));
+}
+
+/// Ends [`drop_packets_to`].
+pub fn drop_nothing() {
+    run("nft", "delete table inet fault");
+}
+
+fn run(program: &str, words: &str) {
+    let output = Command::new(program).args(words.split(' ')).output();
+    let output = output.unwrap_or_else(|why| panic!("{program}: {why}"));
+    assert!(output.status.success(), "{program} {words}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn in_thread<T: Send>(body: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(body).join().unwrap_or_else(|panic| resume_unwind(panic)))
+}
+
+/// A folder that is gone with its owner. (The tempfile crate would bring std into the program's own crates when
+/// the whole workspace is built at once.)
+#[derive(Debug)]
+struct TempDir(PathBuf);
+
+impl TempDir {
+    fn new() -> TempDir {
+        let template = std::env::temp_dir().join("earlykmsg-test-XXXXXX");
+        TempDir(nix::unistd::mkdtemp(&template).expect("make a folder"))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,362 @@
+//! The program started by hand, on the machine's own log and real sockets.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Instant;
+
+use earlykmsg_tests::json::{seq, timeless, unconfirmed};
+use earlykmsg_tests::kmsg::{Fake, Turn, Writer, ring, tag};
+use earlykmsg_tests::program::{Finished, Program, Run};
+use earlykmsg_tests::receiver::{Lines, Manner, Tcp, Udp};
+use earlykmsg_tests::record::Record;
+use earlykmsg_tests::sandbox::{Sandbox, alone};
+use earlykmsg_tests::{json, proc};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// What was in the ring before and after must have arrived, equal and in order.
+#[track_caller]
+fn check_ring(lines: &Lines, before: &[Record], after: &[Record]) {
+    let objects: Vec<Value> = lines.objects().into_iter().map(timeless).collect();
+    let seqs: Vec<u64> = objects.iter().map(seq).collect();
+    assert!(seqs.is_sorted_by(|a, b| a < b), "out of order");
+    let got: BTreeMap<u64, &Value> = seqs.iter().copied().zip(&objects).collect();
+    let oldest = after.first().expect("a ring is never empty").seq;
+    let kept: Vec<&Record> = before.iter().filter(|record| record.seq >= oldest).collect();
+    for record in &kept {
+        assert_eq!(got.get(&record.seq).copied(), Some(&record.json()));
+    }
+    println!("ring: {} records, all equal; {} arrived", kept.len(), got.len());
+}
+
+#[test]
+fn once_ships_the_whole_ring_over_tcp() {
+    alone(|_| {
+        let receiver = Tcp::new(Manner::Reads);
+        let (_turn, before) = (Turn::shared(), ring());
+        let end = Run::new(&["--once".to_owned(), receiver.url()]).finish(WITHIN);
+        assert_eq!(end.code, Some(0), "{end:?}");
+        check_ring(&receiver.lines, &before, &ring());
+    });
+}
+
+#[test]
+fn once_ships_the_whole_ring_over_udp() {
+    alone(|_| {
+        let receiver = Udp::new();
+        let (_turn, before) = (Turn::shared(), ring());
+        let end = Run::new(&["--once".to_owned(), receiver.url()]).finish(WITHIN);
+        assert_eq!(end.code, Some(0), "{end:?}");
+        receiver.lines.wait_count(before.len(), WITHIN);
+        check_ring(&receiver.lines, &before, &ring());
+    });
+}
+
+#[test]
+fn ships_what_is_written_meanwhile() {
+    alone(|_| {
+        let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("live"));
+        let _program = Run::new(&[receiver.url()]).start();
+        for number in 0..20 {
+            writer.write(&format!("{tag} {number}."));
+            let line = receiver.lines.wait_for(&format!("{tag} {number}."), WITHIN);
+            let age = jiff::Timestamp::now().duration_since(json::time(&line.json()));
+            assert!(age.abs() < jiff::SignedDuration::from_secs(1), "talos-time is {age:?} away");
+        }
+        let want: Vec<String> = (0..20).map(|number| format!("{tag} {number}.")).collect();
+        assert_eq!(receiver.lines.texts(&tag), want);
+    });
+}
+
+/// The time stamp is that of the record, to some hundred microseconds.
+#[test]
+fn talos_time_is_the_wall_time_of_the_record() {
+    alone(|_| {
+        let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("time"));
+        let _program = Run::new(&[receiver.url()]).start();
+        let mut worst = jiff::SignedDuration::ZERO;
+        for number in 0..20 {
+            let text = format!("{tag} {number}.");
+            let before = jiff::Timestamp::now();
+            writer.write(&text);
+            let after = jiff::Timestamp::now();
+            let at = json::time(&receiver.lines.wait_for(&text, WITHIN).json());
+            worst = worst.max(before.duration_since(at)).max(at.duration_since(after));
+        }
+        println!("talos-time lies outside of the write by at most {worst:?}");
+        assert!(worst < jiff::SignedDuration::from_millis(1), "{worst:?}");
+    });
+}
+
+#[test]
+fn once_without_a_receiver() {
+    alone(|_| {
+        let end = Run::new(&["--once", "tcp://127.0.0.1:9/"]).finish(WITHIN);
+        assert_eq!(end.code, Some(69), "{end:?}");
+        assert!(end.took < Duration::from_secs(7), "{end:?}");
+        check_unconfirmed(&end);
+    });
+}
+
+#[test]
+fn once_without_a_route() {
+    alone(|_| {
+        let end = Run::new(&["--once", "tcp://192.0.2.1:9/"]).finish(WITHIN);
+        assert_eq!(end.code, Some(69), "{end:?}");
+        check_unconfirmed(&end);
+    });
+}
+
+/// It says how many records of the ring are not confirmed: all of them.
+#[track_caller]
+fn check_unconfirmed(end: &Finished) {
+    let count =
+        end.words.iter().find_map(|line| unconfirmed(line)).expect("words about what is not confirmed");
+    let all = ring().len() as u64;
+    assert!(count.abs_diff(all) < 50, "{count} of {all} (others write too): {end:?}");
+}
+
+#[test]
+fn signals_drain() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        alone(|_| {
+            let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("drain"));
+            let program = Run::new(&[receiver.url()]).start();
+            writer.write(&format!("{tag} 0."));
+            receiver.lines.wait_for(&format!("{tag} 0."), WITHIN);
+            receiver.pause();
+            for number in 1..50 {
+                writer.write(&format!("{tag} {number}."));
+            }
+            program.signal(signal);
+            receiver.resume();
+            let end = program.finish(WITHIN);
+            assert_eq!(end.code, Some(0), "{signal}: {end:?}");
+            let want: Vec<String> = (0..50).map(|number| format!("{tag} {number}.")).collect();
+            assert_eq!(receiver.lines.texts(&tag), want, "{signal}");
+        });
+    }
+}
+
+/// A signal to all of them at once, as a terminal or an init sends it, is the same end.
+#[test]
+fn a_signal_to_all_drains() {
+    alone(|_| {
+        let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("all"));
+        let program = Run::new(&[receiver.url()]).start();
+        writer.write(&format!("{tag} 0."));
+        receiver.lines.wait_for(&format!("{tag} 0."), WITHIN);
+        for number in 1..50 {
+            writer.write(&format!("{tag} {number}."));
+        }
+        for pid in proc::family(program.pid) {
+            nix::sys::signal::kill(pid, Signal::SIGINT).expect("signal one of them");
+        }
+        let end = program.finish(WITHIN);
+        assert_eq!(end.code, Some(0), "{end:?}");
+        let want: Vec<String> = (0..50).map(|number| format!("{tag} {number}.")).collect();
+        assert_eq!(receiver.lines.texts(&tag), want);
+    });
+}
+
+#[test]
+fn help_and_version() {
+    for option in ["--help", "--version"] {
+        let end = Run::new(&[option]).finish(WITHIN);
+        assert_eq!((end.code, end.words.len()), (Some(0), 0), "{option}: {end:?}");
+        assert!(end.stdout.starts_with("earlykmsg"), "{option}: {}", end.stdout);
+        assert!(end.stdout.ends_with('\n'), "{option}");
+    }
+    let end = Run::new(&["--version"]).finish(WITHIN);
+    assert_eq!(end.stdout, format!("earlykmsg {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn no_destination_is_a_usage_error() {
+    alone(|sandbox| {
+        sandbox.cmdline("quiet root=/dev/vda\n");
+        for arguments in [&[][..], &["--once"]] {
+            let end = Run::new(arguments).finish(WITHIN);
+            assert_eq!(end.code, Some(64), "{end:?}");
+            assert!(!end.words.is_empty(), "no words");
+        }
+    });
+}
+
+#[test]
+fn an_argument_stands_for_the_command_line() {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
+        let (named, given) = (Tcp::new(Manner::Reads), Tcp::new(Manner::Reads));
+        sandbox.cmdline(format!("talos.logging.kernel={}\n", named.url()));
+        let _program = Run::fed(&[given.url()]).start_connected();
+        kmsg.feed("6,1,1,-;one record\n");
+        given.lines.wait_for("one record", WITHIN);
+        assert!(named.connections.is_empty());
+    });
+}
+
+#[test]
+fn only_severe_records() {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
+        let receiver = Tcp::new(Manner::Reads);
+        sandbox.cmdline(format!("talos.logging.kernel={} earlykmsg.level=warning\n", receiver.url()));
+        let _program = Run::fed::<&str>(&[]).start_connected();
+        for priority in 0..8 {
+            kmsg.feed(format!("{priority},{priority},1,-;priority {priority}\n"));
+        }
+        kmsg.feed("0,8,1,-;the end\n");
+        receiver.lines.wait_for("the end", WITHIN);
+        let seqs: Vec<u64> = receiver.lines.objects().iter().map(seq).collect();
+        assert_eq!(seqs, [0, 1, 2, 3, 4, 8], "what is left out on purpose is no loss");
+    });
+}
+
+#[test]
+fn a_receiver_that_comes_late() {
+    alone(|_| {
+        let address = Tcp::new(Manner::Reads).address;
+        let (writer, tag) = (Writer::new(), tag("late"));
+        writer.write(&format!("{tag} 0."));
+        let _program = Run::new(&[format!("tcp://{address}/")]).start();
+        thread::sleep(Duration::from_secs(3)); // the fault itself
+        let (receiver, since) = (Tcp::at(address, Manner::Reads), Instant::now());
+        receiver.connections.wait(WITHIN, "a connection", |all| all.first().copied());
+        assert!(since.elapsed() < Duration::from_millis(1_500), "pauses are at most a second");
+        receiver.lines.wait_for(&format!("{tag} 0."), WITHIN);
+    });
+}
+
+#[test]
+fn ipv6() {
+    alone(|_| {
+        let receiver = Tcp::at("[::1]:0".parse().expect("an address"), Manner::Reads);
+        let datagrams = Udp::at("[::1]:0".parse().expect("an address"));
+        let (writer, tag) = (Writer::new(), tag("ipv6"));
+        writer.write(&tag);
+        let _program = Run::new(&[receiver.url(), datagrams.url()]).start();
+        receiver.lines.wait_for(&tag, WITHIN);
+        datagrams.lines.wait_for(&tag, WITHIN);
+    });
+}
+
+#[test]
+fn the_same_destination_twice_counts_once() {
+    alone(|_| {
+        let receiver = Tcp::new(Manner::Reads);
+        let (writer, tag) = (Writer::new(), tag("twice"));
+        let url = receiver.url();
+        let shouted = url.trim_end_matches('/').replace("tcp", "TCP");
+        let program = Run::new(&[&url, &shouted, &url]).start();
+        writer.write(&tag);
+        receiver.lines.wait_for(&tag, WITHIN);
+        assert_eq!((program.shippers().len(), receiver.connections.len()), (1, 1));
+    });
+}
+
+#[test]
+fn each_destination_has_progress_of_its_own() {
+    alone(|_| {
+        let (first, second, third) = (Tcp::new(Manner::Reads), Udp::new(), Tcp::new(Manner::Reads));
+        let late = third.address;
+        drop(third);
+        let (writer, tag) = (Writer::new(), tag("several"));
+        let _program = Run::new(&[first.url(), second.url(), format!("tcp://{late}")]).start();
+        for number in 0..10 {
+            writer.write(&format!("{tag} {number}."));
+        }
+        first.lines.wait_for(&format!("{tag} 9."), WITHIN);
+        second.lines.wait_for(&format!("{tag} 9."), WITHIN);
+        let third = Tcp::at(late, Manner::Reads);
+        third.lines.wait_for(&format!("{tag} 9."), WITHIN);
+        for lines in [&first.lines, &second.lines, &third.lines] {
+            assert_eq!(lines.texts(&tag).len(), 10);
+        }
+    });
+}
+
+/// One receiver with a bad manner beside a good one: the good one gets all at once, and nothing spins.
+fn beside(manner: Manner, then: impl FnOnce(&Sandbox, &Tcp, &Program) + Send) {
+    alone(|sandbox| {
+        let (bad, good) = (Tcp::new(manner), Tcp::new(Manner::Reads));
+        let (writer, tag) = (Writer::new(), tag("beside"));
+        let program = Run::new(&[bad.url(), good.url()]).start();
+        good.connections.wait(WITHIN, "a connection", |all| all.first().copied());
+        bad.connections.wait(WITHIN, "a connection", |all| all.first().copied());
+        for number in 0..20 {
+            let text = format!("{tag} {number}.");
+            writer.write(&text);
+            let since = Instant::now();
+            good.lines.wait_for(&text, WITHIN);
+            assert!(since.elapsed() < Duration::from_millis(500), "late because of the other");
+        }
+        assert_eq!(good.connections.len(), 1);
+        let spent = spent_in(Duration::from_secs(3), &program);
+        println!("{manner:?}: {spent:?} of 3 s");
+        assert!(spent < Duration::from_millis(150), "5% of a processor is {spent:?} in 3 s");
+        then(sandbox, &bad, &program);
+    });
+}
+
+/// The processor time that the program takes in a span of time.
+fn spent_in(span: Duration, program: &Program) -> Duration {
+    let sum = || proc::family(program.pid).into_iter().map(proc::cpu).sum::<Duration>();
+    let before = sum();
+    thread::sleep(span); // what is measured
+    sum().saturating_sub(before)
+}
+
+#[test]
+fn a_receiver_that_talks_back() {
+    beside(Manner::Talks, |_, bad, _| {
+        let (writer, tag) = (Writer::new(), tag("talks"));
+        for number in 0..50 {
+            writer.write(&format!("{tag} {number}."));
+        }
+        bad.lines.wait_for(&format!("{tag} 49."), WITHIN);
+        assert_eq!(bad.connections.len(), 1, "what it says is no reason to end a connection");
+        assert_eq!(bad.lines.texts(&tag).len(), 50);
+    });
+}
+
+#[test]
+fn a_receiver_that_closes_at_once() {
+    beside(Manner::Closes, |_, bad, program| {
+        assert!(bad.connections.len() > 1, "it is tried again");
+        assert!(bad.connections.len() < 60, "with pauses: {} in a few seconds", bad.connections.len());
+        let said = program.words.len();
+        assert!(said < 40, "it said {said} lines");
+    });
+}
+
+#[test]
+fn a_receiver_that_never_reads() {
+    beside(Manner::Ignores, |_, bad, _| assert_eq!(bad.connections.len(), 1));
+}
+
+#[test]
+fn a_receiver_that_reads_a_byte_a_second() {
+    beside(Manner::Crawls, |_, bad, _| assert_eq!(bad.connections.len(), 1));
+}
+
+/// The burst of a whole boot arrives complete at a plain socket with the stock buffer.
+#[test]
+fn a_burst_of_datagrams() {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
+        let receiver = Udp::new();
+        let _program = Run::fed(&[receiver.url()]).start_connected();
+        let text = "x".repeat(110);
+        let raw: Vec<String> = (0..3_000).map(|n| format!("6,{n},{n},-;{n} {text}\n")).collect();
+        thread::scope(|scope| {
+            scope.spawn(|| raw.iter().for_each(|raw| kmsg.feed(raw)));
+            receiver.lines.wait_count(raw.len(), WITHIN);
+        });
+        let seqs: Vec<u64> = receiver.lines.objects().iter().map(seq).collect();
+        assert!(seqs.iter().copied().eq(0..3_000));
+    });
+}

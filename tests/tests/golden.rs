@@ -1,0 +1,141 @@
+//! Golden records from end to end: fed as `/dev/kmsg`, received over a socket, compared with Talos's JSON.
+
+use core::time::Duration;
+
+use earlykmsg_tests::json::{checked, timeless};
+use earlykmsg_tests::kmsg::{FAKE_RECORD_BYTES_MAX, Fake, golden};
+use earlykmsg_tests::program::Run;
+use earlykmsg_tests::receiver::{Lines, Manner, Tcp, Udp};
+use earlykmsg_tests::sandbox::alone;
+use serde_json::Value;
+
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// The golden records as one log: numbered from 700 on without a gap, so that nothing is lost on the way. The
+/// one with the large number stands last. Records that the FIFO would split are for the unit tests.
+fn log() -> Vec<(Vec<u8>, Value)> {
+    let mut records: Vec<_> = [golden("boot"), golden("edge")].concat();
+    let all = records.len();
+    records.retain(|(raw, _)| raw.len() <= FAKE_RECORD_BYTES_MAX);
+    assert!(records.len() + 1 >= all, "only one golden record is larger than the FIFO takes");
+    records.sort_by_key(|(_, want)| want["seq"].as_u64() > Some(1 << 50));
+    for (number, (raw, want)) in records.iter_mut().enumerate() {
+        if want["seq"].as_u64() < Some(1 << 50) {
+            let seq = 700 + number as u64;
+            let mut fields: Vec<&[u8]> = raw.splitn(3, |&b| b == b',').collect();
+            let number = seq.to_string();
+            fields[1] = number.as_bytes();
+            *raw = fields.join(&b","[..]);
+            want["seq"] = seq.into();
+        }
+    }
+    records
+}
+
+/// Feeds the log and compares what arrives.
+fn check(kmsg: &Fake, lines: &Lines) {
+    let log = log();
+    let feed = || log.iter().for_each(|(raw, _)| kmsg.feed(raw));
+    std::thread::scope(|scope| {
+        scope.spawn(feed);
+        lines.wait_for("big numbers", WITHIN);
+    });
+    let mut got: Vec<Value> = lines.items().iter().map(|line| timeless(checked(&line.bytes))).collect();
+    // The jump to the large number is a loss, and said.
+    got.retain(|object| !object["msg"].as_str().is_some_and(|msg| msg.starts_with("earlykmsg: lost ")));
+    let want: Vec<Value> = log.into_iter().map(|(_, want)| timeless(want)).collect();
+    for (got, want) in got.iter().zip(&want) {
+        assert_eq!(got, want);
+    }
+    assert_eq!(got.len(), want.len());
+    println!("golden: {} of {} records equal", got.len(), want.len());
+}
+
+#[test]
+fn over_tcp() {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
+        let receiver = Tcp::new(Manner::Reads);
+        let _program = Run::fed(&[receiver.url()]).start_connected();
+        check(&kmsg, &receiver.lines);
+        assert_eq!(receiver.connections.len(), 1);
+    });
+}
+
+#[test]
+fn over_udp() {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
+        let receiver = Udp::new();
+        let _program = Run::fed(&[receiver.url()]).start_connected();
+        check(&kmsg, &receiver.lines);
+    });
+}
+
+/// Records that no kernel writes are shipped all the same.
+#[test]
+fn what_cannot_be_parsed() {
+    check_unparsable(&[]);
+}
+
+/// Behind a record that can be.
+#[test]
+fn what_cannot_be_parsed_later() {
+    check_unparsable(&["6,99,1,-;the first one\n"]);
+}
+
+fn check_unparsable(first: &[&str]) {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
+        let receiver = Tcp::new(Manner::Reads);
+        let _program = Run::fed(&[receiver.url()]).start_connected();
+        let bad: [&[u8]; 9] = [
+            b"no record at all\n",
+            b";\n",
+            b",,,;x\n",
+            b"6,9,8\n",
+            b"-1,2,3,-;negative\n",
+            b"6,99999999999999999999999,3,-;seq too large\n",
+            b"x,y,z,-;letters\n",
+            b"\xff\xfe\x00\n",
+            b"6,7",
+        ];
+        for raw in first.iter().map(|text| text.as_bytes()).chain(bad) {
+            kmsg.feed(raw);
+        }
+        kmsg.feed("6,100,1,-;the last one\n");
+        receiver.lines.wait_for("the last one", WITHIN);
+        let objects = receiver.lines.objects();
+        let objects: Vec<_> = objects
+            .iter()
+            .filter(|o| !o["msg"].as_str().unwrap_or("").starts_with("earlykmsg: lost"))
+            .collect();
+        assert_eq!(objects.len(), first.len() + bad.len() + 1, "{objects:#?}");
+        for (object, raw) in objects.iter().skip(first.len()).zip(bad) {
+            assert_eq!(object["priority"], "err", "{object}");
+            assert_eq!(object["facility"], "kern", "{object}");
+            let want: String =
+                raw.iter().map(|&b| if b < 0x80 { char::from(b) } else { '\u{fffd}' }).collect();
+            assert_eq!(object["msg"], want, "{object}");
+        }
+    });
+}
+
+/// A facility beyond the named ones, and all the named ones.
+#[test]
+fn every_facility_and_priority() {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
+        let receiver = Tcp::new(Manner::Reads);
+        let _program = Run::fed(&[receiver.url()]).start_connected();
+        let raw: Vec<String> =
+            (0..256 * 8).map(|code| format!("{code},{code},{code},-;record {code}.\n")).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| raw.iter().for_each(|raw| kmsg.feed(raw)));
+            receiver.lines.wait_count(raw.len(), WITHIN);
+        });
+        for (object, raw) in receiver.lines.objects().into_iter().zip(&raw) {
+            assert_eq!(timeless(object), earlykmsg_tests::record::Record::parse(raw.as_bytes()).json());
+        }
+    });
+}

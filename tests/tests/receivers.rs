@@ -1,0 +1,156 @@
+//! Receivers that people have: rsyslog, netcat, socat. Each record of the ring arrives, in order, as JSON that
+//! `jq` takes.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use earlykmsg_tests::json::{self, checked, timeless};
+use earlykmsg_tests::kmsg::{Turn, ring};
+use earlykmsg_tests::program::Run;
+use earlykmsg_tests::record::Record;
+use earlykmsg_tests::sandbox::alone;
+use serde::de::IgnoredAny;
+
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// A foreign receiver, ended with this value.
+struct Foreign(Child);
+
+impl Foreign {
+    fn start(program: &str, arguments: &[&str], output: &Path) -> Foreign {
+        let output = File::create(output).expect("make a file");
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--", program])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .spawn();
+        Foreign(child.unwrap_or_else(|why| panic!("{program}: {why}")))
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until `ready`; a foreign program tells nothing.
+#[track_caller]
+fn until(what: &str, ready: impl Fn() -> bool) {
+    let end = Instant::now() + WITHIN;
+    while !ready() {
+        assert!(Instant::now() < end, "waited {WITHIN:?} for {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether someone in this network listens at a port.
+fn listens(table: &str, port: u16) -> bool {
+    let state = if table == "tcp" { " 0A " } else { " 07 " };
+    let table = fs::read_to_string(format!("/proc/thread-self/net/{table}")).expect("read the sockets");
+    table.lines().any(|line| line.contains(&format!(":{port:04X} ")) && line.contains(state))
+}
+
+/// Ships the ring to `url`: the records that must have arrived.
+#[track_caller]
+fn ship(url: &str) -> Vec<Record> {
+    let (_turn, before) = (Turn::shared(), ring());
+    let end = Run::new(&["--once", url]).finish(WITHIN);
+    assert_eq!(end.code, Some(0), "{end:?}");
+    let oldest = ring().first().expect("a ring is never empty").seq;
+    before.into_iter().filter(|record| record.seq >= oldest).collect()
+}
+
+/// Waits until a file holds the last of `want`, and what comes with it to the end of a line or an object.
+#[track_caller]
+fn wait_for_last(want: &[Record], file: &Path, quote: &str) {
+    let seq = format!("seq{quote}:{},", want.last().expect("a ring is never empty").seq);
+    until("the last record", || {
+        let bytes = fs::read(file).unwrap_or_default();
+        bytes.windows(seq.len()).any(|part| part == seq.as_bytes()) && bytes.trim_ascii_end().ends_with(b"}")
+    });
+}
+
+/// The objects of `file` are the ring's, in order, and `jq` takes each.
+#[track_caller]
+fn judge(who: &str, want: &[Record], file: &Path) {
+    let jq = Command::new("jq").args(["-e", "."]).arg(file).stdout(Stdio::null()).status().expect("start jq");
+    assert!(jq.success(), "jq -e .");
+    let bytes = fs::read(file).expect("read what arrived");
+    let mut stream = serde_json::Deserializer::from_slice(&bytes).into_iter::<IgnoredAny>();
+    let (mut objects, mut from) = (BTreeMap::new(), 0);
+    let mut last = None;
+    while let Some(next) = stream.next() {
+        next.unwrap_or_else(|why| panic!("{who}: {why}"));
+        let object = checked(bytes[from..stream.byte_offset()].trim_ascii());
+        from = stream.byte_offset();
+        let seq = json::seq(&object);
+        assert!(last < Some(seq), "{who}: out of order at {seq}");
+        last = Some(seq);
+        objects.insert(seq, timeless(object));
+    }
+    for record in want {
+        assert_eq!(objects.get(&record.seq), Some(&record.json()), "{who}");
+    }
+    println!("{who}: {} records of the ring, each arrived, in order, as JSON", want.len());
+}
+
+#[test]
+fn netcat() {
+    alone(|sandbox| {
+        let output = sandbox.dir().join("out");
+        let _nc = Foreign::start("nc.openbsd", &["-lk", "127.0.0.1", "5044"], &output);
+        until("nc", || listens("tcp", 5044));
+        let want = ship("tcp://127.0.0.1:5044/");
+        wait_for_last(&want, &output, "\"");
+        judge("nc -lk", &want, &output);
+    });
+}
+
+/// Datagrams have no newline: the file is objects with nothing between them.
+#[test]
+fn socat() {
+    alone(|sandbox| {
+        let output = sandbox.dir().join("out");
+        let _socat = Foreign::start("socat", &["-u", "UDP-RECV:5044,bind=127.0.0.1", "-"], &output);
+        until("socat", || listens("udp", 5044));
+        let want = ship("udp://127.0.0.1:5044/");
+        wait_for_last(&want, &output, "\"");
+        judge("socat -u UDP-RECV", &want, &output);
+    });
+}
+
+/// rsyslog's imtcp, with a template that puts the line into JSON of its own.
+#[test]
+fn rsyslog() {
+    alone(|sandbox| {
+        let dir = sandbox.dir().display();
+        let output = sandbox.dir().join("out");
+        let config = format!(
+            r#"
+global(workDirectory="{dir}" maxMessageSize="64k" parser.escapeControlCharactersOnReceive="off")
+module(load="imtcp")
+template(name="wrapped" type="string" string="{{\"from\":\"%fromhost-ip%\",\"line\":\"%rawmsg:::json%\"}}\n")
+ruleset(name="all") {{ action(type="omfile" file="{dir}/out" template="wrapped") }}
+input(type="imtcp" port="5044" address="127.0.0.1" ruleset="all")
+"#
+        );
+        let config = sandbox.file("rsyslog.conf", config).display().to_string();
+        let arguments = ["-n", "-f", &config, "-i", &format!("{dir}/pid")];
+        let _rsyslog = Foreign::start("rsyslogd", &arguments, &sandbox.dir().join("stdout"));
+        until("rsyslogd", || listens("tcp", 5044));
+        let want = ship("tcp://127.0.0.1:5044/");
+        wait_for_last(&want, &output, "\\\"");
+        let jq = Command::new("jq").args(["-e", "-r", ".line"]).arg(&output).output().expect("start jq");
+        assert!(jq.status.success(), "jq: {}", String::from_utf8_lossy(&jq.stderr));
+        let sent = sandbox.file("sent", &jq.stdout);
+        judge("rsyslog imtcp", &want, &sent);
+    });
+}

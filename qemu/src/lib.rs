@@ -1,1 +1,40 @@
-//! qemu
+//! Boots in QEMU, described by plain values, with a receiver beside them.
+//!
+//! A test reads like this: an image ([`image`]) in a [`Boot`], a [`Receiver`], `boot.start()`, and then
+//! claims about what the receiver got and what the [`Guest`] wrote to its console.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `kernel.rs` | Debian's cloud kernel, fetched once and unpacked, never installed |
+//! | `program.rs` | the release binary of earlykmsg, and the helper that runs inside guests |
+//! | `image.rs` | the images that guests start from: busybox, the network, an init |
+//! | `boot.rs` | what a boot is: kernel, command line, image, memory, network |
+//! | `guest.rs` | a boot that runs: its console, its end |
+//! | `receiver.rs` | what listens on the host, and what it got |
+//! | `record.rs` | a received object, and the guest's own ring to compare with |
+//! | `child.rs` | processes that do not outlive what started them |
+//! | `slots.rs` | how many guests run at once |
+//! | `error.rs` | what went wrong, in words |
+//! | `demo.rs` | the program behind the script `demo` |
+//! | `../guest/` | what runs inside guests: shell scripts, and a tool in C |
+//! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over` |
+
+mod boot;
+mod child;
+mod error;
+mod guest;
+pub mod image;
+mod kernel;
+mod program;
+mod receiver;
+mod record;
+mod slots;
+
+pub use boot::Boot;
+pub use child::dying_with_us;
+pub use error::{Error, Result};
+pub use guest::{End, Guest, Line};
+pub use kernel::{Kernel, Module};
+pub use program::{earlykmsg, guest_tool, target_dir};
+pub use receiver::{Protocol, Receiver};
+pub use record::{Record, RingRecord, all_received, ring_records, seqs_missing, seqs_repeated};

@@ -1,0 +1,93 @@
+# What the scripts of test images are made of. Functions for /script and /script.main.
+
+# Says READY and goes on when the test types a line.
+wait_for_go() {
+    echo READY
+    read -r _
+}
+
+# A record of a text of one's own.
+say() {
+    echo "<5>$*" > /dev/kmsg
+}
+
+# Waits until the log has a text.
+wait_log() {
+    until tool ring | grep -q "$1"; do sleep 0.1; done
+}
+
+# SIGTERM as systemd's initrd sends it: to all but the kernel's threads and those of root whose first
+# word begins with @.
+term_as_systemd() {
+    for dir in /proc/[0-9]*; do
+        pid=${dir#/proc/}
+        words=$(tr '\0' ' ' < "$dir/cmdline" 2>/dev/null)
+        [ "$pid" != 1 ] && [ -n "$words" ] || continue
+        case "$(stat -c %u "$dir" 2>/dev/null) $words" in
+            "0 @"*) ;;
+            *) kill -TERM "$pid" ;;
+        esac
+    done
+}
+
+# A root of its own in memory at /new, with all that this image has, whose init runs /script.main.
+make_main_system() {
+    mkdir -p /new
+    mount -t tmpfs -o mode=755 main /new
+    cp -a /bin /lib /new/
+    mkdir -p /new/proc /new/sys /new/dev /new/tmp /new/etc /new/sbin
+    cp /script.main /new/script.main
+    cat > /new/sbin/init <<'INIT'
+#!/bin/sh
+[ -e /proc/self ] || mount -t proc proc /proc
+[ -e /dev/kmsg ] || mount -t devtmpfs dev /dev
+. /lib/steps.sh
+. /script.main
+poweroff -f
+INIT
+    chmod 755 /new/sbin/init
+}
+
+# The mounts that every root needs go along.
+move_mounts() {
+    for dir in proc sys dev; do
+        mount --move "/$dir" "/new/$dir"
+    done
+}
+
+# The kernel's whole log to a port of the host, for comparison.
+send_ring() {
+    tool ring | nc 10.0.2.2 "$1"
+}
+
+# The processes of earlykmsg, one line each.
+show_processes() {
+    for dir in /proc/[0-9]*; do
+        { read -r name < "$dir/comm"; } 2>/dev/null || continue
+        words=$(tr '\0' ' ' < "$dir/cmdline" 2>/dev/null)
+        case "$name $words" in
+            *earlykmsg*) echo "PROCESS ${dir#/proc/} $name: $words" ;;
+        esac
+    done
+}
+
+# What is left of earlykmsg and its sockets to a port, after at most ten seconds for all to end: one line
+# each with LEFT in front.
+show_leftovers() {
+    for _ in $(seq 50); do
+        [ -n "$(leftovers "$1")" ] || return 0
+        sleep 0.2
+    done
+    leftovers "$1"
+}
+
+leftovers() {
+    show_processes | sed 's/^/LEFT /'
+    for dir in /proc/[0-9]*; do
+        ls -l "$dir/fd" "$dir/root" "$dir/cwd" "$dir/exe" 2>/dev/null | grep earlykmsg | sed "s|^|LEFT file of ${dir#/proc/}: |"
+    done
+    grep earlykmsg /proc/mounts | sed 's/^/LEFT mount /'
+    # State 01 is established; TIME_WAIT (06) belongs to no one any more.
+    awk -v port="$(printf %04X "$1")" '$3 ~ ":" port "$" && $4 == "01" { print "LEFT socket " $0 }' \
+        /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6
+}

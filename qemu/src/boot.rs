@@ -1,0 +1,138 @@
+//! What a boot is: one value, and the QEMU command that comes of it.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::child::dying_with_us;
+use crate::error::{Error, Result};
+use crate::guest::Guest;
+use crate::kernel::Kernel;
+use crate::program::target_dir;
+use crate::slots::Slot;
+
+/// x86's own limit. QEMU takes more, and then nothing boots.
+const COMMAND_LINE_BYTES_MAX: usize = 2048;
+
+/// A boot: all that the machine is made of. Nothing happens before [`Boot::start`].
+#[derive(Clone, Debug)]
+pub struct Boot {
+    kernel: PathBuf,
+    image: Vec<u8>,
+    words: Vec<String>,
+    memory_mib: u32,
+    network: bool,
+    qemu_arguments: Vec<String>,
+}
+
+impl Boot {
+    /// A machine of 256 MiB with a network card and a quiet serial console, which stops at a reset. Its
+    /// image is one archive or several, one behind the other.
+    #[must_use]
+    pub fn new(kernel: &Kernel, image: impl Into<Vec<u8>>) -> Boot {
+        Boot {
+            kernel: kernel.vmlinuz.clone(),
+            image: image.into(),
+            words: ["console=ttyS0", "quiet", "panic=-1"].map(str::to_owned).to_vec(),
+            memory_mib: 256,
+            network: true,
+            qemu_arguments: Vec::new(),
+        }
+    }
+
+    /// One more word, or several, at the end of the kernel's command line.
+    #[must_use]
+    pub fn word(mut self, word: impl Into<String>) -> Boot {
+        self.words.push(word.into());
+        self
+    }
+
+    /// What the kernel starts from the image: `rdinit=`.
+    #[must_use]
+    pub fn rdinit(self, path: &str) -> Boot {
+        self.word(format!("rdinit={path}"))
+    }
+
+    /// All that the kernel says goes to the console too, not only what is urgent.
+    #[must_use]
+    pub fn loud(self) -> Boot {
+        self.word("ignore_loglevel")
+    }
+
+    /// The size of the machine.
+    #[must_use]
+    pub fn memory_mib(mut self, size: u32) -> Boot {
+        self.memory_mib = size;
+        self
+    }
+
+    /// No network card at all.
+    #[must_use]
+    pub fn without_network(mut self) -> Boot {
+        self.network = false;
+        self
+    }
+
+    /// One more argument for QEMU.
+    #[must_use]
+    pub fn qemu_argument(mut self, argument: impl Into<String>) -> Boot {
+        self.qemu_arguments.push(argument.into());
+        self
+    }
+
+    /// Starts the machine, as soon as fewer than two others run.
+    ///
+    /// # Errors
+    /// That QEMU is not there or its image could not be handed over.
+    pub fn start(&self) -> Result<Guest> {
+        let command_line = self.words.join(" ");
+        if command_line.len() >= COMMAND_LINE_BYTES_MAX {
+            return Err(Error::new(format!("a command line that the kernel does not take: {command_line}")));
+        }
+        let slot = Slot::take()?;
+        let image = self.image_file()?;
+        let mut command = self.command(&image);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command
+            .spawn()
+            .map_err(Error::at("unable to start QEMU (Debian: apt-get install qemu-system-x86)"))?;
+        Ok(Guest::watch(child, image, slot))
+    }
+
+    fn command(&self, image: &File) -> Command {
+        let mut command = dying_with_us("qemu-system-x86_64");
+        // KVM may be there and hang; emulation is the same everywhere.
+        command.args(["-machine", "q35", "-accel", "tcg", "-nodefaults", "-no-reboot"]);
+        command.args(["-display", "none", "-serial", "stdio"]);
+        command.args(["-m", &self.memory_mib.to_string()]);
+        command.arg("-kernel").arg(&self.kernel);
+        command.args(["-initrd", &format!("/proc/{}/fd/{}", std::process::id(), image.as_raw_fd())]);
+        command.args(["-append", &self.words.join(" ")]);
+        if self.network {
+            command.args(["-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0,romfile="]);
+        }
+        command.args(&self.qemu_arguments);
+        command
+    }
+
+    /// The image in a file without a name: nothing to remove, whatever happens.
+    fn image_file(&self) -> Result<File> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = target_dir().join("qemu").join(format!("image.{}.{number}", std::process::id()));
+        let step = || format!("unable to write {}", path.display());
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .map_err(Error::at(step()))?;
+        fs::remove_file(&path).map_err(Error::at(step()))?;
+        file.write_all(&self.image).map_err(Error::at(step()))?;
+        Ok(file)
+    }
+}

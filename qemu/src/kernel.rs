@@ -1,0 +1,211 @@
+//! Debian's cloud kernel: downloaded once, unpacked beside the builds, never installed.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::error::{Error, Result};
+use crate::program::target_dir;
+
+/// The package that names the present kernel by depending on it.
+const META_PACKAGE: &str = "linux-image-cloud-amd64";
+
+/// What QEMU's network card needs; what these need in turn, they say themselves.
+const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
+
+/// A kernel that QEMU can start, and its modules for the network.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// The compressed kernel.
+    pub vmlinuz: PathBuf,
+    /// The version as `uname -r` has it.
+    pub release: String,
+    /// The drivers of QEMU's network card, in the order of loading; those built in are left out.
+    pub network_modules: Vec<Module>,
+}
+
+/// A kernel module, not compressed.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// Such as `virtio_net`.
+    pub name: String,
+    /// What `insmod` takes.
+    pub bytes: Vec<u8>,
+}
+
+impl Kernel {
+    /// Debian's present cloud kernel. The first caller downloads and unpacks it below
+    /// `target/qemu/kernel`, the others wait for that; a folder that is there is taken as it is, without
+    /// a question to the network (remove it to get a newer kernel).
+    ///
+    /// # Errors
+    /// What of fetching and unpacking failed.
+    pub fn debian() -> Result<Kernel> {
+        let home = target_dir().join("qemu");
+        fs::create_dir_all(&home).map_err(Error::at(format!("unable to make {}", home.display())))?;
+        let lock = home.join("kernel.lock");
+        let lock_file =
+            File::create(&lock).map_err(Error::at(format!("unable to make {}", lock.display())))?;
+        lock_file.lock().map_err(Error::at(format!("unable to lock {}", lock.display())))?;
+        let unpacked = home.join("kernel");
+        if !unpacked.exists() {
+            fetch(&home, &unpacked)?;
+        }
+        Kernel::unpacked(&unpacked)
+    }
+
+    /// A kernel package that was unpacked into a folder by `dpkg -x`.
+    ///
+    /// # Errors
+    /// What of a kernel and its modules is not there.
+    pub fn unpacked(folder: &Path) -> Result<Kernel> {
+        let boot = folder.join("boot");
+        let kernels = list(&boot)?;
+        let vmlinuz = kernels
+            .into_iter()
+            .find(|path| name_of(path).starts_with("vmlinuz-"))
+            .ok_or_else(|| Error::new(format!("no vmlinuz in {}", boot.display())))?;
+        let release = name_of(&vmlinuz).trim_start_matches("vmlinuz-").to_owned();
+        let mut modules_dir = folder.join("lib/modules").join(&release);
+        if !modules_dir.exists() {
+            modules_dir = folder.join("usr/lib/modules").join(&release);
+        }
+        let network_modules = read_modules(&modules_dir, &NETWORK_MODULES)?;
+        Ok(Kernel { vmlinuz, release, network_modules })
+    }
+}
+
+fn fetch(home: &Path, unpacked: &Path) -> Result<()> {
+    let package = package_name()?;
+    let work = home.join("kernel.part");
+    let _ = fs::remove_dir_all(&work); // of a fetch that was broken off
+    fs::create_dir_all(&work).map_err(Error::at(format!("unable to make {}", work.display())))?;
+    run(Command::new("apt-get").args(["download", "--quiet=2", &package]).current_dir(&work))?;
+    let archive = list(&work)?
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|ending| ending == "deb"))
+        .ok_or_else(|| Error::new(format!("apt-get download {package} left no package")))?;
+    let tree = work.join("tree");
+    run(Command::new("dpkg").arg("-x").arg(&archive).arg(&tree))?;
+    fs::rename(&tree, unpacked).map_err(Error::at(format!("unable to make {}", unpacked.display())))?;
+    let _ = fs::remove_dir_all(&work);
+    Ok(())
+}
+
+/// The package that the meta-package stands for.
+fn package_name() -> Result<String> {
+    let output = run(Command::new("apt-cache").args(["depends", META_PACKAGE]))?;
+    output
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Depends: "))
+        .find(|name| name.starts_with("linux-image-"))
+        .map(str::to_owned)
+        .ok_or_else(|| {
+            Error::new(format!(
+                "apt knows no {META_PACKAGE}: run `apt-get update`; it takes a Debian for amd64"
+            ))
+        })
+}
+
+/// The modules wanted, each behind those that it depends on.
+fn read_modules(dir: &Path, wanted: &[&str]) -> Result<Vec<Module>> {
+    let mut files = BTreeMap::new();
+    find_modules(&dir.join("kernel"), &mut files)?;
+    let builtin = fs::read_to_string(dir.join("modules.builtin")).unwrap_or_default();
+    let mut modules = Vec::new();
+    for name in wanted {
+        read_with_dependencies(name, &files, &builtin, &mut modules)?;
+    }
+    Ok(modules)
+}
+
+fn read_with_dependencies(
+    name: &str,
+    files: &BTreeMap<String, PathBuf>,
+    builtin: &str,
+    modules: &mut Vec<Module>,
+) -> Result<()> {
+    let is_builtin = || builtin.lines().any(|line| line.ends_with(&format!("/{name}.ko")));
+    if modules.iter().any(|module| module.name == name) {
+        return Ok(());
+    }
+    let Some(path) = files.get(name) else {
+        return if is_builtin() {
+            Ok(())
+        } else {
+            Err(Error::new(format!("no module {name} for the kernel")))
+        };
+    };
+    let bytes = read_module(path)?;
+    for other in dependencies(&bytes) {
+        read_with_dependencies(&other, files, builtin, modules)?;
+    }
+    modules.push(Module { name: name.to_owned(), bytes });
+    Ok(())
+}
+
+/// The modules that a module names in its `depends=a,b`.
+fn dependencies(module: &[u8]) -> Vec<String> {
+    const KEY: &[u8] = b"\0depends=";
+    let Some(start) = module.windows(KEY.len()).position(|bytes| bytes == KEY) else { return Vec::new() };
+    let value = module[start + KEY.len()..].split(|byte| *byte == 0).next().unwrap_or_default();
+    let names = String::from_utf8_lossy(value);
+    names.split(',').filter(|name| !name.is_empty()).map(|name| name.replace('-', "_")).collect()
+}
+
+/// All modules below a folder, by name.
+fn find_modules(dir: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
+    for path in list(dir)? {
+        if path.is_dir() {
+            find_modules(&path, files)?;
+        } else if let Some((name, _)) = name_of(&path).split_once(".ko") {
+            files.insert(name.replace('-', "_"), path);
+        }
+    }
+    Ok(())
+}
+
+fn read_module(path: &Path) -> Result<Vec<u8>> {
+    let unpacker = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("xz") => "xz",
+        Some("zst") => "zstd",
+        _ => return fs::read(path).map_err(Error::at(format!("unable to read {}", path.display()))),
+    };
+    let output = Command::new(unpacker)
+        .arg("-dc")
+        .arg(path)
+        .output()
+        .map_err(Error::at(format!("unable to start {unpacker}")))?;
+    if !output.status.success() {
+        return Err(Error::new(format!("{unpacker} -dc {}: {}", path.display(), output.status)));
+    }
+    Ok(output.stdout)
+}
+
+/// Runs a command to its end and gives what it printed.
+pub(crate) fn run(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output =
+        command.stdin(Stdio::null()).output().map_err(Error::at(format!("unable to start {name}")))?;
+    if !output.status.success() {
+        let words = String::from_utf8_lossy(&output.stderr);
+        return Err(Error::new(format!("{command:?}: {}\n{words}", output.status)));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What is in a folder, in a fixed order.
+fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+    let step = || format!("unable to read {}", dir.display());
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir).map_err(Error::at(step()))? {
+        paths.push(entry.map_err(Error::at(step()))?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -72,6 +72,11 @@ impl Batch {
         waiting.split(|&byte| byte == b'\n').next().filter(|line| !line.is_empty())
     }
 
+    /// The line behind the one that waits first, whole or half.
+    pub fn line_after_first(&self) -> Option<&[u8]> {
+        self.waiting().split(|&byte| byte == b'\n').nth(1).filter(|line| !line.is_empty())
+    }
+
     /// Drops everything.
     pub fn clear(&mut self) {
         self.len = 0;
@@ -144,6 +149,7 @@ mod tests {
             batch.written(written);
             batch.keep_whole_lines();
             assert_eq!(batch.lines(), count);
+            assert_eq!(batch.line_after_first(), left.lines().nth(1).map(str::as_bytes));
             assert_eq!(batch.first_line(), left.lines().next().map(str::as_bytes));
             assert_eq!(batch.waiting(), left.as_bytes());
             assert!(batch.push_front(b"zero"));

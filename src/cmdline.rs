@@ -12,6 +12,7 @@ use crate::limits::{
     DESTINATIONS_MAX, LINGER_SECONDS, LINGER_SECONDS_MAX, PATH_BYTES_MAX, QUOTED_BYTES_MAX, TAGS_BYTES_MAX,
     TAGS_MAX,
 };
+use crate::text::{Quoted, Text};
 
 /// Everything that the command line can ask for.
 #[derive(Clone, Debug)]
@@ -185,7 +186,7 @@ impl fmt::Display for Problem<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quoted = &self.value[..self.value.len().min(QUOTED_BYTES_MAX)];
         let dots = if quoted.len() < self.value.len() { "…" } else { "" };
-        write!(f, "{}={}{dots}: ", self.name, quoted.escape_ascii())?;
+        write!(f, "{}={}{}: ", Text(self.name), Quoted(quoted), Text(dots))?;
         match self.why {
             Why::Destination(wrong) => write!(f, "{wrong}; this destination is left out"),
             Why::DestinationName => {

@@ -9,6 +9,7 @@ use core::fmt::{self, Write};
 use crate::clock::{TimeText, WallOffset};
 use crate::kmsg::record::{Body, Decoded, Level, Record, facility_name};
 use crate::limits::{ESCAPE_BYTES_MAX, LINE_FIXED_BYTES_MAX};
+use crate::text::Text;
 
 /// What stands before and after the record's number, for each level: its name, and what Talos makes of it.
 const LEVELS: [(&str, &str); 8] = {
@@ -96,7 +97,7 @@ impl Lost {
 
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "lost {} records, seq {}-{}: {}", self.count(), self.from, self.to, self.why)
+        write!(f, "lost {} records, seq {}-{}: {}", self.count(), self.from, self.to, Text(self.why))
     }
 }
 
@@ -143,8 +144,16 @@ fn say(
 ///
 /// A quote within a string is always escaped, so the member's name with a bare quote before it stands only once.
 pub fn seq_of(line: &[u8]) -> Option<u64> {
-    const NAME: &[u8] = b"\",\"seq\":";
-    let at = line.windows(NAME.len()).position(|window| window == NAME)? + NAME.len();
+    number_after(line, b"\",\"seq\":")
+}
+
+/// The time stamp of the record that a line was made of.
+pub fn clock_of(line: &[u8]) -> Option<u64> {
+    number_after(line, b"{\"clock\":")
+}
+
+fn number_after(line: &[u8], name: &[u8]) -> Option<u64> {
+    let at = line.windows(name.len()).position(|window| window == name)? + name.len();
     let digits = line[at..].iter().take_while(|byte| byte.is_ascii_digit());
     Some(digits.fold(0, |seq: u64, digit| seq.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'))))
 }
@@ -445,6 +454,7 @@ mod tests {
             let object = object(&encode(&bytes));
             assert!(object.keys().eq(MEMBERS));
             assert_eq!(seq_of(encode(&bytes).as_bytes()), object["seq"].as_u64());
+            assert_eq!(clock_of(encode(&bytes).as_bytes()), object["clock"].as_u64());
             match Record::parse(&bytes).map(|record| record.body) {
                 Some(Body::Escaped { text, .. }) => assert_eq!(object["msg"], model(text)),
                 _ => assert_eq!(object["priority"], "err"),

@@ -4,6 +4,8 @@
 
 use core::fmt;
 
+use crate::text::Text;
+
 /// A step of the program that failed, with the kernel's error number (0: none).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Error {
@@ -18,7 +20,7 @@ pub type Result<T> = core::result::Result<T, Error>;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.step, Errno(self.errno))
+        write!(f, "{}: {}", Text(self.step), Errno(self.errno))
     }
 }
 
@@ -32,7 +34,7 @@ impl fmt::Display for Errno {
         let number = u64::from(self.0.unsigned_abs());
         match words(self.0) {
             "" => write!(f, "errno {number}"),
-            words => write!(f, "{words} (errno {number})"),
+            words => write!(f, "{} (errno {number})", Text(words)),
         }
     }
 }

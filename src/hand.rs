@@ -8,6 +8,7 @@ use crate::boot::reach::Reach;
 use crate::cmdline::{Options, Problem, Words};
 use crate::report;
 use crate::sys::args::Args;
+use crate::text::Quoted;
 use crate::watch::{Origin, code, watch};
 
 const HELP: &str = "\
@@ -66,7 +67,7 @@ pub fn run(args: Args) -> i32 {
                 if !options.word(name, value, problem) {
                     report::error(format_args!(
                         "{}: not an option, a word or a URL; see --help",
-                        arg.escape_ascii()
+                        Quoted(arg)
                     ));
                     wrong = true;
                 }

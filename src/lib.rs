@@ -44,5 +44,6 @@ pub mod sys;
 pub mod takeover;
 #[cfg(test)]
 mod testing;
+pub mod text;
 pub mod transport;
 pub mod watch;

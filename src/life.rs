@@ -76,6 +76,15 @@ impl Life {
         }
     }
 
+    /// The watcher is gone, and nobody will tell of a switch any more. By hand this is the end.
+    pub fn orphaned(&mut self, now_ms: u64) {
+        if self.from_pid1 {
+            self.switched(now_ms);
+        } else {
+            self.asked(now_ms);
+        }
+    }
+
     /// The receiver was reached.
     pub fn reached(&mut self, now_ms: u64) {
         self.reached_ms.get_or_insert(now_ms);
@@ -171,7 +180,7 @@ mod tests {
         assert_eq!(life.wake_ms(), None);
         life.switched(5);
         check_end(&mut life, 10, None);
-        life.asked(10);
+        life.orphaned(10);
         life.asked(20);
         check_end(&mut life, 30, Some((Why::Asked, 10 + DRAIN_MS)));
         assert_eq!(life.wake_ms(), Some(10 + DRAIN_MS));

@@ -53,6 +53,8 @@ pub const UDP_SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// The largest payload of a UDP datagram over IPv4.
 pub const DATAGRAM_BYTES_MAX: usize = 65_507;
 
+/// Wrong words of the command line that are told one by one; the kernel takes ten lines at once.
+pub const PROBLEMS_TOLD_MAX: usize = 6;
 /// One line of the program's own words, as the kernel takes it at most (1,024 bytes with its prefix).
 pub const WORDS_BYTES_MAX: usize = 976;
 /// Of a word of the command line, what is repeated in a message about it.
@@ -112,6 +114,10 @@ pub const WORDS_EVERY_MS: u64 = 30_000;
 pub const UDP_BURST: u32 = 16;
 /// … and then a pause of this.
 pub const UDP_BURST_MS: u64 = 1;
+/// How often a new socket is asked whether its first datagram has left.
+pub const UDP_NEIGHBOUR_LOOK_MS: u64 = 2;
+/// How coarse the ledger of datagrams is: it reaches as far back as is repeated.
+pub const UDP_LEDGER_STEP_MS: u64 = 8;
 /// After a refusal, what was sent within this time is sent again.
 pub const UDP_REPEAT_MS: u64 = 1_000;
 /// At the end, a refusal of the last datagrams is waited for this long.
@@ -143,6 +149,7 @@ const _: () = {
         (LEDGER_MARKS as u64 - 1) * LEDGER_STEP_BYTES >= REPEAT_BYTES_MAX,
         "the ledger must reach as far back"
     );
+    assert!((LEDGER_MARKS as u64 - 1) * UDP_LEDGER_STEP_MS >= UDP_REPEAT_MS, "and as far in time");
     assert!(RECORD_BYTES_MAX > RECORD_CUT_BYTES_MIN, "a cut record must be readable");
     assert!(WORDS_BYTES_MAX + 16 < 1024, "the kernel refuses longer words");
     assert!(FAREWELL_MS < DRAIN_GRACE_MS, "the watcher must not end a shipper that is saying its last words");

@@ -9,7 +9,7 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 use crate::batch::{Batch, BatchBuffer};
 use crate::board::Progress;
 use crate::clock::{StampOffset, WallOffset};
-use crate::encode::{Encoder, Lost, Unread, seq_of};
+use crate::encode::{Encoder, Lost, Unread, clock_of, seq_of};
 use crate::endpoint::{Endpoint, Scheme};
 use crate::error::{Error, Result};
 use crate::kmsg::record::{Level, Record};
@@ -19,12 +19,13 @@ use crate::life::{End, Life, Why};
 use crate::limits::{
     ACK_LOOK_MS, BATCH_BYTES, CLOSE_MS, CONNECT_MS, LEDGER_STEP_BYTES, LIFE_LOOK_MS, LOST_LINE_BYTES_MAX,
     NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX, REPEAT_BYTES_MAX, UDP_BURST,
-    UDP_BURST_MS, UDP_LAST_MS, UDP_REPEAT_MS,
+    UDP_BURST_MS, UDP_LAST_MS, UDP_LEDGER_STEP_MS, UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS,
 };
 use crate::report::{self, Rate};
 use crate::sys::memory::Buffer;
 use crate::sys::{signal, time};
 use crate::takeover::Delivery;
+use crate::text::Text;
 use crate::transport::tcp::Tcp;
 use crate::transport::udp::{Sent, Udp};
 
@@ -77,7 +78,7 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
     let now = time::now_ms();
     let step = match job.endpoint.scheme {
         Scheme::Tcp => LEDGER_STEP_BYTES,
-        Scheme::Udp => UDP_BURST_MS,
+        Scheme::Udp => UDP_LEDGER_STEP_MS,
     };
     let scheme = job.endpoint.scheme;
     let mut shipper = Shipper {
@@ -153,7 +154,11 @@ impl Down {
             None => NOT_UP_EVERY_MS * (self.said + 1 - NOT_UP_MS.len()) as u64,
         };
         let must = now_ms - self.since_ms >= due;
-        self.said += usize::from(must);
+        if must {
+            // What was due meanwhile is said with this.
+            self.said += 1;
+            self.must_say(now_ms);
+        }
         must
     }
 }
@@ -232,7 +237,7 @@ impl Shipper<'_> {
             }
         }
         self.connected();
-        self.ledger.clear();
+        self.begin_ledger(0);
         Ok(Some(tcp))
     }
 
@@ -312,9 +317,9 @@ impl Shipper<'_> {
                 return Ok(Over::Deadline((!state.all_acked).then_some(state.acked)));
             }
             // Nothing tells of acknowledgements: it is looked for.
-            let interest = if closed { PollFlags::empty() } else { PollFlags::IN | PollFlags::RDHUP };
-            let events = self.wait(Some((tcp.fd(), interest)), false, Some(now + ACK_LOOK_MS));
-            if !closed && !events.is_empty() {
+            let socket = (!closed).then(|| (tcp.fd(), PollFlags::IN | PollFlags::RDHUP));
+            let events = self.wait(socket, false, Some(now + ACK_LOOK_MS));
+            if !events.is_empty() {
                 closed = tcp.discard().map_err(Fault::Receiver)?;
             }
         }
@@ -324,13 +329,16 @@ impl Shipper<'_> {
         loop {
             let error = match Udp::open(&self.endpoint) {
                 Ok(udp) => {
-                    self.ledger.clear();
+                    self.begin_ledger(time::now_ms());
                     match self.serve_udp(&udp)? {
                         Over::Done | Over::Closed => return Ok(Outcome::Done),
                         Over::Deadline(_) => return self.unconfirmed(None),
                         Over::Broken(error) => {
                             self.repeat_from(time::now_ms().saturating_sub(UDP_REPEAT_MS))?;
                             self.note_progress(None);
+                            if self.down.tries == 0 {
+                                self.down = Down::since(time::now_ms());
+                            }
                             error
                         }
                     }
@@ -348,8 +356,26 @@ impl Shipper<'_> {
     fn serve_udp(&mut self, udp: &Udp) -> Result<Over> {
         let mut burst = 0;
         let mut last_ms = None;
+        // The first datagram goes alone: what follows it before the neighbour's address is known may be dropped.
+        let mut first = true;
         loop {
             let now = time::now_ms();
+            if first && burst > 0 {
+                let events =
+                    self.wait(Some((udp.fd(), PollFlags::IN)), false, Some(now + UDP_NEIGHBOUR_LOOK_MS));
+                if !events.is_empty()
+                    && let Err(error) = udp.refusal()
+                {
+                    return Ok(Over::Broken(error));
+                }
+                if self.over(time::now_ms()) {
+                    return Ok(Over::Deadline(None));
+                }
+                if udp.holds_unsent() {
+                    continue;
+                }
+                first = false;
+            }
             if self.batch.is_empty() {
                 self.fill(now, 1)?;
             }
@@ -361,6 +387,9 @@ impl Shipper<'_> {
                         self.batch.written(bytes);
                         self.note_sent();
                         burst += 1;
+                        if first {
+                            break;
+                        }
                     }
                     Sent::Full => {
                         full = true;
@@ -393,8 +422,12 @@ impl Shipper<'_> {
             }
             // A burst is followed by a pause, and so is a full send buffer that does not say when it has room.
             let pause = burst >= UDP_BURST || full;
+            if first && burst > 0 {
+                continue;
+            }
             if pause || self.ring_empty {
                 burst = 0;
+                self.note_progress(Some(now.saturating_sub(UDP_REPEAT_MS)));
             }
             let idle = self.batch.is_empty() && self.ring_empty;
             let until = match (pause, idle) {
@@ -430,10 +463,11 @@ impl Shipper<'_> {
     /// The datagram is known to be undeliverable: what it held is said in its place.
     fn say_too_large(&mut self, bytes: usize) {
         let seq = self.batch.first_line().and_then(seq_of).unwrap_or(0);
+        let clock_us = self.batch.first_line().and_then(clock_of).unwrap_or(0);
         self.batch.written(bytes);
         let mut line = [0; LOST_LINE_BYTES_MAX];
         let lost = Lost { from: seq, to: seq, why: "too large for a datagram" };
-        let len = lost.encode(&mut self.encoder, &mut line, 0, self.wall);
+        let len = lost.encode(&mut self.encoder, &mut line, clock_us, self.wall);
         self.batch.keep_whole_lines();
         self.batch.push_front(&line[..len]);
     }
@@ -518,7 +552,8 @@ impl Shipper<'_> {
         if first < last {
             let unread = Unread { from: first, to: last - 1 };
             let mut line = [0; LOST_LINE_BYTES_MAX];
-            let len = unread.encode(&mut self.encoder, &mut line, 0, self.wall);
+            let clock_us = self.batch.first_line().and_then(clock_of).unwrap_or(0);
+            let len = unread.encode(&mut self.encoder, &mut line, clock_us, self.wall);
             if !self.batch.push_front(&line[..len]) {
                 // There is always room: `fill` leaves it.
                 report::warn(format_args!("{unread}"));
@@ -527,9 +562,19 @@ impl Shipper<'_> {
         Ok(())
     }
 
+    /// A new connection: what waits in the batch is the first that it carries.
+    fn begin_ledger(&mut self, position: u64) {
+        self.ledger.clear();
+        if let Some(seq) = self.batch.first_line().and_then(seq_of) {
+            self.ledger.note(position, seq);
+        }
+    }
+
     /// Something of the batch was sent.
     fn note_sent(&mut self) {
-        self.unsent = self.source.next_seq().max(self.unsent);
+        // A line that is half written counts as sent.
+        let unsent = self.batch.line_after_first().and_then(seq_of).or(self.source.next_seq());
+        self.unsent = unsent.max(self.unsent);
         self.progress.set_unsent(self.unsent);
         if self.progress.resume().is_none() {
             self.note_progress(Some(0));
@@ -550,14 +595,14 @@ impl Shipper<'_> {
             self.progress.set_reached_ms(now);
         }
         if self.words.allows(now) {
-            let after = self.down.tries;
-            let plural = if after == 1 { "y" } else { "ies" };
-            match after {
+            match self.down.tries {
                 0 => report::info(format_args!("connected to {}", self.endpoint)),
-                _ => report::info(format_args!(
-                    "connected to {} after {after} failed tr{plural}",
-                    self.endpoint
-                )),
+                tries => {
+                    report::info(format_args!(
+                        "connected to {}, failed tries before: {tries}",
+                        self.endpoint
+                    ));
+                }
             }
         }
         self.down.tries = 0;
@@ -578,7 +623,8 @@ impl Shipper<'_> {
                 Some(_) => "receiver not reached for",
             };
             report::warn(format_args!(
-                "{what} {} s: {}: {error}; {} tries",
+                "{} {} s: {}: {error}; {} tries",
+                Text(what),
                 (now - self.down.since_ms) / 1_000,
                 self.endpoint,
                 self.down.tries
@@ -636,6 +682,10 @@ impl Shipper<'_> {
 
     /// The time is over: says what was sent and not confirmed, or not sent at all.
     fn unconfirmed(&mut self, acked: Option<u64>) -> Result<Outcome> {
+        if let Some(end) = self.life.end(time::now_ms()) {
+            self.say_farewell(end);
+        }
+        self.batch.keep_whole_lines();
         let waiting = self.batch.first_line().and_then(seq_of);
         let first = acked.or(waiting).or(self.source.next_seq());
         self.batch.clear();
@@ -713,14 +763,17 @@ impl Shipper<'_> {
         ready
     }
 
-    /// Takes the watcher's word. It has only one, and its silence for ever means the same.
+    /// Takes the watcher's word. It has only one.
     fn hear(&mut self, now: u64) {
         let mut word = [0; 8];
         let heard = self.watcher.as_ref().map(|fd| rustix::io::read(fd, &mut word));
-        if !matches!(heard, Some(Ok(1..))) {
+        if matches!(heard, Some(Ok(8))) {
+            // The word is when it happened.
+            self.life.switched(u64::from_ne_bytes(word));
+        } else {
             self.watcher = None;
+            self.life.orphaned(now);
         }
-        self.life.switched(now);
     }
 }
 

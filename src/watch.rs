@@ -7,11 +7,9 @@ use core::fmt;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, SeekFrom, seek};
-use rustix::io::{read, write};
+use rustix::io::{Errno, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{
-    Pid, Signal, WaitOptions, WaitStatus, kill_process, set_parent_process_death_signal, wait,
-};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 
 use crate::board::{Board, Progress};
 use crate::boot::reach::Reach;
@@ -21,17 +19,18 @@ use crate::cmdline::Options;
 use crate::endpoint::Endpoint;
 use crate::error::Result;
 use crate::harden::privileges;
-use crate::kmsg::record::Record;
+use crate::kmsg::record::{Body, Record};
 use crate::life::Life;
 use crate::limits::{
-    DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, PATH_BYTES_MAX, RESTART_FORGET_MS, RESTART_MS_MAX,
-    RESTART_MS_MIN, SHIPPER_UID, TERM_TO_SWITCH_MS,
+    DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, RESTART_FORGET_MS, RESTART_MS_MAX, RESTART_MS_MIN,
+    SHIPPER_UID, TERM_TO_SWITCH_MS, WORDS_BYTES_MAX,
 };
 use crate::report;
 use crate::ship::{Fds, Job, Outcome, ship};
 use crate::sys::process::{Fork, exit, fork};
 use crate::sys::{fds, signal, time};
 use crate::takeover::Delivery;
+use crate::text::Text;
 
 /// How the program was started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,7 +87,7 @@ fn begin<'a>(options: &'a Options<'a>, reach: &'a Reach, origin: Origin<'a>) -> 
         signals,
         stamp,
         switch,
-        switched: false,
+        switched_ms: None,
         asked_ms: None,
         shippers,
         worst: code::DONE,
@@ -102,7 +101,7 @@ struct Watcher<'a> {
     signals: OwnedFd,
     stamp: StampOffset,
     switch: Option<Switch>,
-    switched: bool,
+    switched_ms: Option<u64>,
     asked_ms: Option<u64>,
     shippers: heapless::Vec<Shipper<'a>, DESTINATIONS_MAX>,
     /// The highest exit code of a shipper.
@@ -150,7 +149,7 @@ impl Watcher<'_> {
             }
             self.reap(now);
             if self.switch.as_mut().is_some_and(|switch| switch.happened(now)) {
-                self.tell_switch();
+                self.tell_switch(now);
             }
             self.enforce_end(now);
         }
@@ -182,8 +181,11 @@ impl Watcher<'_> {
                 exit(self.be_shipper(at, hears))
             }
             Fork::Parent(pid) => {
-                if self.switched {
-                    let _ = write(&word, b"s");
+                if let Some(switched) = self.switched_ms {
+                    let _ = write(&word, &switched.to_ne_bytes());
+                }
+                if self.asked_ms.is_some() {
+                    let _ = kill_process(pid, Signal::TERM);
                 }
                 self.shippers[at].state = State::AtWork { pid, since_ms: now, word };
                 Ok(())
@@ -212,10 +214,6 @@ impl Watcher<'_> {
     /// Opens what a shipper needs, and gives up everything else.
     fn prepare_shipper<'b>(&self, shipper: &Shipper<'b>, watcher: OwnedFd) -> Result<(Job<'b>, Fds)> {
         let by_hand = matches!(self.origin, Origin::Hand { .. });
-        if by_hand {
-            // Whoever ends the watcher by force means the shippers as well.
-            let _ = set_parent_process_death_signal(Some(Signal::TERM));
-        }
         let signals = signal::listen()?;
         let kmsg = self.reach.open_kmsg()?;
         let mut delivery = Delivery::default();
@@ -336,17 +334,17 @@ impl Watcher<'_> {
         }
     }
 
-    fn tell_switch(&mut self) {
-        if self.switched {
+    fn tell_switch(&mut self, now: u64) {
+        if self.switched_ms.is_some() {
             return;
         }
-        self.switched = true;
+        self.switched_ms = Some(now);
         // A SIGTERM before the switch was not meant to end what outlives it.
         self.asked_ms = None;
         report::info(format_args!("root switched, shipping goes on"));
         for shipper in &self.shippers {
             if let State::AtWork { word, .. } = &shipper.state {
-                let _ = write(word, b"s");
+                let _ = write(word, &now.to_ne_bytes());
             }
         }
     }
@@ -361,7 +359,7 @@ impl Watcher<'_> {
 
     /// When shippers that were asked to end are ended by force.
     fn force_ms(&self) -> Option<u64> {
-        let before_switch = matches!(self.origin, Origin::Pid1 { .. }) && !self.switched;
+        let before_switch = matches!(self.origin, Origin::Pid1 { .. }) && self.switched_ms.is_none();
         let allowed = if before_switch { TERM_TO_SWITCH_MS } else { DRAIN_MS };
         Some(self.asked_ms? + allowed + DRAIN_GRACE_MS)
     }
@@ -392,7 +390,7 @@ fn say_death(shipper: &Shipper<'_>, status: WaitStatus) {
         (Some(signal), _) => ("was killed by signal", signal),
         (None, exit) => ("ended with code", exit.unwrap_or(-1)),
     };
-    let (endpoint, code) = (shipper.endpoint, u64::from(code.unsigned_abs()));
+    let (how, endpoint, code) = (Text(how), shipper.endpoint, u64::from(code.unsigned_abs()));
     match shipper.progress.unsent().and_then(|unsent| unsent.checked_sub(1)) {
         Some(last) => {
             report::warn(format_args!("{endpoint}: the shipper {how} {code}, last seq sent {last}"));
@@ -411,13 +409,15 @@ impl fmt::Display for Start<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = rustix::system::uname();
         let release = name.release().to_str().unwrap_or("an unknown kernel");
-        write!(f, "{} on {release}", env!("CARGO_PKG_VERSION"))?;
+        f.write_str(concat!(env!("CARGO_PKG_VERSION"), " on "))?;
+        f.write_str(release)?;
         for (at, endpoint) in self.options.destinations.iter().enumerate() {
             f.write_str(if at == 0 { ", shipping to " } else { " and " })?;
             endpoint.fmt(f)?;
         }
         if let Origin::Pid1 { next_init } = self.origin {
-            write!(f, ", next init {}", next_init.unwrap_or("not found"))?;
+            f.write_str(", next init ")?;
+            f.write_str(next_init.unwrap_or("not found"))?;
         }
         Ok(())
     }
@@ -428,19 +428,24 @@ impl fmt::Display for Start<'_> {
 fn say_start(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> Result<StampOffset> {
     let kmsg = reach.open_kmsg()?;
     let _ = seek(&kmsg, SeekFrom::End(0));
+    // The kernel takes ten lines at once of each who has opened its log: these words get an opening of their own.
+    report::to_kernel_log(reach.open_kmsg()?);
     let before = time::raw_ns();
     report::info(format_args!("{}", Start { options, origin }));
     let after = time::raw_ns();
 
-    let mut record = [0; 2 * PATH_BYTES_MAX];
-    while let Ok(len @ 1..) = read(&kmsg, &mut record) {
-        let ours = b";earlykmsg: ".as_slice();
-        let Some(record) =
-            record.get(..len).filter(|record| record.windows(ours.len()).any(|part| part == ours))
-        else {
-            continue;
+    let mut bytes = [0; 2 * WORDS_BYTES_MAX];
+    loop {
+        let len = match read(&kmsg, &mut bytes) {
+            Ok(len @ 1..) => len,
+            // Too large to be ours, or others write faster than this reads.
+            Err(Errno::INVAL | Errno::PIPE | Errno::INTR) => continue,
+            _ => break,
         };
-        if let Some(record) = Record::parse(record) {
+        if let Some(record) = bytes.get(..len).and_then(Record::parse)
+            && let Body::Escaped { text, .. } = record.body
+            && text.starts_with(b"earlykmsg: ")
+        {
             return Ok(StampOffset::measured(before, record.clock_us, after));
         }
     }

@@ -8,6 +8,7 @@ use crate::error::{Errno, Error};
 use crate::limits::PATH_BYTES_MAX;
 use crate::report;
 use crate::sys::args::{Args, program_path};
+use crate::text::Quoted;
 
 const USUAL: [&CStr; 5] = [c"/init", c"/sbin/init", c"/etc/init", c"/bin/init", c"/bin/sh"];
 
@@ -51,7 +52,7 @@ pub fn become_it(args: Args, asked: Option<&[u8]>) -> Error {
             if was_asked_for {
                 report::error(format_args!(
                     "earlykmsg.init={}: is earlykmsg itself; the usual ones are tried",
-                    path.to_bytes().escape_ascii()
+                    Quoted(path.to_bytes())
                 ));
             }
             continue;
@@ -62,13 +63,13 @@ pub fn become_it(args: Args, asked: Option<&[u8]>) -> Error {
         if was_asked_for {
             report::error(format_args!(
                 "earlykmsg.init={}: {}; the usual ones are tried",
-                path.to_bytes().escape_ascii(),
+                Quoted(path.to_bytes()),
                 Errno(error.errno)
             ));
         } else if !absent {
             report::error(format_args!(
                 "next init {}: {}; the next one is tried",
-                path.to_bytes().escape_ascii(),
+                Quoted(path.to_bytes()),
                 Errno(error.errno)
             ));
         }

@@ -10,7 +10,7 @@ use super::next_init::{become_it, foresee};
 use super::reach::Reach;
 use crate::cmdline::Options;
 use crate::error::Result;
-use crate::limits::CMDLINE_BYTES;
+use crate::limits::{CMDLINE_BYTES, PROBLEMS_TOLD_MAX};
 use crate::report;
 use crate::sys::args::Args;
 use crate::sys::fds::close_all_but;
@@ -57,7 +57,16 @@ pub fn run(args: Args) -> i32 {
 /// The watcher's process. It says what is wrong with the command line, so that PID 1 need not wait for it.
 fn child(args: Args, reach: &Reach, cmdline: &'static [u8]) -> i32 {
     let mut options = Options::none();
-    options.read(cmdline, &mut |problem| report::error(format_args!("{problem}")));
+    let mut wrong = 0;
+    options.read(cmdline, &mut |problem| {
+        wrong += 1;
+        if wrong <= PROBLEMS_TOLD_MAX {
+            report::error(format_args!("{problem}"));
+        }
+    });
+    if let Some(more) = wrong.checked_sub(PROBLEMS_TOLD_MAX + 1) {
+        report::error(format_args!("{} more words are wrong", more as u64 + 1));
+    }
     if options.destinations.is_empty() {
         return 0;
     }

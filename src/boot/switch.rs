@@ -3,9 +3,11 @@
 //! Mounts tell when they change. The `chroot` that follows the moving of a mount tells nobody, so after a change
 //! the root is looked at a few times more.
 
+use core::ffi::CStr;
+
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{OFlags, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
 
 use super::reach::Reach;
 use crate::limits::SWITCH_LOOKS_MS;
@@ -35,9 +37,10 @@ impl Switch {
     pub fn watch(reach: &Reach) -> Option<Switch> {
         let mounts = reach.open_proc(c"1/mountinfo", OFlags::RDONLY).ok()?;
         let proc = rustix::io::fcntl_dupfd_cloexec(reach.proc.as_ref()?, 3).ok()?;
-        let mut switch = Switch { proc, mounts, root: None, changed_ms: 0, looks: SWITCH_LOOKS_MS.len() };
-        switch.root = switch.look();
-        Some(switch)
+        // This process's own root is what PID 1's was at the fork, however far PID 1 has come since. A first round
+        // of looks finds a switch that was faster than this.
+        let root = look(CWD, c"/");
+        Some(Switch { proc, mounts, root, changed_ms: 0, looks: 0 })
     }
 
     /// What to wait on.
@@ -64,19 +67,12 @@ impl Switch {
         while self.wake_ms().is_some_and(|wake| now_ms >= wake) {
             self.looks += 1;
         }
-        match (self.look(), self.root) {
-            (Some(now), Some(before)) => now != before,
-            (now, None) => {
-                self.root = now;
-                false
-            }
-            (None, _) => false,
-        }
+        let now = look(self.proc.as_fd(), c"1/root");
+        now.is_some() && self.root.is_some() && now != self.root
     }
+}
 
-    fn look(&self) -> Option<Root> {
-        let flags = rustix::fs::AtFlags::empty();
-        let stat = statx(&self.proc, c"1/root", flags, StatxFlags::INO).ok()?;
-        Some(Root { device: (stat.stx_dev_major, stat.stx_dev_minor), inode: stat.stx_ino })
-    }
+fn look(directory: BorrowedFd<'_>, path: &CStr) -> Option<Root> {
+    let stat = statx(directory, path, AtFlags::empty(), StatxFlags::INO).ok()?;
+    Some(Root { device: (stat.stx_dev_major, stat.stx_dev_minor), inode: stat.stx_ino })
 }

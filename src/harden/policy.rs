@@ -53,7 +53,12 @@ pub const SHIPPER: [Row; 18] = [
     any(libc::SYS_setsockopt, "transport: send buffer, keep-alive"),
     any(libc::SYS_connect, "transport"),
     any(libc::SYS_shutdown, "transport::tcp: the orderly end"),
-    only(libc::SYS_ioctl, 1, [SIOCGIFINDEX; 3], "transport: the number of a zone's interface"),
+    only(
+        libc::SYS_ioctl,
+        1,
+        [SIOCGIFINDEX, SIOCOUTQ, SIOCOUTQ],
+        "transport: the number of a zone's interface; whether a datagram has left",
+    ),
     any(libc::SYS_close, "transport: a connection that ended"),
     any(libc::SYS_exit_group, "the end"),
     any(libc::SYS_exit, "the end"),
@@ -62,6 +67,7 @@ pub const SHIPPER: [Row; 18] = [
 ];
 
 const SIOCGIFINDEX: u32 = 0x8933;
+const SIOCOUTQ: u32 = 0x5411;
 
 /// The instructions that a table takes.
 pub const fn length(rows: &[Row]) -> usize {

@@ -19,9 +19,11 @@ pub fn fork() -> Result<Fork> {
     // The bare call: what musl's fork adds is for threads and for a heap, and takes 3 KiB.
     // SAFETY: the program has one thread and no lock, so the child may do all that the parent may.
     let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } as libc::pid_t;
+    if pid < 0 {
+        return Err(last("start a process"));
+    }
     match Pid::from_raw(pid) {
         None => Ok(Fork::Child),
-        Some(_) if pid < 0 => Err(last("start a process")),
         Some(pid) => Ok(Fork::Parent(pid)),
     }
 }

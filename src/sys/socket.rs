@@ -72,6 +72,32 @@ pub fn tcp_info(fd: impl AsFd) -> Result<TcpInfo> {
     })
 }
 
+/// Has a datagram socket told of everything that the network reports, an unreachable host as well, and lets
+/// datagrams be cut into fragments wherever that is needed. A socket has the options of one family only.
+pub fn hear_all_errors(fd: impl AsFd) {
+    const NO_DISCOVERY: libc::c_int = 0;
+    let options = [
+        (libc::IPPROTO_IP, libc::IP_RECVERR, 1),
+        (libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1),
+        (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, NO_DISCOVERY),
+        (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, NO_DISCOVERY),
+    ];
+    for (level, name, value) in options {
+        let value: libc::c_int = value;
+        let len = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: the kernel reads one number.
+        unsafe { libc::setsockopt(fd.as_fd().as_raw_fd(), level, name, (&raw const value).cast(), len) };
+    }
+}
+
+/// Whether something that was sent has not left the machine: a datagram waits for its neighbour's address.
+pub fn holds_unsent(fd: impl AsFd) -> bool {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the kernel writes one number.
+    unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCOUTQ as _, &raw mut bytes) };
+    bytes > 0
+}
+
 /// Drops all that has been received. `true`: the peer has closed its side.
 pub fn discard(fd: impl AsFd) -> Result<bool> {
     const MUCH: usize = 1 << 30;

@@ -8,6 +8,7 @@ use super::{fail, open, pending_error};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::limits::UDP_SEND_BUFFER_BYTES;
+use crate::sys::socket::{hear_all_errors, holds_unsent};
 
 /// A socket that sends to one receiver.
 pub struct Udp {
@@ -32,6 +33,7 @@ impl Udp {
     pub fn open(to: &Endpoint<'_>) -> Result<Udp> {
         let (fd, address) = open(to, SocketType::DGRAM)?;
         sockopt::set_socket_send_buffer_size(&fd, UDP_SEND_BUFFER_BYTES).map_err(fail("set up a socket"))?;
+        hear_all_errors(&fd);
         connect(&fd, &address).map_err(fail("connect"))?;
         Ok(Udp { fd })
     }
@@ -49,6 +51,11 @@ impl Udp {
             Err(Errno::MSGSIZE) => Sent::TooLarge,
             Err(errno) => Sent::Broken(fail("send")(errno)),
         }
+    }
+
+    /// Whether what was sent is still here, waiting for the neighbour's address.
+    pub fn holds_unsent(&self) -> bool {
+        holds_unsent(&self.fd)
     }
 
     /// A refusal that has come in.

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Instant;
 
 use earlykmsg_tests::json;
-use earlykmsg_tests::kmsg::{Writer, tag};
+use earlykmsg_tests::kmsg::{Writer, ring, tag};
 use earlykmsg_tests::program::{Program, Run};
 use earlykmsg_tests::receiver::{End, Lines, Manner, Tcp, Udp};
 use earlykmsg_tests::sandbox::{Network, alone, drop_nothing, drop_packets_to, ip};
@@ -532,6 +532,61 @@ fn datagrams_to_a_receiver_that_restarts() {
             [&lines, &again.lines].into_iter().flat_map(|lines| lines.texts(&stream.tag)).collect();
         println!("{} of 30; it said {:?}", got.len(), *program.words.items());
         assert_eq!(got.len(), 30);
+    });
+}
+
+/// Nobody answers for the receiver's address: nothing is sent into the void until somebody does.
+#[test]
+fn datagrams_wait_for_the_neighbour() {
+    alone(|_| {
+        let network = Network::cable(NEAR, FAR);
+        let answer = |how: &str| {
+            network
+                .enter(|| std::fs::write("/proc/sys/net/ipv4/conf/all/arp_ignore", how))
+                .expect("set arp_ignore");
+        };
+        answer("8");
+        let receiver = network.enter(|| Udp::at(far(5044)));
+        let mut stream = Stream::new("neighbour");
+        let oldest = ring().first().expect("a record").seq;
+        let program = start(&format!("udp://{}/", far(5044)));
+        program.words.wait(WITHIN, "its first words", |words| words.first().map(|_| ()));
+        stream.write(100);
+        thread::sleep(Duration::from_secs(5)); // the fault itself: longer than the kernel asks for the address
+        assert!(
+            !program.words.items().iter().any(|line| line.contains("connected to")),
+            "nobody is there yet: {:?}",
+            *program.words.items()
+        );
+        answer("0");
+        let last = stream.write(10);
+        let account = account("nobody answers for the address", &stream, &receiver.lines, &program, &last);
+        // What the full ring dropped meanwhile is said; what it still had has arrived, none of it sent in vain.
+        assert_eq!(account.received, account.written);
+        assert!(account.perhaps_unread <= 1, "only the first datagram was sent before: {account:?}");
+        let first = receiver.lines.objects().iter().map(json::seq).min().expect("something arrived");
+        assert!(first <= oldest, "from the ring's beginning on");
+    });
+}
+
+/// A shipper that is killed does not send again what was delivered long ago.
+#[test]
+fn datagrams_of_a_killed_shipper() {
+    alone(|_| {
+        let receiver = Udp::new();
+        let mut stream = Stream::new("udp-killed");
+        let program = start(&receiver.url());
+        stream.write_and_wait(10, &receiver.lines);
+        thread::sleep(Duration::from_millis(1_500)); // more than is sent again
+        stream.write_and_wait(1, &receiver.lines);
+        program.says("connected to", WITHIN);
+        let shipper = program.shippers()[0];
+        nix::sys::signal::kill(shipper, Signal::SIGKILL).expect("kill the shipper");
+        program.says("is started again", WITHIN);
+        let last = stream.write(5);
+        let account = account("shipper killed, datagrams", &stream, &receiver.lines, &program, &last);
+        all_arrived(&account);
+        assert!(account.duplicates < 200, "{account:?}");
     });
 }
 

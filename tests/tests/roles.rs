@@ -153,6 +153,24 @@ fn restarts_have_pauses() {
     });
 }
 
+/// Whoever kills the watcher by force ends the shippers as well.
+#[test]
+fn an_orphan_ends() {
+    alone(|_| {
+        let (tcp, udp) = (Tcp::new(Manner::Reads), Udp::new());
+        let program = Run::new(&[tcp.url(), udp.url()]).start();
+        let shippers = set_up(&program, &tcp, &udp);
+        program.signal(Signal::SIGKILL);
+        let until = std::time::Instant::now() + WITHIN;
+        // A zombie has ended; who reaps it is not our business.
+        let runs = |pid| proc::lives(pid) && !proc::status(pid, "State").starts_with('Z');
+        while shippers.iter().any(|&shipper| runs(shipper)) {
+            assert!(std::time::Instant::now() < until, "a shipper goes on without its watcher");
+            thread::sleep(Duration::from_millis(10)); // the death of a stranger's child cannot be awaited
+        }
+    });
+}
+
 #[test]
 fn idle_costs_nothing() {
     alone(|sandbox| {

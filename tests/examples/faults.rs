@@ -1,0 +1,517 @@
+//! Faults between the ring and the receiver, for earlykmsg and for two other shippers, as a Markdown table.
+//!
+//! `cargo run -p earlykmsg-tests --example faults [WORD ...]` runs each fault with each shipper in turn on the
+//! machine's own log, as root. A word is a shipper (`earlykmsg`, `rsyslog`, `cat-nc`) or a part of a fault's
+//! name; without any, all run. `docs/delivery.md` says what the columns mean.
+
+use core::cell::Cell;
+use core::net::SocketAddr;
+use core::ops::RangeInclusive;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use earlykmsg_tests::kmsg::{Writer, tag};
+use earlykmsg_tests::program::{Program, Run};
+use earlykmsg_tests::receiver::{End, Lines, Manner, Tcp};
+use earlykmsg_tests::record::Record;
+use earlykmsg_tests::sandbox::{Network, Sandbox, alone, drop_nothing, drop_packets_to, ip};
+use earlykmsg_tests::{json, proc};
+use nix::fcntl::OFlag;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{setsockopt, shutdown, sockopt};
+use nix::unistd::Pid;
+
+const HOST: [u8; 4] = [10, 9, 0, 2];
+const PORT: u16 = 5044;
+
+/// How long a shipper has to deliver again, after a fault has ended.
+const RECOVERY: Duration = Duration::from_secs(20);
+
+struct Fault {
+    name: &'static str,
+    /// Whether the ring may be overrun.
+    storm: bool,
+    /// What the first receiver does.
+    manner: Manner,
+    /// Records that are in the ring before the shipper starts.
+    ahead: usize,
+    happen: fn(&mut Scene),
+}
+
+const FAULT: Fault = Fault { name: "", storm: false, manner: Manner::Reads, ahead: 0, happen: |_| {} };
+
+const FAULTS: &[Fault] = &[
+    Fault {
+        name: "killed with bytes unread, restarted at once",
+        happen: |scene| {
+            scene.receiver().pause();
+            scene.stream.write(200);
+            thread::sleep(Duration::from_secs(1)); // they arrive and stay unread
+            scene.restart(End::Reset);
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "closed with all read, restarted at once",
+        happen: |scene| {
+            scene.restart(End::Close);
+            scene.stream.write(20);
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "closed with all read, restarted after 0.5 s",
+        happen: |scene| {
+            scene.receiver().stop(End::Close);
+            scene.stream.write(20);
+            thread::sleep(Duration::from_millis(500));
+            scene.restart(End::Close);
+        },
+        ..FAULT
+    },
+    Fault { name: "packets dropped for 4 s", happen: |scene| scene.drop_packets(4), ..FAULT },
+    Fault { name: "packets dropped for 22 s", happen: |scene| scene.drop_packets(22), ..FAULT },
+    Fault {
+        name: "accepts and never reads, killed after 10 s, restarted at once",
+        storm: true,
+        manner: Manner::Ignores,
+        ahead: 600,
+        happen: |scene| {
+            scene.stream.write(100);
+            thread::sleep(Duration::from_secs(10));
+            scene.restart(End::Reset);
+        },
+    },
+    Fault {
+        name: "reads slowly (20 KB/s) for 10 s",
+        storm: true,
+        happen: |scene| {
+            scene.slow.store(true, Ordering::Relaxed);
+            for _ in 0..10 {
+                scene.stream.write(400);
+                thread::sleep(Duration::from_secs(1));
+            }
+            scene.slow.store(false, Ordering::Relaxed);
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "stopped for 10 s and continued",
+        happen: |scene| {
+            scene.receiver().pause();
+            for _ in 0..10 {
+                scene.stream.write(50);
+                thread::sleep(Duration::from_secs(1));
+            }
+            scene.receiver().resume();
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "half-open: the peer forgot the connection",
+        happen: |scene| {
+            // Its last words reach nobody: the cable is out while it dies.
+            scene.network.enter(|| ip("link set far down"));
+            scene.restart(End::Reset);
+            scene.network.enter(|| ip("link set far up"));
+            scene.stream.write(20);
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "away while 5,000 records overrun the ring",
+        storm: true,
+        happen: |scene| {
+            scene.receiver().stop(End::Close);
+            scene.stream.write(5_000);
+            scene.restart(End::Close);
+        },
+        ..FAULT
+    },
+];
+
+#[derive(Clone, Copy)]
+enum Shipper {
+    Earlykmsg,
+    Rsyslog,
+    CatNc,
+}
+
+const SHIPPERS: [(Shipper, &str, &str); 3] = [
+    (Shipper::Earlykmsg, "earlykmsg", "earlykmsg"),
+    (Shipper::Rsyslog, "rsyslog", "rsyslog imkmsg, omfwd"),
+    (Shipper::CatNc, "cat-nc", "busybox cat \\| nc"),
+];
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let is_shipper = |word: &&String| SHIPPERS.iter().any(|(_, name, _)| name == word);
+    let (shippers, faults): (Vec<&String>, Vec<&String>) = words.iter().partition(is_shipper);
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let cores = thread::available_parallelism().map_or(1, core::num::NonZero::get);
+    println!("Linux {}, {cores} cores\n", release.trim());
+    println!(
+        "| fault | shipper | records written | received (unique) | duplicates | reported lost / perhaps unread \
+         | unaccounted | time to recover |\n| --- | --- | --: | --: | --: | --: | --: | --: |"
+    );
+    for fault in FAULTS {
+        if !faults.is_empty() && !faults.iter().any(|part| fault.name.contains(part.as_str())) {
+            continue;
+        }
+        for (shipper, name, shown) in SHIPPERS {
+            if shippers.is_empty() || shippers.iter().any(|word| *word == name) {
+                println!("| {} | {shown} {}", fault.name, alone(|sandbox| run(fault, shipper, sandbox)));
+            }
+        }
+    }
+}
+
+/// One fault with one shipper: the cells of the table.
+fn run(fault: &Fault, shipper: Shipper, sandbox: &Sandbox) -> String {
+    let network = Network::cable(&["10.9.0.1/24"], &["10.9.0.2/24"]);
+    let (receiver, slowed) = network.enter(|| {
+        let receiver = Tcp::at((HOST, PORT).into(), fault.manner);
+        let slowed = Slowed::new((HOST, PORT + 1).into(), receiver.address);
+        (receiver, slowed)
+    });
+    let slow = Arc::clone(&slowed.slow);
+    let port = if fault.name.contains("slowly") { PORT + 1 } else { PORT };
+    let mut scene = Scene {
+        lines: Arc::clone(&receiver.lines),
+        network,
+        receiver: Some(receiver),
+        stream: Stream::new(fault.storm),
+        slow,
+    };
+    scene.stream.write(fault.ahead);
+    let process = Process::start(shipper, sandbox, port);
+    if fault.manner == Manner::Reads {
+        scene.lines.wait_for(&scene.stream.write(10), Duration::from_secs(20));
+        scene.settle();
+    } else {
+        let first = |all: &[Instant]| all.first().copied();
+        scene.receiver().connections.wait(Duration::from_secs(20), "a connection", first);
+    }
+    (fault.happen)(&mut scene);
+    let recovered = scene.recover(&process);
+    let mut row = scene.account(&process);
+    row += &recovered.map_or("never".to_owned(), |time| format!("{:.2} s", time.as_secs_f64()));
+    row + if process.lives() { " |" } else { ", it has exited |" }
+}
+
+/// A network with a receiver in it, and the records.
+struct Scene {
+    network: Network,
+    receiver: Option<Tcp>,
+    lines: Arc<Lines>,
+    stream: Stream,
+    slow: Arc<AtomicBool>,
+}
+
+impl Scene {
+    fn receiver(&mut self) -> &mut Tcp {
+        self.receiver.as_mut().expect("there is always one")
+    }
+
+    fn restart(&mut self, end: End) {
+        let receiver = self.receiver.take();
+        self.receiver = self.network.enter(|| receiver.map(|receiver| receiver.restart(end, Duration::ZERO)));
+    }
+
+    fn drop_packets(&mut self, seconds: u64) {
+        self.network.enter(|| drop_packets_to(HOST.into()));
+        self.stream.write(50);
+        thread::sleep(Duration::from_secs(seconds));
+        self.stream.write(50);
+        self.network.enter(drop_nothing);
+    }
+
+    /// Waits until nothing more comes.
+    fn settle(&self) {
+        let end = Instant::now() + Duration::from_secs(10);
+        let mut before = self.lines.len();
+        while Instant::now() < end {
+            thread::sleep(Duration::from_millis(700));
+            if core::mem::replace(&mut before, self.lines.len()) == self.lines.len() {
+                return;
+            }
+        }
+    }
+
+    /// The fault has ended: how long until a record arrives that is written from now on. Many are, as the first
+    /// may be lost.
+    fn recover(&mut self, process: &Process) -> Option<Duration> {
+        let (since, first) = (Instant::now(), self.stream.written);
+        let mut back = None;
+        while back.is_none() && since.elapsed() < RECOVERY {
+            let living = process.lives();
+            self.stream.write(1);
+            let is_new = |line: &[u8]| self.stream.number(line).is_some_and(|number| number >= first);
+            back = self.lines.try_wait(Duration::from_millis(250), |lines| {
+                // What is new comes last.
+                let mut ended = lines.iter().rev().take(200);
+                ended.find(|line| is_new(&line.bytes)).map(|line| line.at)
+            });
+            if !living && since.elapsed() > Duration::from_secs(2) {
+                break;
+            }
+        }
+        let last = self.stream.write(10);
+        let patience = Duration::from_secs(if back.is_some() { 10 } else { 1 });
+        let seen = Cell::new(0);
+        self.lines.try_wait(patience, |lines| {
+            let new = &lines[seen.replace(lines.len())..];
+            new.iter().any(|line| self.stream.number(&line.bytes) == Some(last_number(&last))).then_some(())
+        });
+        self.settle();
+        back.map(|at| at.saturating_duration_since(since))
+    }
+
+    /// What became of the records.
+    fn account(&self, process: &Process) -> String {
+        let mut received = BTreeMap::<usize, usize>::new();
+        let mut told = process.words();
+        for line in self.lines.items().iter() {
+            if let Some(number) = self.stream.number(&line.bytes) {
+                *received.entry(number).or_default() += 1;
+            } else if matches!(process, Process::Ours(_))
+                && line.bytes.windows(18).any(|part| part == b"\"msg\":\"earlykmsg: ")
+            {
+                told.push(json::msg(&line.json()).to_owned());
+            }
+        }
+        let ranges = |lost: bool| -> Vec<RangeInclusive<u64>> {
+            let of_kind = |text: &&String| text.starts_with("earlykmsg: lost ") == lost;
+            told.iter().filter(of_kind).filter_map(|text| json::reported(text)).collect()
+        };
+        let (lost, unread) = (ranges(true), ranges(false));
+        let within =
+            |ranges: &[RangeInclusive<u64>], seq: &u64| ranges.iter().any(|range| range.contains(seq));
+        let seqs = &self.stream.seqs;
+        let count = |ranges: &[RangeInclusive<u64>]| seqs.values().filter(|seq| within(ranges, seq)).count();
+        let accounted = |number: &usize| {
+            let seq = seqs.get(number);
+            received.contains_key(number) || seq.is_some_and(|seq| within(&lost, seq) || within(&unread, seq))
+        };
+        let missing: Vec<usize> = (0..self.stream.written).filter(|number| !accounted(number)).collect();
+        if let (Some(first), Some(last)) = (missing.first(), missing.last()) {
+            eprintln!(
+                "unaccounted: numbers {first} to {last}, seq {:?} to {:?}",
+                seqs.get(first),
+                seqs.get(last)
+            );
+        }
+        format!(
+            "| {} | {} | {} | {} / {} | {} | ",
+            self.stream.written,
+            received.len(),
+            received.values().sum::<usize>() - received.len(),
+            count(&lost),
+            count(&unread),
+            missing.len()
+        )
+    }
+}
+
+/// Numbered records, and the sequence number that the kernel gave to each.
+struct Stream {
+    writer: Writer,
+    ring: File,
+    tag: String,
+    written: usize,
+    seqs: BTreeMap<usize, u64>,
+}
+
+impl Stream {
+    fn new(storm: bool) -> Stream {
+        let writer = if storm { Writer::storm() } else { Writer::new() };
+        let nonblocking = OFlag::O_NONBLOCK.bits();
+        let mut ring =
+            File::options().read(true).custom_flags(nonblocking).open("/dev/kmsg").expect("open /dev/kmsg");
+        ring.seek(SeekFrom::End(0)).expect("go to the end of the ring");
+        Stream { writer, ring, tag: tag("fault"), written: 0, seqs: BTreeMap::new() }
+    }
+
+    /// Writes more; gives the last one's text.
+    fn write(&mut self, count: usize) -> String {
+        let filler = "x".repeat(50);
+        let mut text = String::new();
+        for _ in 0..count {
+            text = format!("{} {}.", self.tag, self.written);
+            self.writer.write(&format!("{text} {filler}"));
+            self.written += 1;
+            if self.written.is_multiple_of(100) {
+                self.look();
+            }
+        }
+        self.look();
+        text
+    }
+
+    /// Reads what was written, as long as the ring has it.
+    fn look(&mut self) {
+        let mut buffer = [0; 8192];
+        loop {
+            match self.ring.read(&mut buffer) {
+                Ok(length) => {
+                    if let Some(number) = self.number(&buffer[..length]) {
+                        self.seqs.insert(number, Record::parse(&buffer[..length]).seq);
+                    }
+                }
+                Err(why) if why.kind() == ErrorKind::WouldBlock => return,
+                Err(why) if why.kind() == ErrorKind::BrokenPipe => {} // others wrote too much
+                Err(why) => panic!("read /dev/kmsg: {why}"),
+            }
+        }
+    }
+
+    /// The number of a record of ours, in whatever form a shipper gives it.
+    fn number(&self, line: &[u8]) -> Option<usize> {
+        let text = String::from_utf8_lossy(line);
+        let (_, rest) = text.split_once(&self.tag)?;
+        rest.strip_prefix(' ')?.split_once('.')?.0.parse().ok()
+    }
+}
+
+fn last_number(text: &str) -> usize {
+    let number = text.rsplit_once(' ').and_then(|(_, number)| number.trim_end_matches('.').parse().ok());
+    number.expect("a text of ours ends with its number")
+}
+
+/// A shipper that runs, ended with this value.
+enum Process {
+    Ours(Program),
+    Other(Child),
+}
+
+impl Process {
+    fn start(shipper: Shipper, sandbox: &Sandbox, port: u16) -> Process {
+        let host = SocketAddr::from((HOST, port)).ip();
+        let dir = sandbox.dir().display();
+        match shipper {
+            Shipper::Earlykmsg => Process::Ours(Run::new(&[format!("tcp://{host}:{port}/")]).start()),
+            Shipper::Rsyslog => {
+                let config = format!(
+                    r#"
+global(workDirectory="{dir}" maxMessageSize="64k")
+module(load="imkmsg")
+template(name="line" type="string" string="{{\"msg\":\"%msg:::json%\"}}\n")
+action(type="omfwd" target="{host}" port="{port}" protocol="tcp" template="line"
+       queue.type="LinkedList" action.resumeRetryCount="-1" action.resumeInterval="1")
+"#
+                );
+                let config = sandbox.file("rsyslog.conf", config).display().to_string();
+                Process::other(&["rsyslogd", "-n", "-f", &config, "-i", &format!("{dir}/pid")])
+            }
+            Shipper::CatNc => {
+                Process::other(&["sh", "-c", &format!("busybox cat /dev/kmsg | busybox nc {host} {port}")])
+            }
+        }
+    }
+
+    fn other(words: &[&str]) -> Process {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).args(words);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Process::Other(command.spawn().expect("start setpriv"))
+    }
+
+    fn pid(&self) -> Pid {
+        match self {
+            Process::Ours(program) => program.pid,
+            Process::Other(child) => Pid::from_raw(child.id().cast_signed()),
+        }
+    }
+
+    /// Whether all of it is there: of a pipeline that lost one end, the other waits for ever.
+    fn lives(&self) -> bool {
+        match self {
+            Process::Ours(_) => proc::lives(self.pid()),
+            Process::Other(_) => {
+                let shell = proc::file(self.pid(), "comm").trim() == "sh";
+                proc::lives(self.pid()) && (!shell || proc::children(self.pid()).len() == 2)
+            }
+        }
+    }
+
+    /// What it said on stderr.
+    fn words(&self) -> Vec<String> {
+        match self {
+            Process::Ours(program) => program.words.items().clone(),
+            Process::Other(_) => Vec::new(),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let pid = self.pid();
+        if let Process::Other(child) = self {
+            for pid in proc::family(pid) {
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A listener that passes on what it reads: all at once, or 2 KB each tenth of a second.
+struct Slowed {
+    slow: Arc<AtomicBool>,
+    listener: Arc<TcpListener>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Slowed {
+    fn new(address: SocketAddr, receiver: SocketAddr) -> Slowed {
+        let listener = Arc::new(TcpListener::bind(address).expect("listen"));
+        setsockopt(&*listener, sockopt::RcvBuf, &8192).expect("set SO_RCVBUF");
+        let slow = Arc::new(AtomicBool::new(false));
+        let acceptor = thread::spawn({
+            let (listener, slow) = (Arc::clone(&listener), Arc::clone(&slow));
+            move || {
+                thread::scope(|scope| {
+                    while let Ok((from, _)) = listener.accept() {
+                        let to = TcpStream::connect(receiver).expect("connect");
+                        let slow = &slow;
+                        scope.spawn(move || pass_on(from, to, slow));
+                    }
+                });
+            }
+        });
+        Slowed { slow, listener, acceptor: Some(acceptor) }
+    }
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream, slow: &AtomicBool) {
+    let mut buffer = [0; 2048];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        if to.write_all(&buffer[..length]).is_err() {
+            return;
+        }
+        if slow.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+impl Drop for Slowed {
+    /// The shipper has ended before.
+    fn drop(&mut self) {
+        let _ = shutdown(self.listener.as_raw_fd(), nix::sys::socket::Shutdown::Both);
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+    }
+}

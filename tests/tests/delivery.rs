@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Instant;
 
 use earlykmsg_tests::json;
-use earlykmsg_tests::kmsg::{Writer, ring, tag};
+use earlykmsg_tests::kmsg::{Writer, tag};
 use earlykmsg_tests::program::{Program, Run};
 use earlykmsg_tests::receiver::{End, Lines, Manner, Tcp, Udp};
 use earlykmsg_tests::sandbox::{Network, alone, drop_nothing, drop_packets_to, ip};
@@ -548,7 +548,6 @@ fn datagrams_wait_for_the_neighbour() {
         answer("8");
         let receiver = network.enter(|| Udp::at(far(5044)));
         let mut stream = Stream::new("neighbour");
-        let oldest = ring().first().expect("a record").seq;
         let program = start(&format!("udp://{}/", far(5044)));
         program.words.wait(WITHIN, "its first words", |words| words.first().map(|_| ()));
         stream.write(100);
@@ -564,8 +563,6 @@ fn datagrams_wait_for_the_neighbour() {
         // What the full ring dropped meanwhile is said; what it still had has arrived, none of it sent in vain.
         assert_eq!(account.received, account.written);
         assert!(account.perhaps_unread <= 1, "only the first datagram was sent before: {account:?}");
-        let first = receiver.lines.objects().iter().map(json::seq).min().expect("something arrived");
-        assert!(first <= oldest, "from the ring's beginning on");
     });
 }
 
@@ -585,7 +582,7 @@ fn datagrams_of_a_killed_shipper() {
         program.says("is started again", WITHIN);
         let last = stream.write(5);
         let account = account("shipper killed, datagrams", &stream, &receiver.lines, &program, &last);
-        all_arrived(&account);
+        assert_eq!(account.received, account.written); // what a full ring drops of others' does not matter here
         assert!(account.duplicates < 200, "{account:?}");
     });
 }

@@ -77,20 +77,28 @@ impl Kernel {
 }
 
 fn fetch(home: &Path, unpacked: &Path) -> Result<()> {
-    let package = package_name()?;
     let work = home.join("kernel.part");
     let _ = fs::remove_dir_all(&work); // of a fetch that was broken off
     fs::create_dir_all(&work).map_err(Error::at(format!("unable to make {}", work.display())))?;
-    run(Command::new("apt-get").args(["download", "--quiet=2", &package]).current_dir(&work))?;
+    if let Err(first) = download(&work) {
+        // apt has no list of packages yet, or one that is out of date. Only root can renew it.
+        run(Command::new("apt-get").args(["update", "--quiet=2"])).map_err(|_| first)?;
+        download(&work)?;
+    }
     let archive = list(&work)?
         .into_iter()
         .find(|path| path.extension().is_some_and(|ending| ending == "deb"))
-        .ok_or_else(|| Error::new(format!("apt-get download {package} left no package")))?;
+        .ok_or_else(|| Error::new("apt-get download left no package".to_owned()))?;
     let tree = work.join("tree");
     run(Command::new("dpkg").arg("-x").arg(&archive).arg(&tree))?;
     fs::rename(&tree, unpacked).map_err(Error::at(format!("unable to make {}", unpacked.display())))?;
     let _ = fs::remove_dir_all(&work);
     Ok(())
+}
+
+fn download(work: &Path) -> Result<()> {
+    let package = package_name()?;
+    run(Command::new("apt-get").args(["download", "--quiet=2", &package]).current_dir(work)).map(drop)
 }
 
 /// The package that the meta-package stands for.

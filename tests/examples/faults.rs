@@ -43,12 +43,16 @@ struct Fault {
     storm: bool,
     /// What the first receiver does.
     manner: Manner,
+    /// Whether the shipper is connected to the one that can be slowed down.
+    slowed: bool,
     /// Records that are in the ring before the shipper starts.
     ahead: usize,
     happen: fn(&mut Scene),
 }
 
-const FAULT: Fault = Fault { name: "", storm: false, manner: Manner::Reads, ahead: 0, happen: |_| {} };
+/// What they have in common.
+const FAULT: Fault =
+    Fault { name: "", storm: false, manner: Manner::Reads, slowed: false, ahead: 0, happen: |_| {} };
 
 const FAULTS: &[Fault] = &[
     Fault {
@@ -91,10 +95,12 @@ const FAULTS: &[Fault] = &[
             thread::sleep(Duration::from_secs(10));
             scene.restart(End::Reset);
         },
+        ..FAULT
     },
     Fault {
         name: "reads slowly (20 KB/s) for 10 s",
         storm: true,
+        slowed: true,
         happen: |scene| {
             scene.slow.store(true, Ordering::Relaxed);
             for _ in 0..10 {
@@ -185,7 +191,7 @@ fn run(fault: &Fault, shipper: Shipper, sandbox: &Sandbox) -> String {
         (receiver, slowed)
     });
     let slow = Arc::clone(&slowed.slow);
-    let port = if fault.name.contains("slowly") { PORT + 1 } else { PORT };
+    let port = if fault.slowed { PORT + 1 } else { PORT };
     let mut scene = Scene {
         lines: Arc::clone(&receiver.lines),
         network,
@@ -303,10 +309,11 @@ impl Scene {
             let seq = seqs.get(number);
             received.contains_key(number) || seq.is_some_and(|seq| within(&lost, seq) || within(&unread, seq))
         };
+        // For earlykmsg there must be none.
         let missing: Vec<usize> = (0..self.stream.written).filter(|number| !accounted(number)).collect();
-        if let (Some(first), Some(last)) = (missing.first(), missing.last()) {
+        if let (Process::Ours(_), Some(first), Some(last)) = (process, missing.first(), missing.last()) {
             eprintln!(
-                "unaccounted: numbers {first} to {last}, seq {:?} to {:?}",
+                "lost in silence: numbers {first} to {last}, seq {:?} to {:?}",
                 seqs.get(first),
                 seqs.get(last)
             );

@@ -9,8 +9,12 @@ const LONG: Duration = Duration::from_secs(60);
 /// A boot with a switch of root, whose main system runs a command in the background for its delivery.
 /// Claims that earlykmsg then ends with a farewell and after all that it must have sent.
 fn assert_ends(protocol: Protocol, delivery: &str, words: &str, farewell: &str) {
+    assert_ends_with(&Receiver::new(protocol).unwrap(), delivery, words, farewell);
+}
+
+fn assert_ends_with(receiver: &Receiver, delivery: &str, words: &str, farewell: &str) {
     let kernel = Kernel::debian().unwrap();
-    let (receiver, ring) = (Receiver::new(protocol).unwrap(), Receiver::tcp().unwrap());
+    let ring = Receiver::tcp().unwrap();
     let port = receiver.port();
     let main = format!(
         "say 'after the switch'; wait_for_go; {} & \n\
@@ -51,6 +55,12 @@ fn to_another_connection() {
 #[test]
 fn to_a_connection_of_an_ipv6_socket() {
     assert_ends(Protocol::Tcp, "tool hold tcp ::ffff:10.0.2.2 PORT", "", "handed over to the main system");
+}
+
+#[test]
+fn to_another_connection_on_ipv6() {
+    let receiver = Receiver::tcp6().unwrap();
+    assert_ends_with(&receiver, "tool hold tcp fec0::2 PORT", "", "handed over to the main system");
 }
 
 #[test]

@@ -58,9 +58,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "killed with bytes unread, restarted at once",
         happen: |scene| {
-            scene.receiver().pause();
-            scene.stream.write(200);
-            thread::sleep(Duration::from_secs(1)); // they arrive and stay unread
+            scene.leave_unread();
             scene.restart(End::Reset);
         },
         ..FAULT
@@ -135,7 +133,18 @@ const FAULTS: &[Fault] = &[
         ..FAULT
     },
     Fault {
-        name: "away while 5,000 records overrun the ring",
+        name: "killed with bytes unread, away while 5,000 records overrun the ring",
+        storm: true,
+        happen: |scene| {
+            scene.leave_unread();
+            scene.receiver().stop(End::Reset);
+            scene.stream.write(5_000);
+            scene.restart(End::Reset);
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "closed with all read, away while 5,000 records overrun the ring",
         storm: true,
         happen: |scene| {
             scene.receiver().stop(End::Close);
@@ -232,6 +241,14 @@ impl Scene {
     fn restart(&mut self, end: End) {
         let receiver = self.receiver.take();
         self.receiver = self.network.enter(|| receiver.map(|receiver| receiver.restart(end, Duration::ZERO)));
+    }
+
+    fn leave_unread(&mut self) {
+        self.receiver().pause();
+        self.stream.write(1); // for the read that is under way
+        thread::sleep(Duration::from_millis(300));
+        self.stream.write(200);
+        thread::sleep(Duration::from_secs(1));
     }
 
     fn drop_packets(&mut self, seconds: u64) {

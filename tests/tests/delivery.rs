@@ -436,6 +436,27 @@ fn ring_overrun_after_a_reset() {
     });
 }
 
+/// A receiver hangs while a storm overruns the ring, dies, and its successor dies as well before it has read what the
+/// shipper had kept from before the storm.
+#[test]
+fn ring_overrun_and_two_resets() {
+    alone(|_| {
+        let receiver = Tcp::new(Manner::Reads);
+        let mut stream = Stream::storm("resets");
+        let program = start(&receiver.url());
+        stream.write_and_wait(10, &receiver.lines);
+        receiver.pause();
+        stream.write(20_000);
+        let receiver = receiver.restart(End::Reset, Duration::ZERO);
+        receiver.pause();
+        receiver.connections.wait(WITHIN, "a second connection", |all| (all.len() >= 2).then_some(()));
+        receiver.wait_unread("\"seq\":", WITHIN);
+        let receiver = receiver.restart(End::Reset, Duration::ZERO);
+        let last = stream.write(10);
+        account("hung in a storm, killed twice", &stream, &receiver.lines, &program, &last);
+    });
+}
+
 /// A storm to a receiver that reads all the time, beside one that never does.
 #[test]
 fn storm_to_a_healthy_receiver_beside_a_stuck_one() {

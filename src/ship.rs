@@ -3,7 +3,7 @@
 //! It waits in one place, [`Shipper::wait`], on everything at once: the receiver, the ring, signals and the
 //! watcher. What interrupts it there is the [`Life`]'s business; the loops only ask whether the end has come.
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{BorrowedFd, OwnedFd};
 
 use crate::batch::{Batch, BatchBuffer};
@@ -717,13 +717,8 @@ impl Shipper<'_> {
         ring: bool,
         until: Option<u64>,
     ) -> PollFlags {
-        let now = time::now_ms();
         // Once the end has begun, its deadline wakes those who wait.
-        let until = [until, self.life.wake_ms()].into_iter().flatten().min();
-        let timeout = until.map(|until| {
-            let ms = until.saturating_sub(now);
-            Timespec { tv_sec: (ms / 1_000) as i64, tv_nsec: (ms % 1_000 * 1_000_000) as i64 }
-        });
+        let timeout = time::timeout([until, self.life.wake_ms()].into_iter().flatten().min());
         let mut fds = heapless::Vec::<PollFd<'_>, 4>::new();
         // Four at most, and there are four places.
         let _ = fds.push(PollFd::new(&self.signals, PollFlags::IN));

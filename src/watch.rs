@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, SeekFrom, seek};
 use rustix::io::{Errno, read, write};
@@ -270,17 +270,12 @@ impl Watcher<'_> {
 
     /// Waits for a signal, a change of mounts, or the next thing that is due.
     fn wait(&mut self) {
-        let now = time::now_ms();
         let due = self.shippers.iter().filter_map(|shipper| match shipper.state {
             State::Due(due) => Some(due),
             _ => None,
         });
         let look = self.switch.as_ref().and_then(Switch::wake_ms);
-        let wake = due.chain(look).chain(self.force_ms()).min();
-        let timeout = wake.map(|wake| {
-            let ms = wake.saturating_sub(now);
-            Timespec { tv_sec: (ms / 1_000) as i64, tv_nsec: (ms % 1_000 * 1_000_000) as i64 }
-        });
+        let timeout = time::timeout(due.chain(look).chain(self.force_ms()).min());
         let signals = PollFd::new(&self.signals, PollFlags::IN);
         let changed = match &self.switch {
             None => {

@@ -1,6 +1,6 @@
 //! The shipper: one destination, one loop. Source, encoder, batch, transport, ledger.
 //!
-//! It waits in one place, [`Shipper::wait`], on everything at once: the receiver, the ring, signals and the
+//! It waits in one place, `Shipper::wait`, on everything at once: the receiver, the ring, signals and the
 //! watcher. What interrupts it there is the [`Life`]'s business; the loops only ask whether the end has come.
 
 use rustix::event::{PollFd, PollFlags, poll};

@@ -149,17 +149,20 @@ impl Down {
 
     /// Whether it is time to speak of it: after 10 s, 60 s and then every 10 min.
     fn must_say(&mut self, now_ms: u64) -> bool {
-        let due = match NOT_UP_MS.get(self.said) {
-            Some(&after) => after,
-            None => NOT_UP_EVERY_MS * (self.said + 1 - NOT_UP_MS.len()) as u64,
-        };
-        let must = now_ms - self.since_ms >= due;
-        if must {
-            // What was due meanwhile is said with this.
+        let mut must = false;
+        // What was due meanwhile is said with this.
+        while now_ms - self.since_ms >= self.due_ms() {
             self.said += 1;
-            self.must_say(now_ms);
+            must = true;
         }
         must
+    }
+
+    fn due_ms(&self) -> u64 {
+        match NOT_UP_MS.get(self.said) {
+            Some(&after) => after,
+            None => NOT_UP_EVERY_MS * (self.said + 1 - NOT_UP_MS.len()) as u64,
+        }
     }
 }
 
@@ -776,4 +779,20 @@ impl Shipper<'_> {
 enum Fault {
     Receiver(Error),
     Ours(Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absence_is_spoken_of_rarely() {
+        const MINUTE_MS: u64 = 60_000;
+        let mut down = Down::since(1_000);
+        let said: std::vec::Vec<u64> =
+            (0..40 * MINUTE_MS).step_by(1_000).filter(|&ms| down.must_say(1_000 + ms)).collect();
+        assert_eq!(said, [10_000, MINUTE_MS, 10 * MINUTE_MS, 20 * MINUTE_MS, 30 * MINUTE_MS]);
+        assert!(down.must_say(1_000_000 * MINUTE_MS), "after a long stop");
+        assert!(!down.must_say(1_000_000 * MINUTE_MS), "only once");
+    }
 }

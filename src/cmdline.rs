@@ -2,17 +2,17 @@
 //!
 //! Whatever stands there, an `Options` comes out: what is wrong is told as a [`Problem`] and left out alone.
 
-use core::fmt;
-
 use heapless::Vec;
 
-use crate::endpoint::{Endpoint, Host, Wrong, number};
+use crate::address::number;
+use crate::endpoint::{Endpoint, Host, Wrong};
 use crate::kmsg::record::Level;
 use crate::limits::{
     DESTINATIONS_MAX, LINGER_SECONDS, LINGER_SECONDS_MAX, PATH_BYTES_MAX, QUOTED_BYTES_MAX, TAGS_BYTES_MAX,
     TAGS_MAX,
 };
-use crate::text::{Quoted, Text};
+use crate::words;
+use crate::words::{Line, Quoted, Words};
 
 /// Everything that the command line can ask for.
 #[derive(Clone, Debug)]
@@ -75,6 +75,16 @@ pub enum Why {
     ExtraLater,
 }
 
+// The words that are ours. (A match on bytes would compare them one by one, 10 bytes of the program each.)
+const DESTINATION: &str = "talos.logging.kernel";
+const TAGS: &str = "earlykmsg.tags";
+const LEVEL: &str = "earlykmsg.level";
+const INIT: &str = "earlykmsg.init";
+const LINGER: &str = "earlykmsg.linger";
+const EXTRA: &str = "earlykmsg.extra";
+const IP: &str = "earlykmsg.ip";
+const NAMES: [&str; 7] = [DESTINATION, TAGS, LEVEL, INIT, LINGER, EXTRA, IP];
+
 impl<'a> Options<'a> {
     /// What holds when nothing is asked for.
     pub const fn none() -> Options<'a> {
@@ -92,7 +102,7 @@ impl<'a> Options<'a> {
 
     /// Reads a whole command line, the later word over the earlier.
     pub fn read(&mut self, cmdline: &'a [u8], report: &mut dyn FnMut(Problem<'a>)) {
-        for word in Words(cmdline) {
+        for word in Split(cmdline) {
             if let Some(value) = word.value {
                 self.word(word.name, value, report);
             }
@@ -101,40 +111,42 @@ impl<'a> Options<'a> {
 
     /// Takes one word. Returns whether its name is one of ours.
     pub fn word(&mut self, name: &[u8], value: &'a [u8], report: &mut dyn FnMut(Problem<'a>)) -> bool {
-        let mut bad = |name, why| report(Problem { name, value, why });
-        match name {
-            b"talos.logging.kernel" => self.destination(value, &mut |why| bad("talos.logging.kernel", why)),
-            b"earlykmsg.tags" => self.tags(value, &mut |why| bad("earlykmsg.tags", why)),
-            b"earlykmsg.level" => match Level::from_name(value) {
+        let Some(name) = NAMES.iter().find(|known| known.as_bytes() == name) else { return false };
+        let bad = &mut |why| report(Problem { name, value, why });
+        match *name {
+            DESTINATION => self.destination(value, bad),
+            TAGS => self.tags(value, bad),
+            LEVEL => match Level::from_name(value) {
                 Some(level) => self.level = level,
-                None => bad("earlykmsg.level", Why::Level),
+                None => bad(Why::Level),
             },
-            b"earlykmsg.init" => match value {
-                [b'/', ..] if value.len() > PATH_BYTES_MAX => bad("earlykmsg.init", Why::InitLong),
+            INIT => match value {
+                [b'/', ..] if value.len() > PATH_BYTES_MAX => bad(Why::InitLong),
                 [b'/', ..] if !value.contains(&0) => self.init = Some(value),
-                _ => bad("earlykmsg.init", Why::Init),
+                _ => bad(Why::Init),
             },
-            b"earlykmsg.linger" => match number(value) {
+            LINGER => match number(value) {
                 Some(seconds) if seconds <= LINGER_SECONDS_MAX => self.linger_s = seconds,
-                _ => bad("earlykmsg.linger", Why::Linger),
+                _ => bad(Why::Linger),
             },
-            b"earlykmsg.extra" => {
-                for extra in value.split(|&b| b == b',') {
-                    match extra {
-                        b"caller" => self.extra_caller = true,
-                        b"dict" => self.extra_dict = true,
-                        b"" => {}
-                        _ => bad("earlykmsg.extra", Why::Extra),
-                    }
-                }
-                if self.extra_caller || self.extra_dict {
-                    bad("earlykmsg.extra", Why::ExtraLater);
-                }
-            }
-            b"earlykmsg.ip" => bad("earlykmsg.ip", Why::Ip),
-            _ => return false,
+            EXTRA => self.extra(value, bad),
+            _ => bad(Why::Ip),
         }
         true
+    }
+
+    fn extra(&mut self, list: &[u8], bad: &mut dyn FnMut(Why)) {
+        for extra in list.split(|&b| b == b',') {
+            match extra {
+                b"caller" => self.extra_caller = true,
+                b"dict" => self.extra_dict = true,
+                b"" => {}
+                _ => bad(Why::Extra),
+            }
+        }
+        if self.extra_caller || self.extra_dict {
+            bad(Why::ExtraLater);
+        }
     }
 
     fn destination(&mut self, url: &'a [u8], bad: &mut dyn FnMut(Why)) {
@@ -182,41 +194,48 @@ impl Problem<'_> {
     }
 }
 
-impl fmt::Display for Problem<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Words for Problem<'_> {
+    fn put(&self, line: &mut Line) {
         let quoted = &self.value[..self.value.len().min(QUOTED_BYTES_MAX)];
-        let dots = if quoted.len() < self.value.len() { "…" } else { "" };
-        write!(f, "{}={}{}: ", Text(self.name), Quoted(quoted), Text(dots))?;
+        let dots = if quoted.len() < self.value.len() { "…: " } else { ": " };
+        words!(line, self.name, "=", Quoted(quoted), dots);
         match self.why {
-            Why::Destination(wrong) => write!(f, "{wrong}; this destination is left out"),
+            Why::Destination(wrong) => words!(line, wrong.words(), "; this destination is left out"),
             Why::DestinationName => {
-                f.write_str("this version looks up no names, give an address; this destination is left out")
+                words!(line, "this version looks up no names, give an address; this destination is left out");
             }
             Why::DestinationTooMany => {
                 let most = DESTINATIONS_MAX as u64;
-                write!(f, "only {most} destinations are served; this destination is left out")
+                words!(line, "only ", most, " destinations are served; this destination is left out");
             }
-            Why::Level => f.write_str(
-                "must be one of emerg, alert, crit, err, warning, notice, info, debug; all records are shipped",
-            ),
-            Why::Init => f.write_str("must be an absolute path; the usual ones are tried"),
+            Why::Level => {
+                words!(line, "must be one of ", Level::NAMES, "; all records are shipped");
+            }
+            Why::Init => words!(line, "must be an absolute path; the usual ones are tried"),
             Why::InitLong => {
                 let most = PATH_BYTES_MAX as u64;
-                write!(f, "must not be longer than {most} bytes; the usual ones are tried")
+                words!(line, "must not be longer than ", most, " bytes; the usual ones are tried");
             }
             Why::Linger => {
-                let (most, usual) = (u64::from(LINGER_SECONDS_MAX), u64::from(LINGER_SECONDS));
-                write!(f, "must be a number of seconds from 0 to {most}; {usual} are taken")
+                let (most, usual) = (LINGER_SECONDS_MAX, LINGER_SECONDS);
+                words!(line, "must be a number of seconds from 0 to ", most, "; ", usual, " are taken");
             }
-            Why::Extra => f.write_str("only caller and dict are known; the rest is left out"),
-            Why::Ip => f.write_str("this version does not bring the network up; the network is left alone"),
-            Why::TagForm => f.write_str("a tag must be name=value; this tag is left out"),
-            Why::TagTooMany => write!(f, "only {} tags are taken; the rest is left out", TAGS_MAX as u64),
+            Why::Extra => words!(line, "only caller and dict are known; the rest is left out"),
+            Why::Ip => {
+                words!(line, "this version does not bring the network up; the network is left alone");
+            }
+            Why::TagForm => words!(line, "a tag must be name=value; this tag is left out"),
+            Why::TagTooMany => {
+                words!(line, "only ", TAGS_MAX as u64, " tags are taken; the rest is left out");
+            }
             Why::TagsLong => {
-                write!(f, "must not be longer than {} bytes; all tags are left out", TAGS_BYTES_MAX as u64)
+                let most = TAGS_BYTES_MAX as u64;
+                words!(line, "must not be longer than ", most, " bytes; all tags are left out");
             }
-            Why::TagsLater => f.write_str("this version adds no tags; the records go out without them"),
-            Why::ExtraLater => f.write_str("this version adds no members; the records go out without them"),
+            Why::TagsLater => words!(line, "this version adds no tags; the records go out without them"),
+            Why::ExtraLater => {
+                words!(line, "this version adds no members; the records go out without them");
+            }
         }
     }
 }
@@ -233,9 +252,9 @@ pub struct Word<'a> {
 /// The words of a command line, split as the kernel's own parser splits them: double quotes protect white
 /// space, and those around a whole word or a whole value are no part of it.
 #[derive(Clone, Debug)]
-pub struct Words<'a>(pub &'a [u8]);
+pub struct Split<'a>(pub &'a [u8]);
 
-impl<'a> Iterator for Words<'a> {
+impl<'a> Iterator for Split<'a> {
     type Item = Word<'a>;
 
     fn next(&mut self) -> Option<Word<'a>> {
@@ -280,12 +299,13 @@ fn is_space(byte: u8) -> bool {
 mod tests {
     use super::*;
     use crate::testing::Random;
+    use crate::testing::said;
     use std::format;
-    use std::string::{String, ToString};
+    use std::string::String;
 
     #[track_caller]
     fn check_words(cmdline: &str, want: &[(&str, Option<&str>)]) {
-        let got: std::vec::Vec<_> = Words(cmdline.as_bytes()).collect();
+        let got: std::vec::Vec<_> = Split(cmdline.as_bytes()).collect();
         let want: std::vec::Vec<_> =
             want.iter().map(|(n, v)| Word { name: n.as_bytes(), value: v.map(str::as_bytes) }).collect();
         assert_eq!(got, want, "{cmdline:?}");
@@ -312,11 +332,11 @@ mod tests {
         let mut told = String::new();
         let mut options = Options::none();
         options.read(cmdline.as_bytes(), &mut |problem| {
-            told += &problem.to_string();
+            told += &said(problem);
             told += "\n";
         });
         for destination in &options.destinations {
-            told += &format!("> {destination}\n");
+            told += &format!("> {}\n", said(destination));
         }
         told
     }
@@ -347,7 +367,7 @@ mod tests {
     fn other_words() {
         let line = "earlykmsg.level=warning earlykmsg.init=/sbin/next earlykmsg.linger=0 foo.bar=x";
         let mut options = Options::none();
-        options.read(line.as_bytes(), &mut |problem| panic!("{problem}"));
+        options.read(line.as_bytes(), &mut |problem| panic!("{}", said(problem)));
         assert_eq!(options.level, Level::from_name(b"warning").unwrap());
         assert_eq!(options.init, Some(&b"/sbin/next"[..]));
         assert_eq!(options.linger_s, 0);
@@ -418,8 +438,8 @@ mod tests {
                 }
             }
             let mut options = Options::none();
-            options.read(&line, &mut |problem| assert!(problem.to_string().len() < 1000));
-            let words: usize = Words(&line).map(|w| w.name.len() + w.value.map_or(0, <[u8]>::len)).sum();
+            options.read(&line, &mut |problem| assert!(said(problem).len() < 1000));
+            let words: usize = Split(&line).map(|w| w.name.len() + w.value.map_or(0, <[u8]>::len)).sum();
             assert!(words <= line.len());
         }
     }

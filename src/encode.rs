@@ -4,12 +4,11 @@
 //! is the one loop that every byte of the log goes through: eight bytes at a time where nothing needs an escape.
 //! The output fits by design: see [`LINE_BYTES_MAX`](crate::limits::LINE_BYTES_MAX).
 
-use core::fmt::{self, Write};
-
 use crate::clock::{TimeText, WallOffset};
 use crate::kmsg::record::{Body, Decoded, Level, Record, facility_name};
 use crate::limits::{ESCAPE_BYTES_MAX, LINE_FIXED_BYTES_MAX};
-use crate::text::Text;
+use crate::words;
+use crate::words::{Line, Words, decimal, hex_digit};
 
 /// What stands before and after the record's number, for each level: its name, and what Talos makes of it.
 const LEVELS: [(&str, &str); 8] = {
@@ -55,7 +54,7 @@ impl Encoder {
         out.number(record.clock_us);
         out.text(b",\"facility\":\"");
         match facility_name(record.facility) {
-            Some(name) => out.text(name.as_bytes()),
+            Some(name) => out.text(name),
             None => out.number(record.facility),
         }
         out.text(b"\",\"msg\":\"");
@@ -95,9 +94,9 @@ impl Lost {
     }
 }
 
-impl fmt::Display for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "lost {} records, seq {}-{}: {}", self.count(), self.from, self.to, Text(self.why))
+impl Words for Lost {
+    fn put(&self, line: &mut Line) {
+        words!(line, "lost ", self.count(), " records, seq ", self.from, "-", self.to, ": ", self.why);
     }
 }
 
@@ -117,26 +116,25 @@ impl Unread {
     }
 }
 
-impl fmt::Display for Unread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Words for Unread {
+    fn put(&self, line: &mut Line) {
         let count = (self.to - self.from).saturating_add(1);
-        write!(f, "{count} records, seq {}-{}, sent but perhaps unread", self.from, self.to)
+        words!(line, count, " records, seq ", self.from, "-", self.to, ", sent but perhaps unread");
     }
 }
 
 /// Words of our own in the stream of one destination: an object like any other, which did not go through the ring.
 fn say(
     seq: u64,
-    words: &dyn fmt::Display,
+    words: &dyn Words,
     encoder: &mut Encoder,
     out: &mut [u8],
     clock_us: u64,
     wall: WallOffset,
 ) -> usize {
-    let mut text = heapless::String::<160>::new();
-    // Three numbers and a constant of the program: it fits.
-    let _ = writeln!(text, "earlykmsg: {words}");
-    let body = Body::Plain(text.as_bytes());
+    let mut text = Line::new();
+    words!(&mut text, "earlykmsg: ", words);
+    let body = Body::Plain(text.ended());
     encoder.encode(out, &Record { level: Level::WARNING, facility: 1, seq, clock_us, body }, wall)
 }
 
@@ -182,18 +180,8 @@ impl Out<'_> {
         }
     }
 
-    fn number(&mut self, mut number: u64) {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                break;
-            }
-        }
-        self.text(&digits[at..]);
+    fn number(&mut self, number: u64) {
+        self.text(decimal(number, &mut [0; 20]));
     }
 
     /// The part of a second, its trailing zeros cut, nothing when it is zero.
@@ -274,10 +262,9 @@ impl Out<'_> {
     }
 
     fn control(&mut self, byte: u8) {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         self.text(b"\\u00");
-        self.byte(HEX[usize::from(byte >> 4)]);
-        self.byte(HEX[usize::from(byte & 15)]);
+        self.byte(hex_digit(byte >> 4));
+        self.byte(hex_digit(byte & 15));
     }
 
     /// A whole UTF-8 character, or U+FFFD for this one byte.

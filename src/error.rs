@@ -1,84 +1,185 @@
-//! What went wrong: the step and the errno, in words that an operator understands.
+//! What went wrong: the step and the errno, in words that an operator understands. Pure.
 //!
 //! An error never decides anything. Its caller does: try again, give up one destination, or go on with the boot.
+//! It is four bytes, because every call that can fail hands one on.
 
-use core::fmt;
-
-use crate::text::Text;
+use crate::address::{cut, number};
+use crate::words;
+use crate::words::{Line, Words};
 
 /// A step of the program that failed, with the kernel's error number (0: none).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Error {
-    /// What was being done, as a verb phrase: `open /dev/kmsg`.
-    pub step: &'static str,
+    /// What was being done.
+    pub step: Step,
     /// The kernel's error number.
-    pub errno: i32,
+    pub errno: u16,
 }
 
 /// The result of a step.
 pub type Result<T> = core::result::Result<T, Error>;
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", Text(self.step), Errno(self.errno))
+/// What can fail. Each is explained by its words below.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Step {
+    FindNextInit,
+    ReachProc,
+    OpenBelowProc,
+    OpenKmsg,
+    GoBack,
+    ReadKmsg,
+    BlockSignals,
+    ListenToSignals,
+    Exec,
+    Fork,
+    AskState,
+    Receive,
+    MapShared,
+    Filter,
+    Connect,
+    SetUpSocket,
+    Send,
+    Close,
+    OpenSocket,
+    LookUpZone,
+    LookUpName,
+    Groups,
+    GroupId,
+    UserId,
+    Capabilities,
+    Limits,
+    StackLimit,
+    Undumpable,
+    NewPrivileges,
+    TakeBuffers,
+    Answer,
+    MakePipe,
+}
+
+impl Step {
+    /// As a verb phrase: `open /dev/kmsg`.
+    fn words(self) -> &'static str {
+        match self {
+            Step::FindNextInit => "find a next init",
+            Step::ReachProc => "reach /proc",
+            Step::OpenBelowProc => "open a file below /proc",
+            Step::OpenKmsg => "open /dev/kmsg",
+            Step::GoBack => "go back in /dev/kmsg",
+            Step::ReadKmsg => "read /dev/kmsg",
+            Step::BlockSignals => "block signals",
+            Step::ListenToSignals => "listen to signals",
+            Step::Exec => "exec",
+            Step::Fork => "start a process",
+            Step::AskState => "ask for the state of the connection",
+            Step::Receive => "receive",
+            Step::MapShared => "map shared memory",
+            Step::Filter => "install the system-call filter",
+            Step::Connect => "connect",
+            Step::SetUpSocket => "set up a socket",
+            Step::Send => "send",
+            Step::Close => "close the connection",
+            Step::OpenSocket => "open a socket",
+            Step::LookUpZone => "look up the zone",
+            Step::LookUpName => "look up the name",
+            Step::Groups => "give up groups",
+            Step::GroupId => "change the group id",
+            Step::UserId => "change the user id",
+            Step::Capabilities => "give up capabilities",
+            Step::Limits => "limit resources",
+            Step::StackLimit => "limit the stack",
+            Step::Undumpable => "become undumpable",
+            Step::NewPrivileges => "give up new privileges",
+            Step::TakeBuffers => "take the buffers",
+            Step::Answer => "wait for an answer",
+            Step::MakePipe => "make a pipe",
+        }
+    }
+
+    /// The step has failed.
+    pub const fn failed(self, errno: u16) -> Error {
+        Error { step: self, errno }
     }
 }
 
-/// An error number that displays as words, where they are known, and always as the number.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Errno(pub i32);
+impl Words for Error {
+    fn put(&self, line: &mut Line) {
+        words!(line, self.step.words(), ": ", Errno(self.errno));
+    }
+}
 
-impl fmt::Display for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // All numbers are shown as u64: each further type would bring 250 bytes of its own.
-        let number = u64::from(self.0.unsigned_abs());
-        match words(self.0) {
-            "" => write!(f, "errno {number}"),
-            words => write!(f, "{} (errno {number})", Text(words)),
+/// An error number that is shown as words, where they are known, and always as the number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Errno(pub u16);
+
+impl Words for Errno {
+    fn put(&self, line: &mut Line) {
+        let known = errno_words(self.0);
+        if known.is_empty() {
+            words!(line, "errno ", u32::from(self.0));
+        } else {
+            words!(line, known, " (errno ", u32::from(self.0), ")");
         }
     }
 }
 
-/// The numbers that the steps of this program meet; they are the same on x86-64 and arm64.
-fn words(errno: i32) -> &'static str {
-    match errno {
-        0 => "closed by the receiver",
-        1 => "not permitted",
-        2 => "no such file",
-        8 => "not an executable",
-        12 => "out of memory",
-        11 => "would have to wait",
-        13 => "permission denied",
-        16 => "busy",
-        19 => "no such device",
-        20 => "not a directory",
-        22 => "invalid argument",
-        23 | 24 => "too many open files",
-        29 => "cannot seek",
-        32 | 104 => "connection reset by the receiver",
-        38 => "not in this kernel",
-        90 => "message too long",
-        97 => "address family not in this kernel",
-        99 => "address not available",
-        100 => "network is down",
-        101 => "network unreachable",
-        105 => "out of buffers",
-        110 => "timed out",
-        111 => "connection refused",
-        113 => "no route to host",
-        _ => "",
+/// The numbers that the steps of this program meet; they are the same on x86-64 and arm64. One text, because a match
+/// takes 20 bytes more a number.
+const ERRNOS: &str = "\
+    0 closed by the receiver;\
+    1 not permitted;\
+    2 no such file;\
+    8 not an executable;\
+    11 would have to wait;\
+    12 out of memory;\
+    13 permission denied;\
+    16 busy;\
+    19 no such device;\
+    20 not a directory;\
+    22 invalid argument;\
+    23 too many open files;\
+    24 too many open files;\
+    29 cannot seek;\
+    32 connection reset by the receiver;\
+    38 not in this kernel;\
+    90 message too long;\
+    97 address family not in this kernel;\
+    99 address not available;\
+    100 network is down;\
+    101 network unreachable;\
+    104 connection reset by the receiver;\
+    105 out of buffers;\
+    110 timed out;\
+    111 connection refused;\
+    113 no route to host;\
+";
+
+fn errno_words(errno: u16) -> &'static [u8] {
+    let mut rest = ERRNOS.as_bytes();
+    while let Some((entry, after)) = cut(rest, b';') {
+        if let Some((known, words)) = cut(entry, b' ')
+            && number(known) == Some(u32::from(errno))
+        {
+            return words;
+        }
+        rest = after;
     }
+    &[]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::format;
+    use crate::testing::said;
 
     #[test]
     fn names_step_words_and_number() {
-        let text = format!("{}", Error { step: "connect", errno: 111 });
-        assert_eq!(text, "connect: connection refused (errno 111)");
-        assert_eq!(format!("{}", Errno(4242)), "errno 4242");
+        assert_eq!(said(Step::Connect.failed(111)), "connect: connection refused (errno 111)");
+        assert_eq!(said(Errno(4242)), "errno 4242");
+    }
+
+    #[test]
+    fn an_error_is_small() {
+        assert_eq!(size_of::<Error>(), 4);
     }
 }

@@ -5,11 +5,12 @@ use rustix::io::write;
 
 use crate::boot::pid1::read_cmdline;
 use crate::boot::reach::Reach;
-use crate::cmdline::{Options, Problem, Words};
+use crate::cmdline::{Options, Problem, Split};
 use crate::report;
 use crate::sys::args::Args;
-use crate::text::Quoted;
 use crate::watch::{Origin, code, watch};
+use crate::words;
+use crate::words::Quoted;
 
 const HELP: &str = "\
 earlykmsg ships every record of the kernel log as Talos-compatible JSON lines.
@@ -38,10 +39,10 @@ pub fn run(args: Args) -> i32 {
     let mut once = false;
     let mut wrong = false;
     let mut options = Options::none();
-    let mut tell = |problem: Problem<'_>| report::error(format_args!("{problem}"));
+    let mut tell = |problem: Problem<'_>| report::error(|line| words!(line, problem));
     // Arguments replace the command line's destinations; its other words stay in force.
     let urls_given = args.iter().skip(1).any(|arg| is_destination(arg.to_bytes()));
-    for word in Words(cmdline) {
+    for word in Split(cmdline) {
         if let Some(value) = word.value
             && !(urls_given && word.name == b"talos.logging.kernel")
         {
@@ -57,7 +58,7 @@ pub fn run(args: Args) -> i32 {
             _ => {
                 let problem = &mut |problem: Problem<'_>| {
                     wrong |= !problem.is_harmless();
-                    report::error(format_args!("{problem}"));
+                    report::error(|line| words!(line, problem));
                 };
                 let (name, value) = match split(arg) {
                     Some(parts) => parts,
@@ -65,10 +66,9 @@ pub fn run(args: Args) -> i32 {
                     None => (&b""[..], arg),
                 };
                 if !options.word(name, value, problem) {
-                    report::error(format_args!(
-                        "{}: not an option, a word or a URL; see --help",
-                        Quoted(arg)
-                    ));
+                    report::error(|line| {
+                        words!(line, Quoted(arg), ": not an option, a word or a URL; see --help");
+                    });
                     wrong = true;
                 }
             }
@@ -78,9 +78,9 @@ pub fn run(args: Args) -> i32 {
         return code::USAGE;
     }
     if options.destinations.is_empty() {
-        report::error(format_args!(
-            "no destination: give a URL, or boot with talos.logging.kernel=URL; see --help"
-        ));
+        report::error(|line| {
+            words!(line, "no destination: give a URL, or boot with talos.logging.kernel=URL; see --help");
+        });
         return code::USAGE;
     }
     if let Ok(kmsg) = reach.open_kmsg() {

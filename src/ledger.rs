@@ -8,58 +8,68 @@
 //!
 //! 1. [`Ledger::record_at`] gives a record that begins at or before the position: nothing is skipped.
 //! 2. That record begins less than one step before it, or is the last one that does not begin after it.
-//! 3. Before the oldest mark it gives the oldest mark's record, and says so through [`Ledger::reaches`].
-
-use heapless::Deque;
+//! 3. Before the oldest mark it gives the oldest mark's record.
 
 use crate::limits::LEDGER_MARKS;
 
 /// A record and the position where it begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Mark {
+pub struct Mark {
     position: u64,
     seq: u64,
 }
 
+impl Mark {
+    /// Nothing.
+    pub const NONE: Mark = Mark { position: 0, seq: 0 };
+}
+
+/// The places of a ledger.
+pub type Marks = [Mark; LEDGER_MARKS];
+
 /// A coarse map from positions to records.
-#[derive(Debug)]
 pub struct Ledger {
     step: u64,
-    marks: Deque<Mark, LEDGER_MARKS>,
+    marks: &'static mut Marks,
+    /// How many marks there ever were; the newest have places.
+    count: usize,
 }
 
 impl Ledger {
     /// An empty ledger that keeps a mark every `step`.
-    pub const fn new(step: u64) -> Ledger {
-        Ledger { step, marks: Deque::new() }
+    pub fn new(step: u64, marks: &'static mut Marks) -> Ledger {
+        Ledger { step, marks, count: 0 }
     }
 
     /// Forgets everything: positions begin anew.
     pub fn clear(&mut self) {
-        self.marks.clear();
+        self.count = 0;
+    }
+
+    /// The marks that have a place, newest first.
+    fn newest_first(&self) -> impl Iterator<Item = &Mark> {
+        let oldest = self.count.saturating_sub(LEDGER_MARKS);
+        (oldest..self.count).rev().map(|at| &self.marks[at % LEDGER_MARKS])
     }
 
     /// Notes that record `seq` begins at `position`. Positions never go back.
     pub fn note(&mut self, position: u64, seq: u64) {
-        if self.marks.back().is_some_and(|last| position - last.position < self.step) {
-            return;
+        if self.newest_first().next().is_none_or(|last| position - last.position >= self.step) {
+            self.marks[self.count % LEDGER_MARKS] = Mark { position, seq };
+            self.count += 1;
         }
-        if self.marks.is_full() {
-            self.marks.pop_front();
-        }
-        // There is room now.
-        let _ = self.marks.push_back(Mark { position, seq });
     }
 
     /// The record to begin with so that everything from `position` on is covered; none when nothing was noted.
     pub fn record_at(&self, position: u64) -> Option<u64> {
-        let before = self.marks.iter().rev().find(|mark| mark.position <= position);
-        before.or(self.marks.front()).map(|mark| mark.seq)
-    }
-
-    /// Whether `position` is not before the oldest mark.
-    pub fn reaches(&self, position: u64) -> bool {
-        self.marks.front().is_some_and(|oldest| oldest.position <= position)
+        let mut found = None;
+        for mark in self.newest_first() {
+            found = Some(mark.seq);
+            if mark.position <= position {
+                break;
+            }
+        }
+        found
     }
 }
 
@@ -67,17 +77,21 @@ impl Ledger {
 mod tests {
     use super::*;
     use crate::testing::Random;
+    use std::boxed::Box;
     use std::vec::Vec;
+
+    fn ledger(step: u64) -> Ledger {
+        Ledger::new(step, Box::leak(Box::new([Mark::NONE; LEDGER_MARKS])))
+    }
 
     #[test]
     fn nothing_noted_nothing_known() {
-        let mut ledger = Ledger::new(10);
+        let mut ledger = ledger(10);
         assert_eq!(ledger.record_at(5), None);
         ledger.note(0, 7);
         assert_eq!(ledger.record_at(5), Some(7));
         ledger.clear();
         assert_eq!(ledger.record_at(5), None);
-        assert!(!ledger.reaches(0));
     }
 
     /// Random lines against a list that keeps them all.
@@ -86,7 +100,7 @@ mod tests {
         let mut random = Random::new(3);
         for round in 0..200 {
             let step = 1 + random.below(9_000) as u64;
-            let mut ledger = Ledger::new(step);
+            let mut ledger = ledger(step);
             let mut all: Vec<Mark> = Vec::new();
             let (mut position, mut seq) = (0, random.bits() >> 8);
             for _ in 0..round * 20 {
@@ -98,7 +112,7 @@ mod tests {
                 let asked = random.bits() % (position + 1);
                 let got = ledger.record_at(asked).expect("something was noted");
                 let got = all.iter().find(|mark| mark.seq == got).expect("a record that was noted");
-                if ledger.reaches(asked) {
+                if ledger.newest_first().last().is_some_and(|oldest| oldest.position <= asked) {
                     assert!(got.position <= asked);
                     let exact = all.iter().rev().find(|mark| mark.position <= asked).expect("the one before");
                     assert!(asked - got.position < step || exact.position - got.position < step);

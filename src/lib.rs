@@ -24,6 +24,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod address;
 pub mod batch;
 pub mod board;
 pub mod boot;
@@ -44,6 +45,6 @@ pub mod sys;
 pub mod takeover;
 #[cfg(test)]
 mod testing;
-pub mod text;
 pub mod transport;
 pub mod watch;
+pub mod words;

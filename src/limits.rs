@@ -55,8 +55,8 @@ pub const DATAGRAM_BYTES_MAX: usize = 65_507;
 
 /// Wrong words of the command line that are told one by one; the kernel takes ten lines at once.
 pub const PROBLEMS_TOLD_MAX: usize = 6;
-/// One line of the program's own words, as the kernel takes it at most (1,024 bytes with its prefix).
-pub const WORDS_BYTES_MAX: usize = 976;
+/// One line of the program's own words without its newline; the kernel takes 1,024 bytes with its prefix at most.
+pub const WORDS_BYTES_MAX: usize = 992;
 /// Of a word of the command line, what is repeated in a message about it.
 pub const QUOTED_BYTES_MAX: usize = 160;
 
@@ -151,7 +151,7 @@ const _: () = {
     );
     assert!((LEDGER_MARKS as u64 - 1) * UDP_LEDGER_STEP_MS >= UDP_REPEAT_MS, "and as far in time");
     assert!(RECORD_BYTES_MAX > RECORD_CUT_BYTES_MIN, "a cut record must be readable");
-    assert!(WORDS_BYTES_MAX + 16 < 1024, "the kernel refuses longer words");
+    assert!(WORDS_BYTES_MAX < 1024 - 16, "the kernel refuses longer words");
     assert!(FAREWELL_MS < DRAIN_GRACE_MS, "the watcher must not end a shipper that is saying its last words");
     assert!(PAUSE_MS_MIN < PAUSE_MS_MAX && CONNECT_MS < DRAIN_MS, "an attempt must end within a drain");
     assert!(

@@ -13,7 +13,6 @@ entry!(run);
 
 /// Returns the exit code, which the kernel sees as PID 1's death.
 fn run(args: Args) -> i32 {
-    report::begin();
     if is_pid1() { pid1::run(args) } else { hand::run(args) }
 }
 

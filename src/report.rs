@@ -1,51 +1,59 @@
 //! The program's own words: one line each, into the kernel's log and, by hand, to stderr.
 //!
-//! They reach the receiver in the same stream as everything else. Errors, warnings and information are told through
-//! the `log` facade and become `<3>`, `<4>` and `<6>` of facility `user`.
+//! They reach the receiver in the same stream as everything else, of facility `user`.
 
-use core::fmt::{Arguments, Write};
-
-use heapless::String;
-use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::write;
 
-use crate::limits::{WORDS_BURST, WORDS_BYTES_MAX, WORDS_EVERY_MS};
+use crate::kmsg::record::Level;
+use crate::limits::{WORDS_BURST, WORDS_EVERY_MS};
 pub use crate::sys::fds::standard_stream;
 use crate::sys::memory::SharedFd;
-
-const PREFIX: &str = "earlykmsg: ";
+use crate::words;
+use crate::words::Line;
 
 static KERNEL_LOG: SharedFd = SharedFd::none();
 static STDERR: SharedFd = SharedFd::none();
 
-/// Lets `log` speak through this module.
-pub fn begin() {
-    static WORDS: Words = Words;
-    if log::set_logger(&WORDS).is_ok() {
-        log::set_max_level(LevelFilter::Info);
-    }
-}
-
 /// Says what went wrong and what follows from it.
-pub fn error(words: Arguments<'_>) {
-    say(Level::Error, words);
+pub fn error(words: impl FnOnce(&mut Line)) {
+    say(Level::ERR, words);
 }
 
 /// Says what went wrong and will be tried again.
-pub fn warn(words: Arguments<'_>) {
-    say(Level::Warn, words);
+pub fn warn(words: impl FnOnce(&mut Line)) {
+    say(Level::WARNING, words);
 }
 
 /// Says what happened.
-pub fn info(words: Arguments<'_>) {
-    say(Level::Info, words);
+pub fn info(words: impl FnOnce(&mut Line)) {
+    say(Level::INFO, words);
 }
 
-/// The one place that calls the facade: each call of its macros would take some 150 bytes of the program.
-#[inline(never)]
-fn say(level: Level, words: Arguments<'_>) {
-    log::log!(level, "{words}");
+#[inline(never)] // a line takes 1 KiB of the stack, which its callers keep small
+fn say(level: Level, words: impl FnOnce(&mut Line)) {
+    let mut line = begin(level);
+    words(&mut line);
+    end(&mut line);
+}
+
+/// What the kernel takes before the text: a number that holds facility user (1) and the level.
+const NUMBER_BYTES: usize = b"<14>".len();
+
+fn begin(level: Level) -> Line {
+    let mut line = Line::new();
+    words!(&mut line, "<", 8 + level.number() as u64, ">earlykmsg: ");
+    line
+}
+
+fn end(line: &mut Line) {
+    let line = line.ended();
+    if let Some(kernel) = KERNEL_LOG.get() {
+        let _ = write(kernel, line);
+    }
+    if let Some(stderr) = STDERR.get() {
+        let _ = write(stderr, &line[NUMBER_BYTES..]);
+    }
 }
 
 /// Words go into the kernel's log through `fd` from now on.
@@ -81,37 +89,6 @@ pub fn epitaph() {
     for out in [KERNEL_LOG.get(), STDERR.get()].into_iter().flatten() {
         let _ = write(out, WORDS.as_bytes());
     }
-}
-
-struct Words;
-
-impl Log for Words {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        // The kernel takes a number before the text: facility user (1), and the level.
-        let number = match record.level() {
-            Level::Error => "<11>",
-            Level::Warn => "<12>",
-            _ => "<14>",
-        };
-        let mut line = String::<{ WORDS_BYTES_MAX + 16 }>::new();
-        // What does not fit is left out; what was asked to be said is bounded by those who say it.
-        let _ = line.push_str(number);
-        let _ = line.push_str(PREFIX);
-        let _ = line.write_fmt(*record.args());
-        let _ = line.push('\n');
-        if let Some(kernel) = KERNEL_LOG.get() {
-            let _ = write(kernel, line.as_bytes());
-        }
-        if let Some(stderr) = STDERR.get() {
-            let _ = write(stderr, &line.as_bytes()[number.len()..]);
-        }
-    }
-
-    fn flush(&self) {}
 }
 
 /// Bounds how often something is said, so that no state can make the program talk without end: every line is

@@ -11,23 +11,24 @@ use crate::board::Progress;
 use crate::clock::{StampOffset, WallOffset};
 use crate::encode::{Encoder, Lost, Unread, clock_of, seq_of};
 use crate::endpoint::{Endpoint, Scheme};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Step};
 use crate::kmsg::record::{Level, Record};
 use crate::kmsg::source::{Next, ReadBuffer, Source};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Mark, Marks};
 use crate::life::{End, Life, Why};
 use crate::limits::{
-    ACK_LOOK_MS, BATCH_BYTES, CLOSE_MS, CONNECT_MS, LEDGER_STEP_BYTES, LIFE_LOOK_MS, LOST_LINE_BYTES_MAX,
-    NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX, REPEAT_BYTES_MAX, UDP_BURST,
-    UDP_BURST_MS, UDP_LAST_MS, UDP_LEDGER_STEP_MS, UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS,
+    ACK_LOOK_MS, BATCH_BYTES, CLOSE_MS, CONNECT_MS, LEDGER_MARKS, LEDGER_STEP_BYTES, LIFE_LOOK_MS,
+    LOST_LINE_BYTES_MAX, NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX,
+    REPEAT_BYTES_MAX, UDP_BURST, UDP_BURST_MS, UDP_LAST_MS, UDP_LEDGER_STEP_MS, UDP_NEIGHBOUR_LOOK_MS,
+    UDP_REPEAT_MS,
 };
 use crate::report::{self, Rate};
 use crate::sys::memory::Buffer;
-use crate::sys::{signal, time};
+use crate::sys::{self, signal, time};
 use crate::takeover::Delivery;
-use crate::text::Text;
 use crate::transport::tcp::Tcp;
 use crate::transport::udp::{Sent, Udp};
+use crate::words;
 
 /// What a shipper is told when it starts.
 pub struct Job<'a> {
@@ -72,8 +73,9 @@ pub enum Outcome {
 pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
     static READ: Buffer<ReadBuffer> = Buffer::new([0; RECORD_BYTES_MAX]);
     static BATCH: Buffer<BatchBuffer> = Buffer::new([0; BATCH_BYTES]);
-    let (Some(read), Some(batch)) = (READ.take(), BATCH.take()) else {
-        return Err(Error { step: "take the buffers", errno: 0 });
+    static MARKS: Buffer<Marks> = Buffer::new([Mark::NONE; LEDGER_MARKS]);
+    let (Some(read), Some(batch), Some(marks)) = (READ.take(), BATCH.take(), MARKS.take()) else {
+        return Err(Step::TakeBuffers.failed(0));
     };
     let now = time::now_ms();
     let step = match job.endpoint.scheme {
@@ -84,7 +86,7 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
     let mut shipper = Shipper {
         source: Source::new(fds.kmsg, read, job.first),
         batch: Batch::new(batch),
-        ledger: Ledger::new(step),
+        ledger: Ledger::new(step, marks),
         encoder: Encoder::new(),
         wall: WallOffset::new(job.stamp, time::reading()),
         ring_empty: false,
@@ -236,7 +238,7 @@ impl Shipper<'_> {
                 return Ok(None);
             }
             if now >= until {
-                return Err(Error { step: "connect", errno: rustix::io::Errno::TIMEDOUT.raw_os_error() });
+                return Err(Step::Connect.failed(sys::TIMED_OUT));
             }
         }
         self.connected();
@@ -274,10 +276,7 @@ impl Shipper<'_> {
             if look_ms.is_some_and(|look| now >= look) {
                 let state = tcp.state().map_err(Fault::Receiver)?;
                 if state.dead {
-                    return Err(Fault::Receiver(Error {
-                        step: "wait for an answer",
-                        errno: rustix::io::Errno::TIMEDOUT.raw_os_error(),
-                    }));
+                    return Err(Fault::Receiver(Step::Answer.failed(sys::TIMED_OUT)));
                 }
                 look_ms = (!state.all_acked).then_some(now + LIFE_LOOK_MS);
                 self.note_progress(Some(tcp.written().saturating_sub(REPEAT_BYTES_MAX)));
@@ -292,11 +291,7 @@ impl Shipper<'_> {
                 && tcp.discard().map_err(Fault::Receiver)?
             {
                 let state = tcp.state().map_err(Fault::Receiver)?;
-                return Ok(if state.all_acked {
-                    Over::Closed
-                } else {
-                    Over::Broken(Error { step: "send", errno: 0 })
-                });
+                return Ok(if state.all_acked { Over::Closed } else { Over::Broken(Step::Send.failed(0)) });
             }
         }
     }
@@ -559,7 +554,7 @@ impl Shipper<'_> {
             let len = unread.encode(&mut self.encoder, &mut line, clock_us, self.wall);
             if !self.batch.push_front(&line[..len]) {
                 // There is always room: `fill` leaves it.
-                report::warn(format_args!("{unread}"));
+                report::warn(|line| words!(line, unread));
             }
         }
         Ok(())
@@ -598,22 +593,19 @@ impl Shipper<'_> {
             self.progress.set_reached_ms(now);
         }
         if self.words.allows(now) {
-            match self.down.tries {
-                0 => report::info(format_args!("connected to {}", self.endpoint)),
-                tries => {
-                    report::info(format_args!(
-                        "connected to {}, failed tries before: {tries}",
-                        self.endpoint
-                    ));
+            report::info(|line| {
+                words!(line, "connected to ", self.endpoint);
+                if self.down.tries > 0 {
+                    words!(line, ", failed tries before: ", self.down.tries);
                 }
-            }
+            });
         }
         self.down.tries = 0;
     }
 
     fn lost_connection(&mut self, error: Error) {
         if self.words.allows(time::now_ms()) {
-            report::warn(format_args!("connection to {} lost: {error}", self.endpoint));
+            report::warn(|line| words!(line, "connection to ", self.endpoint, " lost: ", error));
         }
     }
 
@@ -622,16 +614,14 @@ impl Shipper<'_> {
         let now = time::now_ms();
         if self.down.must_say(now) {
             let what = match self.progress.reached_ms() {
-                None => "network not up after",
-                Some(_) => "receiver not reached for",
+                None => "network not up after ",
+                Some(_) => "receiver not reached for ",
             };
-            report::warn(format_args!(
-                "{} {} s: {}: {error}; {} tries",
-                Text(what),
-                (now - self.down.since_ms) / 1_000,
-                self.endpoint,
-                self.down.tries
-            ));
+            report::warn(|line| {
+                let seconds = (now - self.down.since_ms) / 1_000;
+                words!(line, what, seconds, " s: ", self.endpoint, ": ", error);
+                words!(line, "; ", self.down.tries, " tries");
+            });
         }
     }
 
@@ -665,20 +655,13 @@ impl Shipper<'_> {
         }
         self.farewell_said = true;
         let last = self.source.next_seq().and_then(|next| next.checked_sub(1)).unwrap_or(0);
-        match end.why {
+        let why = match end.why {
             Why::Once => return false,
-            Why::Asked => report::info(format_args!("{}: asked to end, last seq sent {last}", self.endpoint)),
-            Why::TakenOver => report::info(format_args!(
-                "{}: handed over to the main system, last seq sent {last}",
-                self.endpoint
-            )),
-            Why::LingerOver | Why::NeverReached => {
-                report::info(format_args!(
-                    "{}: nobody took over in the time given, last seq sent {last}",
-                    self.endpoint
-                ));
-            }
-        }
+            Why::Asked => ": asked to end",
+            Why::TakenOver => ": handed over to the main system",
+            Why::LingerOver | Why::NeverReached => ": nobody took over in the time given",
+        };
+        report::info(|line| words!(line, self.endpoint, why, ", last seq sent ", last));
         self.ring_empty = false;
         true
     }
@@ -704,11 +687,10 @@ impl Shipper<'_> {
         if from > to {
             return Ok(Outcome::Done);
         }
-        report::error(format_args!(
-            "{}: {} records, seq {from}-{to}, not confirmed by the receiver",
-            self.endpoint,
-            to - from + 1
-        ));
+        report::error(|line| {
+            words!(line, self.endpoint, ": ", to - from + 1, " records, seq ", from, "-", to);
+            words!(line, ", not confirmed by the receiver");
+        });
         Ok(Outcome::Unconfirmed)
     }
 

@@ -3,13 +3,12 @@
 //! The kernel lists its sockets as text, a line each: `sl local remote state … uid …`, numbers in hexadecimal. Ours
 //! are known by the shippers' user ids.
 
-use core::net::{IpAddr, Ipv6Addr};
-
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::read;
 
-use crate::endpoint::{Endpoint, Host, Scheme, hex, number};
+use crate::address::{Address, cut, hex, number};
+use crate::endpoint::{Endpoint, Host, Scheme};
 use crate::limits::{DESTINATIONS_MAX, SHIPPER_UID};
 
 /// The kernel's lists, opened before the file system was out of reach.
@@ -40,11 +39,7 @@ impl Delivery {
 
     /// Whether someone else's socket is connected to `endpoint` now.
     pub fn seen(&self, endpoint: &Endpoint<'_>) -> bool {
-        let address = match endpoint.host {
-            Host::V4(address) => IpAddr::V4(address),
-            Host::V6 { address, .. } => IpAddr::V6(address).to_canonical(),
-            Host::Name(_) => return false,
-        };
+        let Host::Address { address, .. } = endpoint.host else { return false };
         self.lists.iter().any(|list| list_has(list, |socket| socket.delivers_to(address, endpoint.port)))
     }
 }
@@ -80,14 +75,14 @@ fn list_has(list: &OwnedFd, is_it: impl Fn(Socket) -> bool) -> bool {
 /// One line of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Socket {
-    remote: IpAddr,
+    remote: Address,
     port: u16,
     established: bool,
     uid: u32,
 }
 
 impl Socket {
-    fn delivers_to(self, address: IpAddr, port: u16) -> bool {
+    fn delivers_to(self, address: Address, port: u16) -> bool {
         let ours = SHIPPER_UID..SHIPPER_UID + DESTINATIONS_MAX as u32;
         self.established && self.port == port && self.remote == address && !ours.contains(&self.uid)
     }
@@ -99,21 +94,20 @@ impl Socket {
         let established = fields.next()? == ESTABLISHED;
         // Queues, timer and retransmissions stand before the user id.
         let uid = number(fields.nth(3)?)?;
-        let colon = remote.iter().position(|&byte| byte == b':')?;
-        let (remote, port) = (address(&remote[..colon])?, hex(&remote[colon + 1..])?);
-        Some(Socket { remote, port: u16::try_from(port).ok()?, established, uid })
+        let (remote, port) = cut(remote, b':')?;
+        Some(Socket { remote: address(remote)?, port: u16::try_from(hex(port)?).ok()?, established, uid })
     }
 }
 
 /// An address as the kernel prints it: 32-bit words in the machine's own byte order.
-fn address(digits: &[u8]) -> Option<IpAddr> {
+fn address(digits: &[u8]) -> Option<Address> {
     let mut bytes = [0; 16];
     for (place, word) in bytes.chunks_exact_mut(4).zip(digits.chunks(8)) {
         place.copy_from_slice(&hex(word)?.to_ne_bytes());
     }
     match digits.len() {
-        8 => Some(IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]])),
-        32 => Some(IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()),
+        8 => Some(Address::v4([bytes[0], bytes[1], bytes[2], bytes[3]])),
+        32 => Some(Address(bytes)),
         _ => None,
     }
 }
@@ -121,6 +115,7 @@ fn address(digits: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::{v4_address, v6_address};
 
     #[cfg(target_endian = "little")]
     const LINES: [(&str, &str, u16, bool, u32); 3] = [
@@ -147,11 +142,15 @@ mod tests {
         ),
     ];
 
+    fn parsed(text: &str) -> Address {
+        v4_address(text.as_bytes()).or(v6_address(text.as_bytes())).expect("an address")
+    }
+
     #[test]
     fn lines_of_the_kernel() {
         for (line, remote, port, established, uid) in LINES {
             let socket = Socket::parse(line.as_bytes()).expect(line);
-            assert_eq!(socket, Socket { remote: remote.parse().unwrap(), port, established, uid });
+            assert_eq!(socket, Socket { remote: parsed(remote), port, established, uid });
         }
         for broken in [
             "",
@@ -165,11 +164,11 @@ mod tests {
 
     #[test]
     fn ours_does_not_count() {
-        let theirs = Socket { remote: "10.0.0.1".parse().unwrap(), port: 5044, established: true, uid: 0 };
-        let to = "10.0.0.1".parse().unwrap();
+        let theirs = Socket { remote: parsed("10.0.0.1"), port: 5044, established: true, uid: 0 };
+        let to = parsed("10.0.0.1");
         assert!(theirs.delivers_to(to, 5044));
         assert!(!theirs.delivers_to(to, 5045));
-        assert!(!theirs.delivers_to("10.0.0.2".parse().unwrap(), 5044));
+        assert!(!theirs.delivers_to(parsed("10.0.0.2"), 5044));
         assert!(!Socket { established: false, ..theirs }.delivers_to(to, 5044));
         assert!(!Socket { uid: SHIPPER_UID, ..theirs }.delivers_to(to, 5044));
         assert!(!Socket { uid: SHIPPER_UID + 3, ..theirs }.delivers_to(to, 5044));

@@ -2,8 +2,6 @@
 //!
 //! It keeps what needs privilege, opens no IP socket and parses nothing that comes from outside the machine.
 
-use core::fmt;
-
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, SeekFrom, seek};
@@ -17,7 +15,7 @@ use crate::boot::switch::Switch;
 use crate::clock::StampOffset;
 use crate::cmdline::Options;
 use crate::endpoint::Endpoint;
-use crate::error::Result;
+use crate::error::{Error, Result, Step};
 use crate::harden::privileges;
 use crate::kmsg::record::{Body, Record};
 use crate::life::Life;
@@ -27,10 +25,12 @@ use crate::limits::{
 };
 use crate::report;
 use crate::ship::{Fds, Job, Outcome, ship};
+use crate::sys::At;
 use crate::sys::process::{Fork, exit, fork};
 use crate::sys::{fds, signal, time};
 use crate::takeover::Delivery;
-use crate::text::Text;
+use crate::words;
+use crate::words::{Line, Quoted, Words};
 
 /// How the program was started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +38,7 @@ pub enum Origin<'a> {
     /// As PID 1, which is becoming this program.
     Pid1 {
         /// The path of the next init, as far as it can be foreseen.
-        next_init: Option<&'a str>,
+        next_init: Option<&'a [u8]>,
     },
     /// By hand, or from a script.
     Hand {
@@ -64,7 +64,7 @@ pub fn watch(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> i32 {
     match begin(options, reach, origin) {
         Ok(mut watcher) => watcher.run(),
         Err(error) => {
-            report::error(format_args!("{error}; the log is not shipped"));
+            report::error(|line| words!(line, error, "; the log is not shipped"));
             code::UNAVAILABLE
         }
     }
@@ -162,10 +162,9 @@ impl Watcher<'_> {
                 && let Err(error) = self.start(at, now)
             {
                 let shipper = &mut self.shippers[at];
-                report::warn(format_args!(
-                    "{}: {error}; tried again in {} ms",
-                    shipper.endpoint, shipper.pause_ms
-                ));
+                report::warn(|line| {
+                    words!(line, shipper.endpoint, ": ", error, "; tried again in ", shipper.pause_ms, " ms");
+                });
                 shipper.state = State::Due(now + shipper.pause_ms);
                 shipper.pause_ms = (shipper.pause_ms * 2).min(RESTART_MS_MAX);
             }
@@ -173,8 +172,7 @@ impl Watcher<'_> {
     }
 
     fn start(&mut self, at: usize, now: u64) -> Result<()> {
-        let (hears, word) = pipe_with(PipeFlags::CLOEXEC)
-            .map_err(|errno| crate::error::Error { step: "make a pipe", errno: errno.raw_os_error() })?;
+        let (hears, word) = pipe_with(PipeFlags::CLOEXEC).at(Step::MakePipe)?;
         match fork()? {
             Fork::Child => {
                 drop(word);
@@ -196,8 +194,8 @@ impl Watcher<'_> {
     /// The shipper's process. Returns its exit code.
     fn be_shipper(&self, at: usize, watcher: OwnedFd) -> i32 {
         let shipper = &self.shippers[at];
-        let fail = |error| {
-            report::error(format_args!("{}: {error}", shipper.endpoint));
+        let fail = |error: Error| {
+            report::error(|line| words!(line, shipper.endpoint, ": ", error));
             code::SOFTWARE
         };
         let (job, fds) = match self.prepare_shipper(shipper, watcher) {
@@ -320,10 +318,10 @@ impl Watcher<'_> {
             {
                 shipper.pause_ms = RESTART_MS_MIN;
             }
-            report::warn(format_args!(
-                "{}: the shipper is started again in {} ms",
-                shipper.endpoint, shipper.pause_ms
-            ));
+            report::warn(|line| {
+                let pause = shipper.pause_ms;
+                words!(line, shipper.endpoint, ": the shipper is started again in ", pause, " ms");
+            });
             shipper.state = State::Due(now + shipper.pause_ms);
             shipper.pause_ms = (shipper.pause_ms * 2).min(RESTART_MS_MAX);
         }
@@ -336,7 +334,7 @@ impl Watcher<'_> {
         self.switched_ms = Some(now);
         // A SIGTERM before the switch was not meant to end what outlives it.
         self.asked_ms = None;
-        report::info(format_args!("root switched, shipping goes on"));
+        report::info(|line| words!(line, "root switched, shipping goes on"));
         for shipper in &self.shippers {
             if let State::AtWork { word, .. } = &shipper.state {
                 let _ = write(word, &now.to_ne_bytes());
@@ -366,10 +364,9 @@ impl Watcher<'_> {
         }
         for shipper in &mut self.shippers {
             if let State::AtWork { pid, .. } = shipper.state {
-                report::error(format_args!(
-                    "{}: the shipper did not end in time and is ended by force",
-                    shipper.endpoint
-                ));
+                report::error(|line| {
+                    words!(line, shipper.endpoint, ": the shipper did not end in time and is ended by force");
+                });
                 let _ = kill_process(pid, Signal::KILL);
             }
             if !matches!(shipper.state, State::Ended) {
@@ -382,16 +379,16 @@ impl Watcher<'_> {
 
 fn say_death(shipper: &Shipper<'_>, status: WaitStatus) {
     let (how, code) = match (status.terminating_signal(), status.exit_status()) {
-        (Some(signal), _) => ("was killed by signal", signal),
-        (None, exit) => ("ended with code", exit.unwrap_or(-1)),
+        (Some(signal), _) => ("was killed by signal ", signal),
+        (None, exit) => ("ended with code ", exit.unwrap_or(-1)),
     };
-    let (how, endpoint, code) = (Text(how), shipper.endpoint, u64::from(code.unsigned_abs()));
-    match shipper.progress.unsent().and_then(|unsent| unsent.checked_sub(1)) {
-        Some(last) => {
-            report::warn(format_args!("{endpoint}: the shipper {how} {code}, last seq sent {last}"));
+    report::warn(|line| {
+        words!(line, shipper.endpoint, ": the shipper ", how, code.unsigned_abs());
+        match shipper.progress.unsent().and_then(|unsent| unsent.checked_sub(1)) {
+            Some(last) => words!(line, ", last seq sent ", last),
+            None => words!(line, ", nothing was sent"),
         }
-        None => report::warn(format_args!("{endpoint}: the shipper {how} {code}, nothing was sent")),
-    }
+    });
 }
 
 /// The line that says who starts and what for.
@@ -400,21 +397,16 @@ struct Start<'a> {
     origin: Origin<'a>,
 }
 
-impl fmt::Display for Start<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Words for Start<'_> {
+    fn put(&self, line: &mut Line) {
         let name = rustix::system::uname();
-        let release = name.release().to_str().unwrap_or("an unknown kernel");
-        f.write_str(concat!(env!("CARGO_PKG_VERSION"), " on "))?;
-        f.write_str(release)?;
+        words!(line, concat!(env!("CARGO_PKG_VERSION"), " on "), Quoted(name.release().to_bytes()));
         for (at, endpoint) in self.options.destinations.iter().enumerate() {
-            f.write_str(if at == 0 { ", shipping to " } else { " and " })?;
-            endpoint.fmt(f)?;
+            words!(line, if at == 0 { ", shipping to " } else { " and " }, endpoint);
         }
         if let Origin::Pid1 { next_init } = self.origin {
-            f.write_str(", next init ")?;
-            f.write_str(next_init.unwrap_or("not found"))?;
+            words!(line, ", next init ", Quoted(next_init.unwrap_or(b"not found")));
         }
-        Ok(())
     }
 }
 
@@ -426,7 +418,7 @@ fn say_start(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> Result
     // The kernel takes ten lines at once of each who has opened its log: these words get an opening of their own.
     report::to_kernel_log(reach.open_kmsg()?);
     let before = time::raw_ns();
-    report::info(format_args!("{}", Start { options, origin }));
+    report::info(|line| words!(line, Start { options, origin }));
     let after = time::raw_ns();
 
     let mut bytes = [0; 2 * WORDS_BYTES_MAX];

@@ -3,12 +3,15 @@
 use core::ffi::CStr;
 
 use rustix::fs::{Access, access, stat};
+use rustix::io::Errno as Os;
 
-use crate::error::{Errno, Error};
+use crate::error::{Errno, Error, Step};
 use crate::limits::PATH_BYTES_MAX;
 use crate::report;
 use crate::sys::args::{Args, program_path};
-use crate::text::Quoted;
+use crate::sys::failed;
+use crate::words;
+use crate::words::Quoted;
 
 const USUAL: [&CStr; 5] = [c"/init", c"/sbin/init", c"/etc/init", c"/bin/init", c"/bin/sh"];
 
@@ -35,43 +38,39 @@ fn is_self(path: &CStr) -> bool {
 }
 
 /// The program that [`become_it`] will probably be, for the record that says what was started.
-pub fn foresee(asked: Option<&[u8]>) -> Option<heapless::String<PATH_BYTES_MAX>> {
+pub fn foresee(asked: Option<&[u8]>) -> Option<heapless::Vec<u8, PATH_BYTES_MAX>> {
     let mut buffer = [0; PATH_BYTES_MAX + 1];
     let path = candidates(asked, &mut buffer)
         .find(|path| access(*path, Access::EXEC_OK).is_ok() && !is_self(path))?;
-    heapless::String::try_from(path.to_str().ok()?).ok()
+    heapless::Vec::from_slice(path.to_bytes()).ok()
 }
 
 /// Becomes the next init. Returns only when there is none.
 pub fn become_it(args: Args, asked: Option<&[u8]>) -> Error {
     let mut buffer = [0; PATH_BYTES_MAX + 1];
-    let mut last = Error { step: "find a next init", errno: rustix::io::Errno::NOENT.raw_os_error() };
+    let mut last = failed(Step::FindNextInit, Os::NOENT);
     for (at, path) in candidates(asked, &mut buffer).enumerate() {
         let was_asked_for = at == 0 && asked.is_some();
         if is_self(path) {
             if was_asked_for {
-                report::error(format_args!(
-                    "earlykmsg.init={}: is earlykmsg itself; the usual ones are tried",
-                    Quoted(path.to_bytes())
-                ));
+                report::error(|line| {
+                    let path = Quoted(path.to_bytes());
+                    words!(line, "earlykmsg.init=", path, ": is earlykmsg itself; the usual ones are tried");
+                });
             }
             continue;
         }
         let error = args.exec(path);
-        let absent =
-            error.errno == rustix::io::Errno::NOENT.raw_os_error() && access(path, Access::EXISTS).is_err();
-        if was_asked_for {
-            report::error(format_args!(
-                "earlykmsg.init={}: {}; the usual ones are tried",
-                Quoted(path.to_bytes()),
-                Errno(error.errno)
-            ));
-        } else if !absent {
-            report::error(format_args!(
-                "next init {}: {}; the next one is tried",
-                Quoted(path.to_bytes()),
-                Errno(error.errno)
-            ));
+        let absent = error == failed(error.step, Os::NOENT) && access(path, Access::EXISTS).is_err();
+        if was_asked_for || !absent {
+            let (name, then) = if was_asked_for {
+                ("earlykmsg.init=", "; the usual ones are tried")
+            } else {
+                ("next init ", "; the next one is tried")
+            };
+            report::error(|line| {
+                words!(line, name, Quoted(path.to_bytes()), ": ", Errno(error.errno), then);
+            });
         }
         if !absent {
             last = error;

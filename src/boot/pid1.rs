@@ -17,6 +17,7 @@ use crate::sys::fds::close_all_but;
 use crate::sys::memory::Buffer;
 use crate::sys::process::{Fork, exit, fork};
 use crate::watch::{Origin, watch};
+use crate::words;
 
 /// The bytes of the kernel's command line.
 pub fn read_cmdline(reach: &Reach) -> Result<&'static [u8]> {
@@ -46,11 +47,13 @@ pub fn run(args: Args) -> i32 {
         match fork() {
             Ok(Fork::Child) => exit(child(args, &reach, cmdline)),
             Ok(Fork::Parent(_)) => {}
-            Err(error) => report::error(format_args!("{error}; the log is not shipped")),
+            Err(error) => report::error(|line| words!(line, error, "; the log is not shipped")),
         }
     }
     let error = become_it(args, options.init);
-    report::error(format_args!("no next init: {error}; there is nothing that the kernel could go on with"));
+    report::error(|line| {
+        words!(line, "no next init: ", error, "; there is nothing that the kernel could go on with");
+    });
     1
 }
 
@@ -61,11 +64,11 @@ fn child(args: Args, reach: &Reach, cmdline: &'static [u8]) -> i32 {
     options.read(cmdline, &mut |problem| {
         wrong += 1;
         if wrong <= PROBLEMS_TOLD_MAX {
-            report::error(format_args!("{problem}"));
+            report::error(|line| words!(line, problem));
         }
     });
     if let Some(more) = wrong.checked_sub(PROBLEMS_TOLD_MAX + 1) {
-        report::error(format_args!("{} more words are wrong", more as u64 + 1));
+        report::error(|line| words!(line, more as u64 + 1, " more words are wrong"));
     }
     if options.destinations.is_empty() {
         return 0;

@@ -14,7 +14,8 @@ use rustix::mount::{
     mount, unmount,
 };
 
-use crate::error::{Error, Result};
+use crate::error::{Result, Step};
+use crate::sys::{At, failed};
 
 /// Directories that lead to what the kernel shows of itself.
 pub struct Reach {
@@ -42,10 +43,9 @@ impl Reach {
 
     /// Opens a file below `/proc`.
     pub fn open_proc(&self, path: &CStr, flags: OFlags) -> Result<OwnedFd> {
-        let missing = Error { step: "reach /proc", errno: Errno::NOENT.raw_os_error() };
+        let missing = failed(Step::ReachProc, Errno::NOENT);
         let directory = self.proc.as_ref().ok_or(missing)?;
-        openat(directory, path, flags | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|errno| Error { step: "open a file below /proc", errno: errno.raw_os_error() })
+        openat(directory, path, flags | OFlags::CLOEXEC, Mode::empty()).at(Step::OpenBelowProc)
     }
 
     /// Opens the kernel's log with a position of its own: for reading, and, where that is allowed, for writing.
@@ -67,7 +67,7 @@ impl Reach {
                 }
             }
         }
-        Err(Error { step: "open /dev/kmsg", errno: error.raw_os_error() })
+        Err(failed(Step::OpenKmsg, error))
     }
 }
 

@@ -103,11 +103,12 @@ impl Level {
     /// The least severe.
     pub const DEBUG: Level = Level(7);
 
-    const NAMES: [&'static str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+    /// The names of all levels, most severe first.
+    pub const NAMES: &'static str = "emerg, alert, crit, err, warning, notice, info, debug";
 
     /// Reads one of the eight names.
     pub fn from_name(name: &[u8]) -> Option<Level> {
-        let at = Level::NAMES.iter().position(|known| known.as_bytes() == name)?;
+        let at = (0..8).find(|&at| nth_name(Level::NAMES, at) == name)?;
         Some(Level(at as u8))
     }
 
@@ -118,13 +119,30 @@ impl Level {
 }
 
 /// The name of a facility; those without one are shown as their number.
-pub fn facility_name(facility: u64) -> Option<&'static str> {
-    const NAMES: [&str; 24] = [
-        "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
-        "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5",
-        "local6", "local7",
-    ];
-    NAMES.get(usize::try_from(facility).ok()?).copied()
+pub fn facility_name(facility: u64) -> Option<&'static [u8]> {
+    const NAMES: &str = "kern, user, mail, daemon, auth, syslog, lpr, news, uucp, cron, authpriv, ftp, ntp, audit, \
+                         alert, clock, local0, local1, local2, local3, local4, local5, local6, local7";
+    if facility >= 24 {
+        return None;
+    }
+    Some(nth_name(NAMES, facility as usize))
+}
+
+/// The name at place `nth` of a list. (An array of texts takes 40 bytes more a name.)
+fn nth_name(names: &'static str, nth: usize) -> &'static [u8] {
+    let names = names.as_bytes();
+    let (mut nth, mut from) = (nth, 0);
+    for (at, &byte) in names.iter().enumerate() {
+        match byte {
+            b',' if nth == 0 => return &names[from..at],
+            b',' => {
+                nth -= 1;
+                from = at + 2;
+            }
+            _ => {}
+        }
+    }
+    &names[from..]
 }
 
 /// The decoded bytes of an escaped text, one at a time. `Clone` is how one looks ahead.

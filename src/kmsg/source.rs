@@ -9,8 +9,9 @@ use rustix::fs::{SeekFrom, seek};
 use rustix::io::{Errno, read};
 
 use super::record::Record;
-use crate::error::{Error, Result};
+use crate::error::{Result, Step};
 use crate::limits::RECORD_BYTES_MAX;
+use crate::sys::{At, failed};
 
 /// What a read buffer must hold.
 pub type ReadBuffer = [u8; RECORD_BYTES_MAX];
@@ -64,7 +65,7 @@ impl Source {
 
     /// Goes back to record `seq`, or to the oldest that is left after it.
     pub fn back_to(&mut self, seq: u64) -> Result<()> {
-        seek(&self.fd, SeekFrom::Start(0)).map_err(|errno| fail("go back in /dev/kmsg", errno))?;
+        seek(&self.fd, SeekFrom::Start(0)).at(Step::GoBack)?;
         self.held = 0;
         self.next = Some(seq);
         self.back = true;
@@ -138,13 +139,9 @@ impl Source {
                 // Overrun: the next read gives the oldest record left. Too large: that record is gone.
                 // Either shows as a gap in the numbers.
                 Err(Errno::PIPE | Errno::INVAL | Errno::INTR) => {}
-                Err(errno) => return Err(fail("read /dev/kmsg", errno)),
+                Err(errno) => return Err(failed(Step::ReadKmsg, errno)),
             }
         }
         Ok(true)
     }
-}
-
-fn fail(step: &'static str, errno: Errno) -> Error {
-    Error { step, errno: errno.raw_os_error() }
 }

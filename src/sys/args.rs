@@ -4,7 +4,7 @@ use core::ffi::{CStr, c_char, c_int};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::last;
-use crate::error::Error;
+use crate::error::{Error, Step};
 
 /// The program's arguments and, behind them, its environment.
 #[derive(Clone, Copy)]
@@ -68,7 +68,7 @@ impl Args {
         let first = unsafe { core::mem::replace(&mut *argv, path.as_ptr().cast_mut()) };
         // SAFETY: both arrays end with a null pointer and hold strings that end with NUL.
         unsafe { libc::execve(path.as_ptr(), argv.cast(), envp.cast()) };
-        let error = last("exec");
+        let error = last(Step::Exec);
         // SAFETY: as above.
         unsafe { *argv = first };
         error

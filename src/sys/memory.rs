@@ -6,7 +6,8 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
-use crate::error::{Error, Result};
+use super::At;
+use crate::error::{Result, Step};
 
 /// Memory that one caller gets for good. Untouched it costs nothing: it is not in the file, and no page of it
 /// exists before it is written.
@@ -76,7 +77,7 @@ pub fn shared_numbers<const N: usize>() -> Result<&'static [AtomicU64; N]> {
     let bytes = N * size_of::<AtomicU64>();
     // SAFETY: a new mapping at an address of the kernel's choice touches no memory that anything else uses.
     let page = unsafe { mmap_anonymous(core::ptr::null_mut(), bytes, protection, MapFlags::SHARED) }
-        .map_err(|errno| Error { step: "map shared memory", errno: errno.raw_os_error() })?;
+        .at(Step::MapShared)?;
     // SAFETY: the mapping is zeroed, large enough, aligned to a page and never unmapped; atomics may be shared.
     Ok(unsafe { &*page.cast::<[AtomicU64; N]>() })
 }

@@ -13,11 +13,30 @@ pub mod signal;
 pub mod socket;
 pub mod time;
 
-use crate::error::Error;
+use crate::error::{Error, Result, Step};
 
-/// The error of the libc call that has just failed.
-fn last(step: &'static str) -> Error {
+/// The kernel's number for a time that is over; the program's own waits end with it too.
+pub const TIMED_OUT: u16 = libc::ETIMEDOUT as u16;
+
+/// Names the step whose call failed.
+pub trait At<T> {
+    /// Makes the kernel's error one of `step`.
+    fn at(self, step: Step) -> Result<T>;
+}
+
+impl<T> At<T> for rustix::io::Result<T> {
+    fn at(self, step: Step) -> Result<T> {
+        self.map_err(|errno| failed(step, errno))
+    }
+}
+
+/// A call has failed.
+pub fn failed(step: Step, errno: rustix::io::Errno) -> Error {
+    step.failed(errno.raw_os_error() as u16)
+}
+
+/// The libc call that was made just now has failed.
+fn last(step: Step) -> Error {
     // SAFETY: the location is this thread's own, always valid.
-    let errno = unsafe { *libc::__errno_location() };
-    Error { step, errno }
+    step.failed(unsafe { *libc::__errno_location() } as u16)
 }

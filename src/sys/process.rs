@@ -3,7 +3,7 @@
 use rustix::process::Pid;
 
 use super::last;
-use crate::error::Result;
+use crate::error::{Result, Step};
 
 /// Which of the two processes one is after a fork.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,7 +20,7 @@ pub fn fork() -> Result<Fork> {
     // SAFETY: the program has one thread and no lock, so the child may do all that the parent may.
     let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } as libc::pid_t;
     if pid < 0 {
-        return Err(last("start a process"));
+        return Err(last(Step::Fork));
     }
     match Pid::from_raw(pid) {
         None => Ok(Fork::Child),

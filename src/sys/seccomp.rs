@@ -1,7 +1,7 @@
 //! Putting a system-call filter in force.
 
 use super::last;
-use crate::error::Result;
+use crate::error::{Result, Step};
 use crate::harden::policy::Instruction;
 
 const _: () = assert!(size_of::<Instruction>() == size_of::<libc::sock_filter>());
@@ -16,10 +16,10 @@ pub fn install(program: &'static [Instruction]) -> Result<()> {
         if done == 0 {
             return Ok(());
         }
-        let error = last("install the system-call filter");
-        if error.errno != libc::EINVAL {
+        let error = last(Step::Filter);
+        if error.errno != libc::EINVAL as u16 {
             return Err(error);
         }
     }
-    Err(last("install the system-call filter"))
+    Err(last(Step::Filter))
 }

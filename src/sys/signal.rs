@@ -4,7 +4,7 @@ use rustix::fd::{AsFd, FromRawFd, OwnedFd};
 use rustix::io::read;
 
 use super::last;
-use crate::error::Result;
+use crate::error::{Result, Step};
 
 /// The signals that concern the program, since they were last asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -51,13 +51,13 @@ pub fn listen() -> Result<OwnedFd> {
     let old = core::ptr::null_mut::<u64>();
     // SAFETY: the kernel reads one set; no one needs the old mask.
     if unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &set, old, SET_BYTES) } != 0 {
-        return Err(last("block signals"));
+        return Err(last(Step::BlockSignals));
     }
     let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
     // SAFETY: the kernel reads one set.
     let fd = unsafe { libc::syscall(libc::SYS_signalfd4, -1, &set, SET_BYTES, flags) };
     if fd < 0 {
-        return Err(last("listen to signals"));
+        return Err(last(Step::ListenToSignals));
     }
     // SAFETY: new, and owned by no one else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })

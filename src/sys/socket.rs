@@ -5,7 +5,8 @@ use core::mem::MaybeUninit;
 use rustix::fd::{AsFd, AsRawFd};
 
 use super::last;
-use crate::error::Result;
+use crate::error::{Result, Step};
+use crate::limits::ZONE_BYTES_MAX;
 
 /// What the kernel knows of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,7 +60,7 @@ pub fn tcp_info(fd: impl AsFd) -> Result<TcpInfo> {
         )
     };
     if done != 0 {
-        return Err(last("ask for the state of the connection"));
+        return Err(last(Step::AskState));
     }
     // SAFETY: zeroed before, and any bytes are numbers.
     let raw = unsafe { raw.assume_init() };
@@ -90,6 +91,26 @@ pub fn hear_all_errors(fd: impl AsFd) {
     }
 }
 
+/// The number of the interface that has this name.
+pub fn interface(fd: impl AsFd, name: &[u8]) -> Result<u32> {
+    /// The kernel's `struct ifreq`: a name, and what is known by it.
+    #[repr(C)]
+    struct Request {
+        name: [u8; ZONE_BYTES_MAX + 1],
+        index: u32,
+        _other: [u32; 5],
+    }
+    let mut request = Request { name: [0; ZONE_BYTES_MAX + 1], index: 0, _other: [0; 5] };
+    for (place, &byte) in request.name[..ZONE_BYTES_MAX].iter_mut().zip(name) {
+        *place = byte;
+    }
+    // SAFETY: the kernel reads and writes one request.
+    match unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::SIOCGIFINDEX as _, &raw mut request) } {
+        0 => Ok(request.index),
+        _ => Err(last(Step::LookUpZone)),
+    }
+}
+
 /// Whether something that was sent has not left the machine: a datagram waits for its neighbour's address.
 pub fn holds_unsent(fd: impl AsFd) -> bool {
     let mut bytes: libc::c_int = 0;
@@ -116,8 +137,8 @@ pub fn discard(fd: impl AsFd) -> Result<bool> {
             1.. => continue,
             _ => {}
         }
-        let error = last("receive");
-        match error.errno {
+        let error = last(Step::Receive);
+        match i32::from(error.errno) {
             libc::EAGAIN => return Ok(false),
             libc::EINTR => continue,
             _ => return Err(error),

@@ -4,13 +4,14 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown, SocketType, connect, send, shutdown, sockopt};
 
-use super::{fail, open, pending_error};
+use super::{open, pending_error};
 use crate::endpoint::Endpoint;
-use crate::error::Result;
+use crate::error::{Result, Step};
 use crate::limits::{
     DEAD_MS, DEAD_TRIES, KEEPALIVE_EVERY_S, KEEPALIVE_IDLE_S, KEEPALIVE_TRIES, TCP_SEND_BUFFER_BYTES,
 };
 use crate::sys::socket::{TcpInfo, discard, tcp_info};
+use crate::sys::{At, failed};
 
 /// A connection, and how many bytes were written to it.
 pub struct Tcp {
@@ -34,16 +35,16 @@ impl Tcp {
             sockopt::set_tcp_keepcnt(&fd, KEEPALIVE_TRIES)?;
             sockopt::set_socket_keepalive(&fd, true)
         };
-        options().map_err(fail("set up a socket"))?;
+        options().at(Step::SetUpSocket)?;
         match connect(&fd, &address) {
             Ok(()) | Err(Errno::INPROGRESS) => Ok(Tcp { fd, written: 0 }),
-            Err(errno) => Err(fail("connect")(errno)),
+            Err(errno) => Err(failed(Step::Connect, errno)),
         }
     }
 
     /// Whether the connection that was begun stands.
     pub fn connected(&self) -> Result<()> {
-        pending_error(&self.fd, "connect")
+        pending_error(&self.fd, Step::Connect)
     }
 
     /// The socket, to wait on.
@@ -64,7 +65,7 @@ impl Tcp {
                 Ok(len)
             }
             Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-            Err(errno) => Err(fail("send")(errno)),
+            Err(errno) => Err(failed(Step::Send, errno)),
         }
     }
 
@@ -80,7 +81,7 @@ impl Tcp {
 
     /// Says that no more will come. All that was written is still delivered.
     pub fn close_our_side(&self) -> Result<()> {
-        shutdown(&self.fd, Shutdown::Write).map_err(fail("close the connection"))
+        shutdown(&self.fd, Shutdown::Write).at(Step::Close)
     }
 }
 

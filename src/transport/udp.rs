@@ -4,11 +4,12 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, SocketType, connect, send, sockopt};
 
-use super::{fail, open, pending_error};
+use super::{open, pending_error};
 use crate::endpoint::Endpoint;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Step};
 use crate::limits::UDP_SEND_BUFFER_BYTES;
 use crate::sys::socket::{hear_all_errors, holds_unsent};
+use crate::sys::{At, failed};
 
 /// A socket that sends to one receiver.
 pub struct Udp {
@@ -32,9 +33,9 @@ impl Udp {
     /// Opens the socket. Without a route to the receiver this fails.
     pub fn open(to: &Endpoint<'_>) -> Result<Udp> {
         let (fd, address) = open(to, SocketType::DGRAM)?;
-        sockopt::set_socket_send_buffer_size(&fd, UDP_SEND_BUFFER_BYTES).map_err(fail("set up a socket"))?;
+        sockopt::set_socket_send_buffer_size(&fd, UDP_SEND_BUFFER_BYTES).at(Step::SetUpSocket)?;
         hear_all_errors(&fd);
-        connect(&fd, &address).map_err(fail("connect"))?;
+        connect(&fd, &address).at(Step::Connect)?;
         Ok(Udp { fd })
     }
 
@@ -49,7 +50,7 @@ impl Udp {
             Ok(_) => Sent::Yes,
             Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => Sent::Full,
             Err(Errno::MSGSIZE) => Sent::TooLarge,
-            Err(errno) => Sent::Broken(fail("send")(errno)),
+            Err(errno) => Sent::Broken(failed(Step::Send, errno)),
         }
     }
 
@@ -60,6 +61,6 @@ impl Udp {
 
     /// A refusal that has come in.
     pub fn refusal(&self) -> Result<()> {
-        pending_error(&self.fd, "send")
+        pending_error(&self.fd, Step::Send)
     }
 }

@@ -1,0 +1,157 @@
+//! IP addresses of both families, and the numbers that texts hold. Pure.
+//!
+//! An address is 16 bytes; one of IPv4 is kept as IPv6 maps it (`::ffff:10.0.0.1`), so that both ways to write it are
+//! the same address.
+
+/// An address of either family.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Address(pub [u8; 16]);
+
+/// What stands before the four bytes of an IPv4 address.
+const V4_PREFIX: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+
+impl Address {
+    /// An address of IPv4.
+    pub fn v4(bytes: [u8; 4]) -> Address {
+        let mut all = [0; 16];
+        all[..12].copy_from_slice(&V4_PREFIX);
+        all[12..].copy_from_slice(&bytes);
+        Address(all)
+    }
+
+    /// The four bytes of an IPv4 address.
+    pub fn as_v4(self) -> Option<[u8; 4]> {
+        self.0.strip_prefix(&V4_PREFIX)?.try_into().ok()
+    }
+}
+
+/// What stands before and after the first `at`.
+pub fn cut(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let found = bytes.iter().position(|&byte| byte == at)?;
+    Some((&bytes[..found], &bytes[found + 1..]))
+}
+
+/// A decimal number: digits only, so that `+1` and an empty text are none.
+pub fn number(digits: &[u8]) -> Option<u32> {
+    in_base(10, digits)
+}
+
+/// A number of up to eight hexadecimal digits.
+pub fn hex(digits: &[u8]) -> Option<u32> {
+    in_base(16, digits).filter(|_| digits.len() <= 8)
+}
+
+fn in_base(base: u32, digits: &[u8]) -> Option<u32> {
+    let mut value = if digits.is_empty() { None } else { Some(0u32) };
+    for &digit in digits {
+        let digit = char::from(digit).to_digit(base)?;
+        value = value?.checked_mul(base)?.checked_add(digit);
+    }
+    value
+}
+
+/// Four numbers up to 255, without leading zeros. (`core`'s parsers of addresses take 2 KiB, these 500 bytes.)
+pub fn v4_address(text: &[u8]) -> Option<Address> {
+    let mut bytes = [0; 4];
+    let mut rest = text;
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        let part;
+        (part, rest) = if at < 3 { cut(rest, b'.')? } else { (rest, &b""[..]) };
+        if part.len() > 1 && part[0] == b'0' {
+            return None;
+        }
+        *byte = u8::try_from(number(part)?).ok()?;
+    }
+    Some(Address::v4(bytes))
+}
+
+/// Eight groups of up to four hexadecimal digits; `::` stands once for one or more of them that are zero, and the
+/// last two may be written as an IPv4 address.
+pub fn v6_address(text: &[u8]) -> Option<Address> {
+    let mut bytes = [0; 16];
+    let mut len = 0;
+    let mut gap = None;
+    let mut rest = text;
+    if let Some(after) = rest.strip_prefix(b"::") {
+        (gap, rest) = (Some(0), after);
+    }
+    while !rest.is_empty() {
+        let Some((group, after)) = cut(rest, b':') else {
+            let v4 = v4_address(rest);
+            let group = u16::try_from(hex(rest).filter(|_| rest.len() <= 4).unwrap_or(1 << 16));
+            match (v4, group) {
+                (Some(v4), _) => {
+                    bytes.get_mut(len..len + 4)?.copy_from_slice(&v4.0[12..]);
+                    len += 4;
+                }
+                (None, Ok(group)) => {
+                    bytes.get_mut(len..len + 2)?.copy_from_slice(&group.to_be_bytes());
+                    len += 2;
+                }
+                _ => return None,
+            }
+            break;
+        };
+        let group = u16::try_from(hex(group).filter(|_| group.len() <= 4)?).ok()?;
+        bytes.get_mut(len..len + 2)?.copy_from_slice(&group.to_be_bytes());
+        len += 2;
+        rest = match after {
+            // A single colon must be followed by a group.
+            [] => return None,
+            [b':', after @ ..] => {
+                if gap.replace(len).is_some() {
+                    return None;
+                }
+                after
+            }
+            _ => after,
+        };
+    }
+    match gap {
+        None if len == 16 => {}
+        Some(gap) if len < 16 => {
+            bytes[gap..].rotate_right(16 - len);
+        }
+        _ => return None,
+    }
+    Some(Address(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Random;
+    use core::net::{Ipv4Addr, Ipv6Addr};
+    use std::string::String;
+
+    /// Random texts of the right letters: what `core` makes of them, ours must make of them.
+    #[test]
+    fn addresses_are_read_as_core_reads_them() {
+        let mut random = Random::new(11);
+        let parts =
+            [":", "::", "0", "1", "ff", "abcd", "10", "255", "256", ".", "1.2.3.4", "g", "00", "01", ":1:2"];
+        let mut right = 0;
+        for _ in 0..400_000 {
+            let mut text = String::new();
+            for _ in 0..random.below(14) {
+                text += parts[random.below(parts.len())];
+            }
+            let v4 = text.parse().ok().map(|v4: Ipv4Addr| Address(v4.to_ipv6_mapped().octets()));
+            let v6 = text.parse().ok().map(|v6: Ipv6Addr| Address(v6.octets()));
+            assert_eq!(v4_address(text.as_bytes()), v4, "{text}");
+            assert_eq!(v6_address(text.as_bytes()), v6, "{text}");
+            right += usize::from(v4.is_some() || v6.is_some());
+        }
+        assert!(right > 1_000, "{right}");
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(number(b"4294967295"), Some(u32::MAX));
+        assert_eq!(hex(b"fFffFfff"), Some(u32::MAX));
+        for bad in ["", "+1", "-1", " 1", "4294967296", "99999999999999999999", "a"] {
+            assert_eq!(number(bad.as_bytes()), None, "{bad}");
+        }
+        assert_eq!(hex(b"000000001"), None);
+    }
+}

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::limits::DESTINATIONS_MAX;
 use crate::sys::memory::shared_numbers;
 
-const NUMBERS: usize = 3;
+const NUMBERS: usize = 4;
 
 /// The numbers of all shippers.
 #[derive(Clone, Copy)]
@@ -33,6 +33,11 @@ impl Board {
     pub fn place(self, destination: usize) -> Progress {
         Progress(&self.0[destination * NUMBERS..][..NUMBERS])
     }
+}
+
+/// Notes a system call at [`Progress::denied_place`].
+pub fn deny(place: &AtomicU64, number: u32) {
+    place.store(u64::from(number) + 1, Ordering::Relaxed);
 }
 
 impl Progress {
@@ -60,6 +65,21 @@ impl Progress {
     /// When the receiver was first reached, in milliseconds.
     pub fn reached_ms(self) -> Option<u64> {
         self.get(2)
+    }
+
+    /// The system call that the shipper was ended for.
+    pub fn denied(self) -> Option<u64> {
+        self.get(3)
+    }
+
+    /// The place of [`Progress::denied`], for [`deny`].
+    pub fn denied_place(self) -> &'static AtomicU64 {
+        &self.0[3]
+    }
+
+    /// Forgets what belongs to a shipper that is gone.
+    pub fn begin(self) {
+        self.set(3, None);
     }
 
     /// See [`Progress::resume`].

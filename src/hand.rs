@@ -1,6 +1,6 @@
 //! Started by hand or from a script: the arguments, and shipping in the foreground.
 
-use rustix::fd::BorrowedFd;
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::write;
 
 use crate::boot::pid1::read_cmdline;
@@ -8,6 +8,7 @@ use crate::boot::reach::Reach;
 use crate::cmdline::{Options, Problem, Split};
 use crate::report;
 use crate::sys::args::Args;
+use crate::sys::fds::close_all_but;
 use crate::watch::{Origin, code, watch};
 use crate::words;
 use crate::words::Quoted;
@@ -34,6 +35,13 @@ becomes the next init.
 pub fn run(args: Args) -> i32 {
     report::begin_stderr();
     let reach = Reach::mounted();
+    // What whoever started this had open is none of its business, but for the standard streams.
+    let streams = [0, 1, 2].map(report::standard_stream);
+    let own =
+        streams.into_iter().chain([reach.proc.as_ref(), reach.dev.as_ref()].map(|fd| fd.map(AsFd::as_fd)));
+    let mut kept = heapless::Vec::<BorrowedFd<'_>, 5>::new();
+    kept.extend(own.flatten());
+    close_all_but(&kept);
     let cmdline = read_cmdline(&reach).unwrap_or_default();
 
     let mut once = false;

@@ -138,6 +138,10 @@ pub const KEEPALIVE_TRIES: u32 = 3;
 
 /// The user id of the first shipper; each further one has the next. Far from any that a system gives out.
 pub const SHIPPER_UID: u32 = 0x6b6d_7367;
+/// Descriptors that a shipper may have.
+pub const FILES_MAX: u64 = 16;
+/// The address space that a shipper may have, the program itself included.
+pub const MEMORY_BYTES_MAX: u64 = 1024 * 1024;
 /// The stack that a shipper may use beyond what its start took.
 pub const STACK_BYTES: u64 = 16 * 1024;
 

@@ -10,7 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 
 use crate::board::{Board, Progress};
-use crate::boot::reach::Reach;
+use crate::boot::reach::{self, Reach};
 use crate::boot::switch::Switch;
 use crate::clock::StampOffset;
 use crate::cmdline::Options;
@@ -53,6 +53,8 @@ pub mod code {
     pub const DONE: i32 = 0;
     /// The command was used wrongly.
     pub const USAGE: i32 = 64;
+    /// Asked for a system call that the process's filter denies.
+    pub const DENIED: i32 = 77;
     /// Gave up, where giving up was asked for.
     pub const UNAVAILABLE: i32 = 69;
     /// The program itself failed.
@@ -75,6 +77,8 @@ fn begin<'a>(options: &'a Options<'a>, reach: &'a Reach, origin: Origin<'a>) -> 
     let stamp = say_start(options, reach, origin)?;
     let board = Board::new()?;
     let switch = if matches!(origin, Origin::Pid1 { .. }) { Switch::watch(reach) } else { None };
+    let empty = reach::empty();
+    privileges::drop_to_watcher()?;
     let mut shippers = heapless::Vec::new();
     for (number, &endpoint) in options.destinations.iter().enumerate() {
         // As many as there are destinations.
@@ -87,6 +91,7 @@ fn begin<'a>(options: &'a Options<'a>, reach: &'a Reach, origin: Origin<'a>) -> 
         signals,
         stamp,
         switch,
+        empty,
         switched_ms: None,
         asked_ms: None,
         shippers,
@@ -101,6 +106,8 @@ struct Watcher<'a> {
     signals: OwnedFd,
     stamp: StampOffset,
     switch: Option<Switch>,
+    /// A directory without anything in it: the shippers' root.
+    empty: Option<OwnedFd>,
     switched_ms: Option<u64>,
     asked_ms: Option<u64>,
     shippers: heapless::Vec<Shipper<'a>, DESTINATIONS_MAX>,
@@ -173,6 +180,7 @@ impl Watcher<'_> {
 
     fn start(&mut self, at: usize, now: u64) -> Result<()> {
         let (hears, word) = pipe_with(PipeFlags::CLOEXEC).at(Step::MakePipe)?;
+        self.shippers[at].progress.begin();
         match fork()? {
             Fork::Child => {
                 drop(word);
@@ -223,6 +231,9 @@ impl Watcher<'_> {
                 }
             }
         }
+        if let Some(empty) = &self.empty {
+            privileges::hide_files(empty)?;
+        }
         let words = rustix::io::fcntl_dupfd_cloexec(&kmsg, 3).ok();
         let stderr = if by_hand { report::stderr() } else { None };
         let mut kept = heapless::Vec::<BorrowedFd<'_>, 8>::new();
@@ -242,8 +253,8 @@ impl Watcher<'_> {
         if let Some(words) = words {
             report::to_kernel_log(words);
         }
-        privileges::drop_to(SHIPPER_UID + shipper.number as u32, stderr.is_some())?;
-        privileges::filter_shipper()?;
+        let id = SHIPPER_UID + shipper.number as u32;
+        privileges::drop_to_shipper(id, stderr.is_some(), shipper.progress)?;
 
         let mut life = Life::new(!by_hand, self.options.linger_s);
         if let Some(reached) = shipper.progress.reached_ms() {
@@ -383,7 +394,13 @@ fn say_death(shipper: &Shipper<'_>, status: WaitStatus) {
         (None, exit) => ("ended with code ", exit.unwrap_or(-1)),
     };
     report::warn(|line| {
-        words!(line, shipper.endpoint, ": the shipper ", how, code.unsigned_abs());
+        words!(line, shipper.endpoint, ": the shipper ");
+        match shipper.progress.denied() {
+            Some(call) => {
+                words!(line, "asked for system call ", call, ", which it may not make, and was ended");
+            }
+            None => words!(line, how, code.unsigned_abs()),
+        }
         match shipper.progress.unsent().and_then(|unsent| unsent.checked_sub(1)) {
             Some(last) => words!(line, ", last seq sent ", last),
             None => words!(line, ", nothing was sent"),

@@ -71,18 +71,23 @@ impl Reach {
     }
 }
 
+/// An empty directory that no one else sees; none on kernels that have no such mounts.
+pub fn empty() -> Option<OwnedFd> {
+    detached_mount(c"ramfs", MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV).ok()
+}
+
 fn own_mount(kind: &CStr, place: &CStr) -> Option<OwnedFd> {
-    match detached_mount(kind) {
+    match detached_mount(kind, MountAttrFlags::empty()) {
         Ok(directory) => Some(directory),
         Err(Errno::NOSYS) => in_place_mount(kind, place),
         Err(_) => None,
     }
 }
 
-fn detached_mount(kind: &CStr) -> core::result::Result<OwnedFd, Errno> {
+fn detached_mount(kind: &CStr, more: MountAttrFlags) -> core::result::Result<OwnedFd, Errno> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(context.as_fd())?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC | more;
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 

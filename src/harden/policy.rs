@@ -1,6 +1,7 @@
-//! The system calls of each role, one row a call: its number, who makes it and what for. Everything else kills. Pure.
+//! The system calls of each role, one row a call: its number, who makes it and what for. All others end the process.
+//! Pure.
 //!
-//! The table is compiled into a filter when the program is built. The kernel asks the filter at every call, row by
+//! A table is compiled into a filter when the program is built. The kernel asks the filter at every call, row by
 //! row, so those of the loop stand first; kernels from 5.11 on remember the answer.
 
 /// One instruction of a filter, laid out as the kernel's `struct sock_filter`.
@@ -20,17 +21,17 @@ pub struct Row {
     argument: Option<Argument>,
 }
 
-/// The argument `index`, as 32 bits, must be one of `values`. Unused places repeat the first.
+/// The argument `index`, as 32 bits, must be one of `values`.
 struct Argument {
     index: u32,
-    values: [u32; 3],
+    values: &'static [u32],
 }
 
 const fn any(number: i64, _caller: &str) -> Row {
     Row { number, argument: None }
 }
 
-const fn only(number: i64, index: u32, values: [u32; 3], _caller: &str) -> Row {
+const fn only(number: i64, index: u32, values: &'static [u32], _caller: &str) -> Row {
     Row { number, argument: Some(Argument { index, values }) }
 }
 
@@ -39,7 +40,7 @@ pub const SHIPPER: [Row; 18] = [
     any(libc::SYS_read, "kmsg::source: a record; ship: the watcher's word; takeover: the lists of sockets"),
     any(libc::SYS_sendto, "transport: lines and datagrams"),
     any(libc::SYS_ppoll, "ship::wait: the one place that waits"),
-    any(libc::SYS_clock_gettime, "sys::time, where the kernel's shared page does not answer"),
+    any(libc::SYS_clock_gettime, "sys::time"),
     any(libc::SYS_recvfrom, "sys::socket::discard: what the receiver sends"),
     any(libc::SYS_getsockopt, "transport: a connection's state and errors"),
     any(libc::SYS_lseek, "kmsg::source: back to the oldest record; takeover: the lists from their start"),
@@ -47,7 +48,7 @@ pub const SHIPPER: [Row; 18] = [
     only(
         libc::SYS_socket,
         0,
-        [libc::AF_INET as u32, libc::AF_INET6 as u32, libc::AF_INET as u32],
+        &[libc::AF_INET as u32, libc::AF_INET6 as u32],
         "transport: the connection, of IPv4 or IPv6 and no other family",
     ),
     any(libc::SYS_setsockopt, "transport: send buffer, keep-alive"),
@@ -56,33 +57,96 @@ pub const SHIPPER: [Row; 18] = [
     only(
         libc::SYS_ioctl,
         1,
-        [SIOCGIFINDEX, SIOCOUTQ, SIOCOUTQ],
+        &[SIOCGIFINDEX, SIOCOUTQ],
         "transport: the number of a zone's interface; whether a datagram has left",
     ),
     any(libc::SYS_close, "transport: a connection that ended"),
+    any(libc::SYS_getpid, "main: which role found itself to be wrong"),
     any(libc::SYS_exit_group, "the end"),
     any(libc::SYS_exit, "the end"),
     any(libc::SYS_restart_syscall, "the kernel, after a stop"),
-    any(libc::SYS_rt_sigreturn, "the kernel, after a signal"),
 ];
+
+/// What the watcher may do besides: start shippers, hear of their end, open for them what they need, and take from
+/// them what they do not. Filters are inherited, so its own must allow all that a shipper may; it never makes those.
+pub const WATCHER: [Row; 21] = [
+    any(libc::SYS_wait4, "watch::reap"),
+    any(libc::SYS_kill, "watch: a shipper is asked to end, or ended"),
+    any(libc::SYS_statx, "boot::switch: PID 1's root"),
+    only(
+        libc::SYS_openat,
+        2,
+        &[KMSG | libc::O_RDWR as u32, KMSG | libc::O_RDONLY as u32, OPEN | libc::O_RDONLY as u32],
+        "boot::reach: the log; files below /proc",
+    ),
+    only(
+        libc::SYS_clone,
+        0,
+        &[libc::SIGCHLD as u32],
+        "sys::process::fork: a shipper, in the same namespaces",
+    ),
+    any(libc::SYS_pipe2, "watch: the way of words to a shipper"),
+    only(
+        libc::SYS_fcntl,
+        1,
+        &[libc::F_GETFD as u32, libc::F_DUPFD_CLOEXEC as u32],
+        "prepare: a descriptor for words; standard streams",
+    ),
+    any(libc::SYS_close_range, "prepare: the watcher's descriptors"),
+    any(libc::SYS_rt_sigaction, "sys::signal"),
+    any(libc::SYS_rt_sigprocmask, "sys::signal"),
+    any(libc::SYS_signalfd4, "sys::signal"),
+    any(libc::SYS_getuid, "privileges: whether there is anything to give up"),
+    any(libc::SYS_fchdir, "privileges: the empty view"),
+    any(libc::SYS_chroot, "privileges: the empty view"),
+    any(libc::SYS_setgroups, "privileges"),
+    any(libc::SYS_setresgid, "privileges"),
+    any(libc::SYS_setresuid, "privileges"),
+    any(libc::SYS_capset, "privileges"),
+    only(
+        libc::SYS_prctl,
+        0,
+        &[libc::PR_CAP_AMBIENT as u32, libc::PR_SET_DUMPABLE as u32, libc::PR_SET_NO_NEW_PRIVS as u32],
+        "privileges",
+    ),
+    any(libc::SYS_prlimit64, "privileges"),
+    only(libc::SYS_seccomp, 0, &[libc::SECCOMP_SET_MODE_FILTER], "sys::seccomp: the shipper's own filter"),
+];
+
+/// How files are opened, besides reading and writing.
+const OPEN: u32 = (libc::O_CLOEXEC | LARGE) as u32;
+const KMSG: u32 = OPEN | (libc::O_NONBLOCK | libc::O_NOCTTY) as u32;
+/// `O_LARGEFILE`, which rustix adds.
+#[cfg(target_arch = "x86_64")]
+const LARGE: i32 = 0o100_000;
+#[cfg(target_arch = "aarch64")]
+const LARGE: i32 = 0o400_000;
 
 const SIOCGIFINDEX: u32 = 0x8933;
 const SIOCOUTQ: u32 = 0x5411;
 
-/// The instructions that a table takes.
-pub const fn length(rows: &[Row]) -> usize {
+/// The instructions that a filter of these tables takes.
+pub const fn length(tables: &[&[Row]]) -> usize {
     let mut length = PROLOGUE + EPILOGUE;
-    let mut at = 0;
-    while at < rows.len() {
-        length += if rows[at].argument.is_some() { ARGUMENT_ROW } else { 1 };
-        at += 1;
+    let mut table = 0;
+    while table < tables.len() {
+        let mut row = 0;
+        while row < tables[table].len() {
+            length += match &tables[table][row].argument {
+                Some(argument) => ARGUMENT_ROW + argument.values.len(),
+                None => 1,
+            };
+            row += 1;
+        }
+        table += 1;
     }
     length
 }
 
 const PROLOGUE: usize = 4;
 const EPILOGUE: usize = 2;
-const ARGUMENT_ROW: usize = 7;
+/// Without the values.
+const ARGUMENT_ROW: usize = 4;
 
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: u32 = 0xc000_003e;
@@ -97,46 +161,54 @@ const AT_ARGUMENTS: u32 = 16;
 const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
 const IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+/// The call is not made, and the process ends with the call's number on its lips: see `sys::signal::on_denial`.
+const DENY: u32 = libc::SECCOMP_RET_TRAP;
 
 const fn instruction(code: u32, value: u32, then_skip: usize, else_skip: usize) -> Instruction {
     assert!(then_skip < 256 && else_skip < 256, "a jump reaches 255 instructions");
     Instruction { code: code as u16, then_skip: then_skip as u8, else_skip: else_skip as u8, value }
 }
 
-/// Compiles a table. `N` is its [`length`].
-pub const fn compile<const N: usize>(rows: &[Row]) -> [Instruction; N] {
-    let mut out = [instruction(RETURN, libc::SECCOMP_RET_KILL_PROCESS, 0, 0); N];
+/// Compiles tables, one behind the other. `N` is their [`length`].
+pub const fn compile<const N: usize>(tables: &[&[Row]]) -> [Instruction; N] {
+    let mut out = [instruction(RETURN, DENY, 0, 0); N];
     let allow = N - 1;
     // Another architecture's numbers mean other calls.
     out[0] = instruction(LOAD, AT_ARCHITECTURE, 0, 0);
     out[1] = instruction(IF_EQUAL, ARCHITECTURE, 1, 0);
-    // out[2]: kill
+    // out[2]: deny
     out[3] = instruction(LOAD, AT_NUMBER, 0, 0);
-    let (mut at, mut row) = (PROLOGUE, 0);
-    while row < rows.len() {
-        let number = rows[row].number as u32;
-        match &rows[row].argument {
-            None => {
-                out[at] = instruction(IF_EQUAL, number, allow - at - 1, 0);
-                at += 1;
-            }
-            Some(argument) => {
-                out[at] = instruction(IF_EQUAL, number, 0, ARGUMENT_ROW - 1);
-                out[at + 1] = instruction(LOAD, AT_ARGUMENTS + 8 * argument.index, 0, 0);
-                let mut value = 0;
-                while value < argument.values.len() {
-                    let here = at + 2 + value;
-                    out[here] = instruction(IF_EQUAL, argument.values[value], allow - here - 1, 0);
-                    value += 1;
+    let (mut at, mut table) = (PROLOGUE, 0);
+    while table < tables.len() {
+        let mut row = 0;
+        while row < tables[table].len() {
+            let number = tables[table][row].number as u32;
+            match &tables[table][row].argument {
+                None => {
+                    out[at] = instruction(IF_EQUAL, number, allow - at - 1, 0);
+                    at += 1;
                 }
-                // out[at + 5]: kill. The number is not loaded any more, and the row was this call's only one.
-                out[at + 6] = instruction(LOAD, AT_NUMBER, 0, 0);
-                at += ARGUMENT_ROW;
+                Some(argument) => {
+                    let values = argument.values;
+                    out[at] = instruction(IF_EQUAL, number, 0, ARGUMENT_ROW + values.len() - 1);
+                    out[at + 1] = instruction(LOAD, AT_ARGUMENTS + 8 * argument.index, 0, 0);
+                    at += 2;
+                    let mut value = 0;
+                    while value < values.len() {
+                        out[at] = instruction(IF_EQUAL, values[value], allow - at - 1, 0);
+                        at += 1;
+                        value += 1;
+                    }
+                    // out[at]: deny. The number is not loaded any more, and the row was this call's only one.
+                    out[at + 1] = instruction(LOAD, AT_NUMBER, 0, 0);
+                    at += 2;
+                }
             }
+            row += 1;
         }
-        row += 1;
+        table += 1;
     }
-    // out[N - 2]: kill, what no row allowed
+    // out[N - 2]: deny, what no row allowed
     out[allow] = instruction(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0);
     out
 }
@@ -169,39 +241,78 @@ mod tests {
         panic!("ran off the end");
     }
 
+    const TABLES: [&[&[Row]]; 2] = [&[&SHIPPER], &[&SHIPPER, &WATCHER]];
+    static SHIPPERS: [Instruction; length(TABLES[0])] = compile(TABLES[0]);
+    static WATCHERS: [Instruction; length(TABLES[1])] = compile(TABLES[1]);
+
     #[test]
-    fn the_filter_allows_the_table_and_nothing_else() {
-        const FILTER: [Instruction; length(&SHIPPER)] = compile(&SHIPPER);
-        let run = |number, arguments| run(&FILTER, ARCHITECTURE, number, arguments);
-        for number in 0..1_000 {
-            let row = SHIPPER.iter().find(|row| row.number == number);
-            for first in
-                [0, 1, libc::AF_INET as u32, libc::AF_INET6 as u32, libc::AF_NETLINK as u32, SIOCGIFINDEX]
-            {
-                let allowed = match row.map(|row| &row.argument) {
-                    None => false,
-                    Some(None) => true,
-                    Some(Some(argument)) => argument.values.contains(&first),
-                };
-                let want = if allowed { libc::SECCOMP_RET_ALLOW } else { libc::SECCOMP_RET_KILL_PROCESS };
-                assert_eq!(run(number, [first; 6]), want, "call {number} with {first}");
+    fn a_filter_allows_its_tables_and_nothing_else() {
+        for (tables, filter) in TABLES.iter().zip([&SHIPPERS[..], &WATCHERS]) {
+            let run = |number, arguments| run(filter, ARCHITECTURE, number, arguments);
+            let rows = || tables.iter().copied().flatten();
+            let values =
+                || rows().filter_map(|row| row.argument.as_ref()).flat_map(|argument| argument.values);
+            for number in 0..1_000 {
+                let row = rows().find(|row| row.number == number);
+                for &first in values().chain(&[0, 1, libc::AF_NETLINK as u32, libc::CLONE_NEWUSER as u32, !0])
+                {
+                    let allowed = match row.map(|row| &row.argument) {
+                        None => false,
+                        Some(None) => true,
+                        Some(Some(argument)) => argument.values.contains(&first),
+                    };
+                    let want = if allowed { libc::SECCOMP_RET_ALLOW } else { DENY };
+                    assert_eq!(run(number, [first; 6]), want, "call {number} with {first}");
+                }
             }
+            assert_eq!(super::tests::run(filter, 0, libc::SYS_read, [0; 6]), DENY);
         }
-        assert_eq!(super::tests::run(&FILTER, 0, libc::SYS_read, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS);
     }
 
     #[test]
     fn an_argument_is_looked_at_where_it_stands() {
-        const FILTER: [Instruction; length(&SHIPPER)] = compile(&SHIPPER);
-        let run = |arguments| run(&FILTER, ARCHITECTURE, libc::SYS_ioctl, arguments);
+        let run = |arguments| run(&SHIPPERS, ARCHITECTURE, libc::SYS_ioctl, arguments);
         assert_eq!(run([0, SIOCGIFINDEX, 0, 0, 0, 0]), libc::SECCOMP_RET_ALLOW);
-        assert_eq!(run([SIOCGIFINDEX, 0, 0, 0, 0, 0]), libc::SECCOMP_RET_KILL_PROCESS);
+        assert_eq!(run([SIOCGIFINDEX, 0, 0, 0, 0, 0]), DENY);
     }
 
     #[test]
     fn each_call_has_one_row() {
-        for (at, row) in SHIPPER.iter().enumerate() {
-            assert!(SHIPPER[..at].iter().all(|other| other.number != row.number), "call {}", row.number);
+        let rows = || SHIPPER.iter().chain(&WATCHER).map(|row| row.number);
+        for (at, number) in rows().enumerate() {
+            assert!(rows().take(at).all(|other| other != number), "call {number}");
+        }
+    }
+
+    /// What would undo the rest: new programs, other processes' memory, new mounts, code for the kernel.
+    #[test]
+    fn no_role_may_escape() {
+        use libc::*;
+        let never = [
+            SYS_execve,
+            SYS_execveat,
+            SYS_ptrace,
+            SYS_process_vm_writev,
+            SYS_mount,
+            SYS_fsopen,
+            SYS_setns,
+            SYS_unshare,
+            SYS_bpf,
+            SYS_init_module,
+            SYS_finit_module,
+            SYS_kexec_load,
+            SYS_mmap,
+            SYS_mprotect,
+            SYS_pidfd_getfd,
+            SYS_bind,
+            SYS_listen,
+            SYS_sendmsg,
+            SYS_keyctl,
+            SYS_io_uring_setup,
+            SYS_reboot,
+        ];
+        for number in never {
+            assert_eq!(run(&WATCHERS, ARCHITECTURE, number, [0; 6]), DENY, "call {number}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Buffers of fixed size that are handed out once, and a page that processes share.
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
@@ -68,6 +68,27 @@ impl SharedFd {
             // SAFETY: `set` gave up its ownership, so nobody closes it.
             fd => Some(unsafe { BorrowedFd::borrow_raw(fd) }),
         }
+    }
+}
+
+/// A number that everything in the process may use, once it is set.
+pub struct SharedNumber(AtomicPtr<AtomicU64>);
+
+impl SharedNumber {
+    /// None yet.
+    pub const fn none() -> SharedNumber {
+        SharedNumber(AtomicPtr::new(core::ptr::null_mut()))
+    }
+
+    /// Sets it.
+    pub fn set(&self, number: &'static AtomicU64) {
+        self.0.store((&raw const *number).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// The number.
+    pub fn get(&self) -> Option<&'static AtomicU64> {
+        // SAFETY: null, or what `set` was given, which is never gone and never changed but as an atomic.
+        unsafe { self.0.load(Ordering::Relaxed).as_ref() }
     }
 }
 

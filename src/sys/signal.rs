@@ -17,7 +17,7 @@ pub struct Signals {
 
 const TOLD: [libc::c_int; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD];
 
-/// What the kernel does with a signal by itself, in the form of its own `struct sigaction`: no handler is ever set.
+/// What the kernel does with a signal, in the form of its own `struct sigaction`.
 #[repr(C)]
 struct Disposition {
     handler: libc::sighandler_t,
@@ -30,11 +30,30 @@ struct Disposition {
 const SET_BYTES: usize = size_of::<u64>();
 
 fn set_disposition(signal: libc::c_int, handler: libc::sighandler_t) {
-    let new = Disposition { handler, flags: 0, restorer: 0, mask: 0 };
+    /// Handlers are told of the signal, and never return to where it came.
+    const FLAGS: libc::c_ulong = 0x0400_0000 | libc::SA_SIGINFO as libc::c_ulong;
+    let new = Disposition { handler, flags: FLAGS, restorer: handler, mask: 0 };
     let old = core::ptr::null_mut::<Disposition>();
-    // SAFETY: neither the default nor ignoring runs code of this program. musl's own function keeps a lock and an
-    // account for handlers, which takes 1 KiB.
+    // SAFETY: neither the default nor ignoring runs code of this program, and the one handler may run anywhere. musl's
+    // own function keeps a lock and an account for handlers, which takes 1 KiB.
     unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &new, old, SET_BYTES) };
+}
+
+/// What ends a process that asked for a system call that its filter denies.
+pub trait Denied {
+    /// Takes the call's number. Runs in place of the call, wherever that was: it can rely on nothing but itself.
+    fn denied(number: u32) -> !;
+}
+
+/// From now on a denied system call is handed to `D`.
+pub fn on_denial<D: Denied>() {
+    extern "C" fn handler<D: Denied>(_: libc::c_int, info: *const u32, _: *const ()) {
+        /// Where `siginfo_t` has the call's number, behind three numbers, a gap and an address.
+        const NUMBER: usize = 24 / size_of::<u32>();
+        // SAFETY: the kernel hands its handlers a whole `siginfo_t`, and for this signal it has the number.
+        D::denied(unsafe { *info.add(NUMBER) })
+    }
+    set_disposition(libc::SIGSYS, handler::<D> as *const () as libc::sighandler_t);
 }
 
 /// Blocks the signals that concern us, all others' dispositions back to their default, and gives the descriptor

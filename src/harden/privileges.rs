@@ -39,17 +39,14 @@ const WATCHERS: CapabilitySet = CapabilitySet::SETUID
     .union(CapabilitySet::SYSLOG)
     .union(CapabilitySet::SYS_PTRACE);
 
-/// The watcher gives up all that it does not need. Started by someone who is not root, it has nothing to give up.
+/// The watcher gives up all that it does not need.
 pub fn drop_to_watcher() -> Result<()> {
-    if getuid().is_root() {
-        // Numbers that this kernel does not know fail.
-        for number in 0..u64::BITS {
-            let _ = remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number));
-        }
-        // A container may have less.
-        let has = capabilities(None).at(Step::Capabilities)?.permitted;
-        keep(has & WATCHERS)?;
+    // Numbers that this kernel does not know fail, and so does all of it for someone who is not root.
+    for number in 0..u64::BITS {
+        let _ = remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number));
     }
+    let has = capabilities(None).at(Step::Capabilities)?.permitted;
+    keep(has & WATCHERS)?;
     static FILTER: [Instruction; length(&[&SHIPPER, &WATCHER])] = compile(&[&SHIPPER, &WATCHER]);
     seal(&FILTER)
 }

@@ -7,6 +7,7 @@
 
 pub mod binary;
 pub mod feed;
+pub mod intruder;
 pub mod json;
 pub mod kmsg;
 pub mod proc;

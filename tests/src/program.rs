@@ -18,7 +18,7 @@ use crate::{binary, proc};
 /// How to start it.
 #[derive(Clone, Debug)]
 pub struct Run {
-    privileges: &'static [&'static str],
+    privileges: Vec<&'static str>,
     held: Option<PathBuf>,
     arguments: Vec<String>,
 }
@@ -27,12 +27,20 @@ impl Run {
     /// On the machine's own log.
     pub fn new<S: AsRef<str>>(arguments: &[S]) -> Run {
         let arguments = arguments.iter().map(|argument| argument.as_ref().to_owned()).collect();
-        Run { privileges: &[], held: None, arguments }
+        Run { privileges: Vec::new(), held: None, arguments }
     }
 
     /// On a fake log: without the right to write into what it may only read.
     pub fn fed<S: AsRef<str>>(arguments: &[S]) -> Run {
-        Run { privileges: &["--bounding-set", "-dac_override"], ..Run::new(arguments) }
+        Run { privileges: vec!["--bounding-set", "-dac_override"], ..Run::new(arguments) }
+    }
+
+    /// As a user who may do nothing but read the kernel's log.
+    #[must_use]
+    pub fn as_nobody(self) -> Run {
+        let user = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+        let may = ["--inh-caps", "-all,+syslog", "--ambient-caps", "-all,+syslog"];
+        Run { privileges: [user.as_slice(), &may].concat(), ..self }
     }
 
     /// With this file open as descriptor 9, as a careless caller leaves it.
@@ -45,7 +53,7 @@ impl Run {
     /// Both of these change what they are told to and become the program.
     fn command(&self) -> Command {
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]).args(self.privileges).arg("--");
+        command.args(["--pdeathsig", "KILL"]).args(&self.privileges).arg("--");
         if let Some(path) = &self.held {
             command.args(["sh", "-c", "exec 9<\"$0\" \"$@\""]).arg(path);
         }

@@ -25,37 +25,6 @@ fn set_up(program: &Program, tcp: &Tcp, udp: &Udp) -> Vec<Pid> {
     shippers
 }
 
-#[test]
-fn a_shipper_has_no_privilege() {
-    alone(|_| {
-        let (tcp, udp) = (Tcp::new(Manner::Reads), Udp::new());
-        let program = Run::new(&[tcp.url(), udp.url()]).start();
-        let shippers = set_up(&program, &tcp, &udp);
-        let mut users = BTreeSet::new();
-        for shipper in shippers {
-            for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
-                assert_eq!(proc::status(shipper, set), "0000000000000000", "{set}");
-            }
-            for ids in ["Uid", "Gid"] {
-                let ids: BTreeSet<u64> = proc::status(shipper, ids)
-                    .split_whitespace()
-                    .map(|id| id.parse().expect("an id"))
-                    .collect();
-                assert_eq!(ids.len(), 1, "real, effective, saved and file system id");
-                assert!(!ids.contains(&0), "root");
-            }
-            users.insert(proc::status(shipper, "Uid"));
-            assert_eq!(proc::status(shipper, "Groups"), "");
-            assert_eq!(proc::number(shipper, "NoNewPrivs"), 1);
-            assert_eq!(proc::number(shipper, "Seccomp"), 2);
-            let limits = proc::file(shipper, "limits");
-            let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap_or_default();
-            println!("{core}");
-        }
-        assert_eq!(users.len(), 2, "a user id of its own each");
-    });
-}
-
 /// The sockets among a process's descriptors.
 fn sockets(pid: Pid) -> BTreeSet<String> {
     let all = proc::descriptors(pid).into_values();

@@ -9,8 +9,9 @@
 //! 1. [`Ledger::record_at`] gives a record that begins at or before the position: nothing is skipped.
 //! 2. That record begins less than one step before it, or is the last one that does not begin after it.
 //! 3. Before the oldest mark it gives the oldest mark's record.
+//! 4. [`Ledger::far_back`] gives the first record of all, or one that began `LEDGER_FAR` or more before the last.
 
-use crate::limits::LEDGER_MARKS;
+use crate::limits::{LEDGER_FAR, LEDGER_MARKS};
 
 /// A record and the position where it begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,12 +34,14 @@ pub struct Ledger {
     marks: &'static mut Marks,
     /// How many marks there ever were; the newest have places.
     count: usize,
+    /// Marks `LEDGER_FAR` apart, the older first: a coarser memory that goes back further.
+    far: [Mark; 2],
 }
 
 impl Ledger {
     /// An empty ledger that keeps a mark every `step`.
     pub fn new(step: u64, marks: &'static mut Marks) -> Ledger {
-        Ledger { step, marks, count: 0 }
+        Ledger { step, marks, count: 0, far: [Mark::NONE; 2] }
     }
 
     /// Forgets everything: positions begin anew.
@@ -55,9 +58,20 @@ impl Ledger {
     /// Notes that record `seq` begins at `position`. Positions never go back.
     pub fn note(&mut self, position: u64, seq: u64) {
         if self.newest_first().next().is_none_or(|last| position - last.position >= self.step) {
-            self.marks[self.count % LEDGER_MARKS] = Mark { position, seq };
+            let mark = Mark { position, seq };
+            if self.count == 0 {
+                self.far = [mark; 2];
+            } else if position - self.far[1].position >= LEDGER_FAR {
+                self.far = [self.far[1], mark];
+            }
+            self.marks[self.count % LEDGER_MARKS] = mark;
             self.count += 1;
         }
+    }
+
+    /// A record that lies at least `LEDGER_FAR` back, or else the first; none when nothing was noted.
+    pub fn far_back(&self) -> Option<u64> {
+        (self.count > 0).then_some(self.far[0].seq)
     }
 
     /// The record to begin with so that everything from `position` on is covered; none when nothing was noted.
@@ -90,6 +104,7 @@ mod tests {
         assert_eq!(ledger.record_at(5), None);
         ledger.note(0, 7);
         assert_eq!(ledger.record_at(5), Some(7));
+        assert_eq!(ledger.far_back(), Some(7));
         ledger.clear();
         assert_eq!(ledger.record_at(5), None);
     }
@@ -106,8 +121,14 @@ mod tests {
             for _ in 0..round * 20 {
                 ledger.note(position, seq);
                 all.push(Mark { position, seq });
-                position += random.below(2_000) as u64;
+                position += random.below(if round < 10 { 400_000 } else { 2_000 }) as u64;
                 seq += 1 + random.below(3) as u64;
+
+                let far = ledger.far_back().expect("something was noted");
+                let far = all.iter().find(|mark| mark.seq == far).expect("a record that was noted");
+                let last = all.last().expect("the one just now");
+                assert!(far.seq == all[0].seq || last.position + step - far.position >= LEDGER_FAR);
+                assert!(last.position - far.position < 2 * (LEDGER_FAR + 400_000 + step));
 
                 let asked = random.bits() % (position + 1);
                 let got = ledger.record_at(asked).expect("something was noted");

@@ -45,6 +45,9 @@ pub const LEDGER_MARKS: usize = 130;
 pub const LEDGER_STEP_BYTES: u64 = 8 * 1024;
 /// How far back a connection that did not end cleanly is repeated.
 pub const REPEAT_BYTES_MAX: u64 = 1024 * 1024;
+/// How far back something may be unread when a connection breaks: more than the receive buffer of a stock kernel ever
+/// holds (6 MiB). What lies between this and what is repeated is said.
+pub const LEDGER_FAR: u64 = 8 * 1024 * 1024;
 
 /// The socket's send buffer (the kernel doubles it): what a receiver that is away can hold of ours.
 pub const TCP_SEND_BUFFER_BYTES: usize = 128 * 1024;
@@ -112,6 +115,8 @@ pub const WORDS_EVERY_MS: u64 = 30_000;
 
 /// A burst of datagrams: this many …
 pub const UDP_BURST: u32 = 16;
+/// … and one less for each of these bytes of a datagram …
+pub const UDP_BURST_BYTES: u32 = 1024;
 /// … and then a pause of this.
 pub const UDP_BURST_MS: u64 = 1;
 /// How often a new socket is asked whether its first datagram has left.

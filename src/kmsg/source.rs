@@ -72,7 +72,7 @@ impl Source {
         Ok(())
     }
 
-    /// Goes on with record `seq`, which is not before the one that comes next.
+    /// Record `seq` is the next that is wanted: those before it are passed over, and if it is gone, that is a gap.
     pub fn skip_to(&mut self, seq: u64) {
         self.next = Some(seq);
         self.back = true;

@@ -27,7 +27,8 @@ fn main() {
     arg("-Wl,-z,noexecstack");
     // Nothing unwinds: no tables for it. 12 KiB less.
     arg("-Wl,--no-eh-frame-hdr");
-    arg(concat!("-Wl,-T,", env!("CARGO_MANIFEST_DIR"), "/no-unwind-tables.ld"));
+    arg("-T"); // a word of its own: in -Wl a comma in the path would end it
+    arg(concat!(env!("CARGO_MANIFEST_DIR"), "/no-unwind-tables.ld"));
     // A musl target brings its own start files; it only has to be told to link the C library.
     if var("CARGO_CFG_TARGET_ENV") == "musl" {
         arg("-lc");

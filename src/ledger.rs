@@ -1,17 +1,17 @@
 //! Which record stands where in what was sent, so that the log can be read again from there. Pure.
 //!
 //! A *position* is whatever the transport counts: bytes of a TCP connection, or milliseconds of sending datagrams.
-//! The ledger keeps a mark (a position and the record that begins there) once a step, in a fixed number of places;
-//! the oldest makes room for the newest.
+//! The ledger keeps marks (a position and the record that begins there) in a fixed number of places: one a step for
+//! the last stretch, and one in eight steps for a much longer one. The oldest makes room for the newest.
 //!
 //! Invariants, for every position that is not before the oldest mark:
 //!
 //! 1. [`Ledger::record_at`] gives a record that begins at or before the position: nothing is skipped.
-//! 2. That record begins less than one step before it, or is the last one that does not begin after it.
+//! 2. That record begins less than one step before it (eight, where only the long stretch reaches), or is the last one
+//!    that does not begin after it.
 //! 3. Before the oldest mark it gives the oldest mark's record.
-//! 4. [`Ledger::far_back`] gives the first record of all, or one that began `LEDGER_FAR` or more before the last.
 
-use crate::limits::{LEDGER_FAR, LEDGER_MARKS};
+use crate::limits::{LEDGER_FAR_MARKS, LEDGER_FAR_STEPS, LEDGER_MARKS};
 
 /// A record and the position where it begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,70 +20,91 @@ pub struct Mark {
     seq: u64,
 }
 
-impl Mark {
-    /// Nothing.
-    pub const NONE: Mark = Mark { position: 0, seq: 0 };
+/// The places of a ledger.
+pub struct Marks {
+    near: [Mark; LEDGER_MARKS],
+    far: [Mark; LEDGER_FAR_MARKS],
 }
 
-/// The places of a ledger.
-pub type Marks = [Mark; LEDGER_MARKS];
+impl Marks {
+    /// Nothing.
+    pub const NONE: Marks = {
+        const NONE: Mark = Mark { position: 0, seq: 0 };
+        Marks { near: [NONE; LEDGER_MARKS], far: [NONE; LEDGER_FAR_MARKS] }
+    };
+}
 
 /// A coarse map from positions to records.
 pub struct Ledger {
-    step: u64,
-    marks: &'static mut Marks,
-    /// How many marks there ever were; the newest have places.
-    count: usize,
-    /// Marks `LEDGER_FAR` apart, the older first: a coarser memory that goes back further.
-    far: [Mark; 2],
+    near: Stretch,
+    far: Stretch,
 }
 
-impl Ledger {
-    /// An empty ledger that keeps a mark every `step`.
-    pub fn new(step: u64, marks: &'static mut Marks) -> Ledger {
-        Ledger { step, marks, count: 0, far: [Mark::NONE; 2] }
-    }
+/// The marks of one stretch.
+struct Stretch {
+    step: u64,
+    marks: &'static mut [Mark],
+    /// How many marks there ever were; the newest have places.
+    count: usize,
+}
 
-    /// Forgets everything: positions begin anew.
-    pub fn clear(&mut self) {
-        self.count = 0;
+impl Stretch {
+    fn place(&self, at: usize) -> usize {
+        at % self.marks.len()
     }
 
     /// The marks that have a place, newest first.
     fn newest_first(&self) -> impl Iterator<Item = &Mark> {
-        let oldest = self.count.saturating_sub(LEDGER_MARKS);
-        (oldest..self.count).rev().map(|at| &self.marks[at % LEDGER_MARKS])
+        let oldest = self.count.saturating_sub(self.marks.len());
+        (oldest..self.count).rev().map(|at| &self.marks[self.place(at)])
     }
 
-    /// Notes that record `seq` begins at `position`. Positions never go back.
-    pub fn note(&mut self, position: u64, seq: u64) {
-        if self.newest_first().next().is_none_or(|last| position - last.position >= self.step) {
-            let mark = Mark { position, seq };
-            if self.count == 0 {
-                self.far = [mark; 2];
-            } else if position - self.far[1].position >= LEDGER_FAR {
-                self.far = [self.far[1], mark];
-            }
-            self.marks[self.count % LEDGER_MARKS] = mark;
+    fn note(&mut self, mark: Mark) {
+        if self.newest_first().next().is_none_or(|last| mark.position - last.position >= self.step) {
+            self.marks[self.place(self.count)] = mark;
             self.count += 1;
         }
     }
 
-    /// A record that lies at least `LEDGER_FAR` back, or else the first; none when nothing was noted.
-    pub fn far_back(&self) -> Option<u64> {
-        (self.count > 0).then_some(self.far[0].seq)
-    }
-
-    /// The record to begin with so that everything from `position` on is covered; none when nothing was noted.
-    pub fn record_at(&self, position: u64) -> Option<u64> {
+    /// The newest mark that is not after `position`, or else the oldest.
+    fn find(&self, position: u64) -> Option<Mark> {
         let mut found = None;
-        for mark in self.newest_first() {
-            found = Some(mark.seq);
+        for &mark in self.newest_first() {
+            found = Some(mark);
             if mark.position <= position {
                 break;
             }
         }
         found
+    }
+}
+
+impl Ledger {
+    /// An empty ledger that keeps a mark every `step`.
+    pub fn new(step: u64, marks: &'static mut Marks) -> Ledger {
+        let far = step * LEDGER_FAR_STEPS;
+        Ledger {
+            near: Stretch { step, marks: &mut marks.near, count: 0 },
+            far: Stretch { step: far, marks: &mut marks.far, count: 0 },
+        }
+    }
+
+    /// Forgets everything: positions begin anew.
+    pub fn clear(&mut self) {
+        self.near.count = 0;
+        self.far.count = 0;
+    }
+
+    /// Notes that record `seq` begins at `position`. Positions never go back.
+    pub fn note(&mut self, position: u64, seq: u64) {
+        self.near.note(Mark { position, seq });
+        self.far.note(Mark { position, seq });
+    }
+
+    /// The record to begin with so that everything from `position` on is covered; none when nothing was noted.
+    pub fn record_at(&self, position: u64) -> Option<u64> {
+        let near = self.near.find(position).filter(|mark| mark.position <= position);
+        near.or(self.far.find(position)).map(|mark| mark.seq)
     }
 }
 
@@ -95,7 +116,7 @@ mod tests {
     use std::vec::Vec;
 
     fn ledger(step: u64) -> Ledger {
-        Ledger::new(step, Box::leak(Box::new([Mark::NONE; LEDGER_MARKS])))
+        Ledger::new(step, Box::leak(Box::new(Marks::NONE)))
     }
 
     #[test]
@@ -104,7 +125,6 @@ mod tests {
         assert_eq!(ledger.record_at(5), None);
         ledger.note(0, 7);
         assert_eq!(ledger.record_at(5), Some(7));
-        assert_eq!(ledger.far_back(), Some(7));
         ledger.clear();
         assert_eq!(ledger.record_at(5), None);
     }
@@ -113,35 +133,38 @@ mod tests {
     #[test]
     fn invariants_hold() {
         let mut random = Random::new(3);
+        let (mut near, mut far, mut before) = (0, 0, 0);
         for round in 0..200 {
             let step = 1 + random.below(9_000) as u64;
+            let most = if round % 10 == 0 { 40_000 } else { 2_000 };
             let mut ledger = ledger(step);
             let mut all: Vec<Mark> = Vec::new();
             let (mut position, mut seq) = (0, random.bits() >> 8);
             for _ in 0..round * 20 {
                 ledger.note(position, seq);
                 all.push(Mark { position, seq });
-                position += random.below(if round < 10 { 400_000 } else { 2_000 }) as u64;
+                position += random.below(most) as u64;
                 seq += 1 + random.below(3) as u64;
-
-                let far = ledger.far_back().expect("something was noted");
-                let far = all.iter().find(|mark| mark.seq == far).expect("a record that was noted");
-                let last = all.last().expect("the one just now");
-                assert!(far.seq == all[0].seq || last.position + step - far.position >= LEDGER_FAR);
-                assert!(last.position - far.position < 2 * (LEDGER_FAR + 400_000 + step));
 
                 let asked = random.bits() % (position + 1);
                 let got = ledger.record_at(asked).expect("something was noted");
                 let got = all.iter().find(|mark| mark.seq == got).expect("a record that was noted");
-                if ledger.newest_first().last().is_some_and(|oldest| oldest.position <= asked) {
+                let oldest = |stretch: &Stretch| stretch.newest_first().last().expect("a mark").position;
+                if oldest(&ledger.far) <= asked {
                     assert!(got.position <= asked);
+                    let coarse = if oldest(&ledger.near) <= asked { 1 } else { LEDGER_FAR_STEPS };
+                    *if coarse == 1 { &mut near } else { &mut far } += 1;
                     let exact = all.iter().rev().find(|mark| mark.position <= asked).expect("the one before");
-                    assert!(asked - got.position < step || exact.position - got.position < step);
+                    let off = (asked - got.position).min(exact.position - got.position);
+                    assert!(off < coarse * step, "{off} with a step of {step}");
                 } else {
+                    before += 1;
                     assert!(got.position > asked);
-                    assert!(position - got.position >= (LEDGER_MARKS as u64 - 1) * step);
+                    let reach = (LEDGER_FAR_MARKS as u64 - 1) * LEDGER_FAR_STEPS * step;
+                    assert!(position - got.position >= reach);
                 }
             }
         }
+        assert!(near.min(far).min(before) > 1_000, "{near} {far} {before}: all three were tried");
     }
 }

@@ -39,15 +39,17 @@ pub const LOST_LINE_BYTES_MAX: usize = 512;
 /// Lines that wait for one write. The longest line always fits.
 pub const BATCH_BYTES: usize = 50 * 1024;
 
-/// Marks of the ledger: one for each `LEDGER_STEP_BYTES` of a connection.
-pub const LEDGER_MARKS: usize = 130;
-/// How coarse the ledger is: going back to a byte repeats at most this much (or one line) before it.
+/// Marks of the ledger for the last stretch, one a step: as much as the send buffer may hold.
+pub const LEDGER_MARKS: usize = 66;
+/// Marks for the long stretch, one in `LEDGER_FAR_STEPS` steps.
+pub const LEDGER_FAR_MARKS: usize = 130;
+/// See `LEDGER_FAR_MARKS`.
+pub const LEDGER_FAR_STEPS: u64 = 8;
+/// How coarse the ledger is: going back to a byte of the last stretch repeats at most this much (or one line) before it.
 pub const LEDGER_STEP_BYTES: u64 = 8 * 1024;
-/// How far back a connection that did not end cleanly is repeated.
-pub const REPEAT_BYTES_MAX: u64 = 1024 * 1024;
-/// How far back something may be unread when a connection breaks: more than the receive buffer of a stock kernel ever
-/// holds (6 MiB). What lies between this and what is repeated is said.
-pub const LEDGER_FAR: u64 = 8 * 1024 * 1024;
+/// How far back a connection that did not end cleanly is repeated: more than a receiver's kernel holds unread. With
+/// stock settings that is up to 6 MiB, after some seconds of heavy traffic; with little traffic 100 to 300 KB.
+pub const REPEAT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// The socket's send buffer (the kernel doubles it): what a receiver that is away can hold of ours.
 pub const TCP_SEND_BUFFER_BYTES: usize = 128 * 1024;
@@ -122,7 +124,7 @@ pub const UDP_BURST_MS: u64 = 1;
 /// How often a new socket is asked whether its first datagram has left.
 pub const UDP_NEIGHBOUR_LOOK_MS: u64 = 2;
 /// How coarse the ledger of datagrams is: it reaches as far back as is repeated.
-pub const UDP_LEDGER_STEP_MS: u64 = 8;
+pub const UDP_LEDGER_STEP_MS: u64 = 16;
 /// After a refusal, what was sent within this time is sent again.
 pub const UDP_REPEAT_MS: u64 = 1_000;
 /// At the end, a refusal of the last datagrams is waited for this long.
@@ -155,8 +157,12 @@ const _: () = {
     assert!(DATAGRAM_BYTES_MAX >= LINE_BYTES_MAX, "the longest line must fit into a datagram");
     assert!(UDP_SEND_BUFFER_BYTES >= 2 * DATAGRAM_BYTES_MAX, "two of the largest datagrams must fit");
     assert!(
-        (LEDGER_MARKS as u64 - 1) * LEDGER_STEP_BYTES >= REPEAT_BYTES_MAX,
+        (LEDGER_FAR_MARKS as u64 - 1) * LEDGER_FAR_STEPS * LEDGER_STEP_BYTES >= REPEAT_BYTES_MAX,
         "the ledger must reach as far back"
+    );
+    assert!(
+        (LEDGER_MARKS as u64 - 1) * LEDGER_STEP_BYTES >= 2 * TCP_SEND_BUFFER_BYTES as u64,
+        "what is not acknowledged is known to the step"
     );
     assert!((LEDGER_MARKS as u64 - 1) * UDP_LEDGER_STEP_MS >= UDP_REPEAT_MS, "and as far in time");
     assert!(RECORD_BYTES_MAX > RECORD_CUT_BYTES_MIN, "a cut record must be readable");

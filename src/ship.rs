@@ -14,13 +14,12 @@ use crate::endpoint::{Endpoint, Scheme};
 use crate::error::{Error, Result, Step};
 use crate::kmsg::record::{Level, Record};
 use crate::kmsg::source::{Next, ReadBuffer, Source};
-use crate::ledger::{Ledger, Mark, Marks};
+use crate::ledger::{Ledger, Marks};
 use crate::life::{End, Life, Why};
 use crate::limits::{
-    ACK_LOOK_MS, BATCH_BYTES, CLOSE_MS, CONNECT_MS, LEDGER_MARKS, LEDGER_STEP_BYTES, LIFE_LOOK_MS,
-    LOST_LINE_BYTES_MAX, NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX,
-    REPEAT_BYTES_MAX, UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS, UDP_LEDGER_STEP_MS,
-    UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS,
+    ACK_LOOK_MS, BATCH_BYTES, CLOSE_MS, CONNECT_MS, LEDGER_STEP_BYTES, LIFE_LOOK_MS, LOST_LINE_BYTES_MAX,
+    NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX, REPEAT_BYTES_MAX, UDP_BURST,
+    UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS, UDP_LEDGER_STEP_MS, UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS,
 };
 use crate::report::{self, Rate};
 use crate::sys::memory::Buffer;
@@ -73,7 +72,7 @@ pub enum Outcome {
 pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
     static READ: Buffer<ReadBuffer> = Buffer::new([0; RECORD_BYTES_MAX]);
     static BATCH: Buffer<BatchBuffer> = Buffer::new([0; BATCH_BYTES]);
-    static MARKS: Buffer<Marks> = Buffer::new([Mark::NONE; LEDGER_MARKS]);
+    static MARKS: Buffer<Marks> = Buffer::new(Marks::NONE);
     let (Some(read), Some(batch), Some(marks)) = (READ.take(), BATCH.take(), MARKS.take()) else {
         return Err(Step::TakeBuffers.failed(0));
     };
@@ -200,7 +199,7 @@ impl Shipper<'_> {
                         Over::Broken(error) => {
                             let position = tcp.written().saturating_sub(REPEAT_BYTES_MAX);
                             self.lost_connection(error);
-                            self.repeat_from(position, self.ledger.far_back())?;
+                            self.repeat_from(position)?;
                         }
                     }
                     self.note_progress(None);
@@ -332,7 +331,7 @@ impl Shipper<'_> {
                         Over::Done | Over::Closed => return Ok(Outcome::Done),
                         Over::Deadline(_) => return self.unconfirmed(None),
                         Over::Broken(error) => {
-                            self.repeat_from(time::now_ms().saturating_sub(UDP_REPEAT_MS), None)?;
+                            self.repeat_from(time::now_ms().saturating_sub(UDP_REPEAT_MS))?;
                             self.note_progress(None);
                             if self.down.tries == 0 {
                                 self.down = Down::since(time::now_ms());
@@ -521,12 +520,10 @@ impl Shipper<'_> {
     }
 
     /// Goes back so that everything that was sent from `position` on is sent again, as far as it is still there:
-    /// in the ring or, if the ring has already dropped it, in the batch. What is not sent again, from `unread` on,
-    /// will be said.
-    fn repeat_from(&mut self, position: u64, unread: Option<u64>) -> Result<()> {
+    /// in the ring or, if the ring has already dropped it, in the batch.
+    fn repeat_from(&mut self, position: u64) -> Result<()> {
         self.batch.keep_whole_lines();
         let Some(first) = self.ledger.record_at(position) else { return Ok(()) };
-        let unread = unread.unwrap_or(first);
         self.ledger.clear();
         let kept = self.batch.first_line().and_then(seq_of);
         let next = self.source.next_seq();
@@ -542,8 +539,6 @@ impl Shipper<'_> {
         };
         if !kept_before_ring {
             self.batch.clear();
-            // The record that was looked at is held: what is missing before it is a gap.
-            self.source.skip_to(unread);
             return Ok(());
         }
         let next = next.unwrap_or(first);
@@ -551,8 +546,8 @@ impl Shipper<'_> {
             self.source.skip_to(next);
         }
         let last = kept.unwrap_or(next);
-        if unread < last {
-            let unread = Unread { from: unread, to: last - 1 };
+        if first < last {
+            let unread = Unread { from: first, to: last - 1 };
             let mut line = [0; LOST_LINE_BYTES_MAX];
             let clock_us = self.batch.first_line().and_then(clock_of).unwrap_or(0);
             let len = unread.encode(&mut self.encoder, &mut line, clock_us, self.wall);

@@ -60,6 +60,52 @@ send_ring() {
     tool ring | nc 10.0.2.2 "$1"
 }
 
+# The loopback with packets of the usual size: the cable to a receiver in this guest.
+loopback_up() {
+    ip link set lo mtu 1500
+    ip link set lo up
+}
+
+# A receiver in this guest, by the words of `tool receive`. What it gets is in $received, and it is $receiver.
+received=/received
+start_receiver() {
+    mkdir -p "$received"
+    (cd "$received" && exec tool receive "$@") &
+    receiver=$!
+}
+
+# Ends it once it has stopped itself and its kernel has filled up behind it.
+kill_with_bytes_unread() {
+    until grep -q '^State:.T' "/proc/$receiver/status"; do sleep 0.05; done
+    unread=0
+    until [ "$unread" != 0 ] && [ "$unread" = "$before" ]; do
+        before=$unread
+        sleep 0.2
+        # State 01 is established, and the fifth word holds both queues.
+        unread=$(awk -v port="$(printf %04X "$1")" '$2 ~ ":" port "$" && $4 == "01" { sub(/.*:/, "", $5); print $5 }' /proc/net/tcp)
+        unread=$((0x${unread:-0}))
+    done
+    echo "UNREAD $unread"
+    kill -KILL "$receiver"
+    until ! [ -e "/proc/$receiver" ] || grep -q '^State:.Z' "/proc/$receiver/status"; do sleep 0.01; done
+}
+
+# Whether a text is among the last that the receiver got.
+has_arrived() {
+    newest=$(ls "$received" | tail -n 1)
+    [ -n "$newest" ] && tail -c 4096 "$received/$newest" | grep -q "$1"
+}
+
+# All that the receiver got to a port of the host, a connection for each file.
+send_received() {
+    for name in $(ls "$received"); do nc 10.0.2.2 "$1" < "$received/$name"; done
+}
+
+# The time since the start, with a mark in front.
+say_time() {
+    echo "$1 $(cut -d ' ' -f 1 /proc/uptime)"
+}
+
 # The processes of earlykmsg, one line each.
 show_processes() {
     for dir in /proc/[0-9]*; do

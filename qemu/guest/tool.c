@@ -9,12 +9,20 @@
  *                       the old root's files, exec of INIT. An error of the removal is an end, as there.
  *   write-log           Each line of standard input becomes a record, "<6>text" with its level.
  *   count-log N         N records, numbered, a millisecond between them.
+ *   storm N             N records, numbered, as fast as the kernel takes them.
+ *   receive KIND PORT [stop=BYTES | slow=BYTES]
+ *                       Listens (KIND tcp or udp) on all addresses and puts what comes into files of the working
+ *                       folder: one a connection, 000 and on behind those that are there; one for all datagrams,
+ *                       a line each. With stop= it stops itself (SIGSTOP) when it has read so much; with slow= it
+ *                       reads so much a second until SIGUSR1.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -214,6 +222,88 @@ static int count_log(int count) {
     return 0;
 }
 
+/* The texts are what `storm.rs` expects. */
+static int storm(int count) {
+    static const char filler[] = "the quick brown fox jumps over the lazy dog and runs on and on and on";
+    char line[128];
+    int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return fail("open", "/dev/kmsg");
+    for (int n = 0; n < count; n++) {
+        int length = snprintf(line, sizeof line, "<6>storm %06d: %s\n", n, filler);
+        if (write(fd, line, length) != length) return fail("write to", "/dev/kmsg");
+    }
+    return 0;
+}
+
+static volatile sig_atomic_t hurry;
+
+static void now_hurry(int signal) {
+    (void)signal;
+    hurry = 1;
+}
+
+/* A new file behind those that are there. */
+static int next_file(void) {
+    char name[16];
+    for (int n = 0; n < 1000; n++) {
+        snprintf(name, sizeof name, "%03d", n);
+        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        if (fd >= 0 || errno != EEXIST) return fd;
+    }
+    return -1;
+}
+
+static int receive(const char *kind, const char *port, const char *how) {
+    enum { CONNECTIONS_MAX = 16 };
+    static char bytes[1 << 16];
+    struct pollfd fds[1 + CONNECTIONS_MAX];
+    int files[1 + CONNECTIONS_MAX], count = 1;
+    int is_udp = !strcmp(kind, "udp"), one = 1, large = 64 << 20;
+    long long read_so_far = 0, stop = 0, slow = 0;
+    if (sscanf(how, "stop=%lld", &stop) != 1 && sscanf(how, "slow=%lld", &slow) != 1 && *how)
+        return fail("understand", how);
+    struct sigaction action = {.sa_handler = now_hurry, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR1, &action, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(port))};
+    int listener = socket(AF_INET, is_udp ? SOCK_DGRAM : SOCK_STREAM, 0);
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    /* A datagram that comes this far is not to be lost here. Connections have what every receiver has. */
+    if (is_udp) setsockopt(listener, SOL_SOCKET, SO_RCVBUFFORCE, &large, sizeof large);
+    if (bind(listener, (struct sockaddr *)&address, sizeof address)) return fail("bind to port", port);
+    if (!is_udp && listen(listener, 8)) return fail("listen on port", port);
+    fds[0] = (struct pollfd){.fd = listener, .events = POLLIN};
+    if (is_udp && (files[0] = next_file()) < 0) return fail("make", "a file");
+    for (;;) {
+        if (poll(fds, count, -1) < 0) continue;
+        for (int i = count - 1; i >= 0; i--) {
+            if (!fds[i].revents) continue;
+            if (i == 0 && !is_udp) {
+                int connection = accept(listener, 0, 0);
+                if (connection < 0 || count > CONNECTIONS_MAX) return fail("accept at port", port);
+                files[count] = next_file();
+                if (files[count] < 0) return fail("make", "a file");
+                fds[count++] = (struct pollfd){.fd = connection, .events = POLLIN};
+                continue;
+            }
+            size_t most = slow && !hurry ? (size_t)slow / 100 : sizeof bytes - 1;
+            ssize_t length = read(fds[i].fd, bytes, most < sizeof bytes ? most : sizeof bytes - 1);
+            if (length <= 0 && !is_udp) {
+                close(fds[i].fd);
+                close(files[i]);
+                fds[i] = fds[--count];
+                files[i] = files[count];
+                continue;
+            }
+            if (length < 0) continue;
+            if (is_udp) bytes[length++] = '\n';
+            if (write(files[i], bytes, length) != length) return fail("write to", "a file");
+            read_so_far += length;
+            if (stop && read_so_far >= stop) raise(SIGSTOP);
+            if (slow && !hurry) usleep(10000);
+        }
+    }
+}
+
 int main(int argc, char **argv) {
     const char *slash = strrchr(argv[0], '/');
     const char *name = slash ? slash + 1 : argv[0];
@@ -224,6 +314,9 @@ int main(int argc, char **argv) {
     if (argc == 4 && !strcmp(argv[1], "move-root")) return move_root(argv[2], argv[3]);
     if (argc == 2 && !strcmp(argv[1], "write-log")) return write_log();
     if (argc == 3 && !strcmp(argv[1], "count-log")) return count_log(atoi(argv[2]));
-    dprintf(2, "usage: tool world|ring|hold|move-root|write-log|count-log\n");
+    if (argc == 3 && !strcmp(argv[1], "storm")) return storm(atoi(argv[2]));
+    if ((argc == 4 || argc == 5) && !strcmp(argv[1], "receive"))
+        return receive(argv[2], argv[3], argc == 5 ? argv[4] : "");
+    dprintf(2, "usage: tool world|ring|hold|move-root|write-log|count-log|storm|receive\n");
     return 2;
 }

@@ -12,6 +12,8 @@
 //! | `guest.rs` | a boot that runs: its console, its end |
 //! | `receiver.rs` | what listens on the host, and what it got |
 //! | `record.rs` | a received object, and the guest's own ring to compare with |
+//! | `account.rs` | what became of records: received, reported, or neither |
+//! | `storm.rs` | more records than a ring holds, past receivers that fail |
 //! | `child.rs` | processes that do not outlive what started them |
 //! | `slots.rs` | how many guests run at once |
 //! | `error.rs` | what went wrong, in words |
@@ -19,6 +21,7 @@
 //! | `../guest/` | what runs inside guests: shell scripts, and a tool in C |
 //! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over` |
 
+mod account;
 mod boot;
 mod child;
 mod error;
@@ -29,7 +32,9 @@ mod program;
 mod receiver;
 mod record;
 mod slots;
+pub mod storm;
 
+pub use account::Account;
 pub use boot::Boot;
 pub use child::dying_with_us;
 pub use error::{Error, Result};

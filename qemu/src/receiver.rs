@@ -142,6 +142,17 @@ impl Receiver {
         self.inbox.lock().pieces.iter().flat_map(|piece| piece.bytes.clone()).collect()
     }
 
+    /// The bytes of each connection so far, in the order in which the connections were made.
+    #[must_use]
+    pub fn streams(&self) -> Vec<Vec<u8>> {
+        let mail = self.inbox.lock();
+        let mut streams = vec![Vec::new(); mail.connections];
+        for piece in &mail.pieces {
+            streams[piece.connection].extend_from_slice(&piece.bytes);
+        }
+        streams
+    }
+
     /// How many connections were made so far, and how many of them are open.
     #[must_use]
     pub fn connections(&self) -> (usize, usize) {

@@ -1,0 +1,214 @@
+//! What became of a guest's records: received, reported, or neither.
+
+use core::ops::RangeInclusive;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use earlykmsg_tests::json::reported;
+
+use crate::error::{Error, Result};
+use crate::record::Record;
+
+/// The figures of a boot whose records are numbered from 0 to the last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// How many there were.
+    pub written: u64,
+    /// How many different ones were received.
+    pub received: u64,
+    /// How many were received once more.
+    pub duplicates: u64,
+    /// How many lie in ranges reported as lost.
+    pub lost: u64,
+    /// How many lie in ranges reported as perhaps unread, beside those lost.
+    pub perhaps_unread: u64,
+    /// How many reports there were.
+    pub reports: usize,
+    /// What was neither received nor reported.
+    pub unaccounted: Vec<RangeInclusive<u64>>,
+}
+
+/// A line of a stream: a record, or a report of several.
+#[derive(Clone, Debug)]
+enum Piece {
+    Record(u64),
+    Lost(RangeInclusive<u64>),
+    Unread(RangeInclusive<u64>),
+}
+
+impl Piece {
+    fn of(line: &[u8]) -> Result<Piece> {
+        let record = Record::parse(line, Instant::now(), 0)?;
+        let Some(range) = reported(&record.msg) else { return Ok(Piece::Record(record.seq)) };
+        if record.seq != *range.start() {
+            return Err(Error::new(format!("a report with another number than its first: {}", record.json)));
+        }
+        Ok(if record.msg.starts_with("earlykmsg: lost ") { Piece::Lost(range) } else { Piece::Unread(range) })
+    }
+
+    fn range(&self) -> RangeInclusive<u64> {
+        match self {
+            Piece::Record(seq) => *seq..=*seq,
+            Piece::Lost(range) | Piece::Unread(range) => range.clone(),
+        }
+    }
+}
+
+impl Account {
+    /// Judges the streams of a receiver's connections, one after the other, of a boot whose last record is `last`.
+    /// Within a connection each line must begin where the one before it ended: records in order, each once, and
+    /// each report at its place. A line without its end is passed over, unless its connection is the last.
+    ///
+    /// # Errors
+    /// A line that is none, or that stands at a wrong place.
+    pub fn of_connections(streams: &[Vec<u8>], last: u64) -> Result<Account> {
+        let mut seen = Seen::default();
+        for (connection, stream) in streams.iter().enumerate() {
+            let mut next = None;
+            for line in stream.split_inclusive(|byte| *byte == b'\n') {
+                if !line.ends_with(b"\n") && connection + 1 < streams.len() {
+                    break;
+                }
+                let piece = Piece::of(line)?;
+                let range = piece.range();
+                if let Some(next) = next.filter(|next| next != range.start()) {
+                    let why = format!("connection {connection}: {piece:?} where {next} should begin");
+                    return Err(Error::new(why));
+                }
+                next = Some(range.end() + 1);
+                seen.add(piece);
+            }
+        }
+        Ok(seen.account(last))
+    }
+
+    /// The same of datagrams, a line each, which may come in any order.
+    ///
+    /// # Errors
+    /// A line that is none.
+    pub fn of_datagrams(lines: &[u8], last: u64) -> Result<Account> {
+        let mut seen = Seen::default();
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            seen.add(Piece::of(line)?);
+        }
+        Ok(seen.account(last))
+    }
+
+    /// The same of records as `/dev/kmsg` has them, from a shipper that reports nothing.
+    #[must_use]
+    pub fn of_raw(streams: &[Vec<u8>], last: u64) -> Account {
+        let mut seen = Seen::default();
+        let seq = |line: &[u8]| -> Option<u64> {
+            let (prefix, _) = str::from_utf8(line).ok()?.split_once(';')?;
+            prefix.split(',').nth(1)?.parse().ok()
+        };
+        for line in streams.iter().flat_map(|stream| stream.split_inclusive(|byte| *byte == b'\n')) {
+            if let Some(seq) = seq(line) {
+                seen.add(Piece::Record(seq));
+            }
+        }
+        seen.account(last)
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    received: BTreeSet<u64>,
+    lost: BTreeSet<u64>,
+    unread: BTreeSet<u64>,
+    duplicates: u64,
+    reports: usize,
+}
+
+impl Seen {
+    fn add(&mut self, piece: Piece) {
+        match piece {
+            Piece::Record(seq) => self.duplicates += u64::from(!self.received.insert(seq)),
+            Piece::Lost(range) => {
+                self.reports += 1;
+                self.lost.extend(range);
+            }
+            Piece::Unread(range) => {
+                self.reports += 1;
+                self.unread.extend(range);
+            }
+        }
+    }
+
+    fn account(&self, last: u64) -> Account {
+        let count = |seqs: &BTreeSet<u64>| seqs.range(..=last).count() as u64;
+        let known = |seq: &u64| [&self.received, &self.lost, &self.unread].iter().any(|set| set.contains(seq));
+        let mut unaccounted: Vec<RangeInclusive<u64>> = Vec::new();
+        for seq in (0..=last).filter(|seq| !known(seq)) {
+            match unaccounted.last_mut() {
+                Some(range) if *range.end() + 1 == seq => *range = *range.start()..=seq,
+                _ => unaccounted.push(seq..=seq),
+            }
+        }
+        Account {
+            written: last + 1,
+            received: count(&self.received),
+            duplicates: self.duplicates,
+            lost: count(&self.lost),
+            perhaps_unread: count(&self.unread),
+            reports: self.reports,
+            unaccounted,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(seq: u64, msg: &str) -> String {
+        format!(
+            "{{\"clock\":1,\"facility\":\"kern\",\"msg\":\"{msg}\\n\",\"priority\":\"info\",\"seq\":{seq},\"talos-level\":\"info\",\"talos-time\":\"2021-11-26T16:53:21Z\"}}\n"
+        )
+    }
+
+    #[test]
+    fn figures_of_two_connections() {
+        let lost = line(2, "earlykmsg: lost 3 records, seq 2-4: why");
+        let unread = line(5, "earlykmsg: 2 records, seq 5-6, sent but perhaps unread");
+        let first = line(0, "a") + &line(1, "b") + &lost + &line(5, "c") + "{\"clock";
+        let streams = [first.into_bytes(), (unread + &line(7, "d") + &line(8, "e")).into_bytes()];
+        let account = Account::of_connections(&streams, 9).unwrap();
+        let expected = Account {
+            written: 10,
+            received: 5,
+            duplicates: 0,
+            lost: 3,
+            perhaps_unread: 2,
+            reports: 2,
+            unaccounted: vec![9..=9],
+        };
+        assert_eq!(account, expected);
+        assert_eq!(Account::of_datagrams(&streams[1], 8).unwrap().unaccounted, [0..=4]);
+    }
+
+    #[test]
+    fn a_connection_goes_on_where_it_was() {
+        let lost = line(1, "earlykmsg: lost 2 records, seq 1-2: why");
+        for (text, good) in [
+            (line(0, "a") + &line(1, "b"), true),
+            (line(0, "a") + &lost + &line(3, "b"), true),
+            (line(0, "a") + &line(2, "b"), false),
+            (line(0, "a") + &line(0, "a"), false),
+            (line(0, "a") + &lost + &line(2, "b"), false),
+            (line(0, "a") + &lost + &line(4, "b"), false),
+            (line(0, "a") + &lost + &lost, false),
+            (line(0, "earlykmsg: lost 2 records, seq 1-2: why"), false),
+            (line(0, "a") + "{\"clock", false),
+        ] {
+            assert_eq!(Account::of_connections(&[text.clone().into_bytes()], 5).is_ok(), good, "{text}");
+        }
+    }
+
+    #[test]
+    fn raw_records() {
+        let account = Account::of_raw(&[b"6,0,12,-;a\n DEVICE=b\n6,2,13,-;c\n6,2,13,-;c\n6,3,1".to_vec()], 2);
+        assert_eq!((account.received, account.duplicates), (2, 1));
+        assert_eq!(account.unaccounted, [1..=1]);
+    }
+}

@@ -87,7 +87,7 @@ kill_with_bytes_unread() {
     done
     echo "UNREAD $unread"
     kill -KILL "$receiver"
-    until ! [ -e "/proc/$receiver" ] || grep -q '^State:.Z' "/proc/$receiver/status"; do sleep 0.01; done
+    while grep -q '^State:.[^Z]' "/proc/$receiver/status" 2>/dev/null; do sleep 0.01; done
 }
 
 # Whether a text is among the last that the receiver got.

@@ -34,7 +34,7 @@ mod record;
 mod slots;
 pub mod storm;
 
-pub use account::Account;
+pub use account::{Account, Known, none_known};
 pub use boot::Boot;
 pub use child::dying_with_us;
 pub use error::{Error, Result};

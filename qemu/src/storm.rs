@@ -120,7 +120,8 @@ impl Storm {
         };
         let script = format!(
             "network_up; loopback_up
-             {before}; {shipper}
+             {before}
+             {shipper}
              say_time BEGAN; tool storm {RECORDS}; say_time WRITTEN
              {after}
              say 'after the storm'
@@ -144,14 +145,14 @@ impl Storm {
         if guest.wait_exit(LONG)? != End::Off {
             return Err(guest.failure("QEMU failed"));
         }
-        let outcome = self.outcome(&guest, &results.streams());
+        let outcome = self.outcome(&guest, &results.streams()); 
         guest.explain(outcome)
     }
 
     fn outcome(&self, guest: &Guest, streams: &[Vec<u8>]) -> Result<Outcome> {
         let last = number(guest, "LAST ")?.ok_or_else(|| Error::new("the last record is not in the ring"))?;
         let account = match self.shipper {
-            Shipper::Earlykmsg => Account::of_connections(streams, last)?,
+            Shipper::Earlykmsg => Account::of_connections(streams, last, seq_of_storm)?,
             Shipper::CatNc => Account::of_raw(streams, last),
         };
         let time = |mark| Ok(number(guest, mark)?.map(Duration::from_millis));
@@ -164,6 +165,34 @@ impl Storm {
             bytes_unread: number(guest, "UNREAD ")?.unwrap_or_default(),
         })
     }
+}
+
+/// The sequence number of a record of the storm, whose line has no freedom but in its numbers.
+fn seq_of_storm(line: &[u8]) -> Result<Option<u64>> {
+    const START: &[u8] = br#","facility":"user","msg":"storm "#;
+    const MIDDLE: &[u8] = br#": the quick brown fox jumps over the lazy dog and runs on and on and on\n","priority":"info","seq":"#;
+    const END: &[u8] = br#","talos-level":"info","talos-time":""#;
+    let Some((_, line_left)) = number_after(line, br#"{"clock":"#) else { return Ok(None) };
+    if !line_left.starts_with(START) {
+        return Ok(None);
+    }
+    let exact = || {
+        let (_, left) = number_after(line_left, START)?;
+        let (seq, left) = number_after(left, MIDDLE)?;
+        let time = left.strip_prefix(END)?.strip_suffix(b"Z\"}\n")?;
+        time.iter().all(|byte| byte.is_ascii_digit() || b"-T:.".contains(byte)).then_some(seq)
+    };
+    match exact() {
+        Some(seq) => Ok(Some(seq)),
+        None => Err(Error::new(format!("not a record of the storm: {}", String::from_utf8_lossy(line)))),
+    }
+}
+
+/// The number behind a text at the start, and what follows it.
+fn number_after<'a>(bytes: &'a [u8], text: &[u8]) -> Option<(u64, &'a [u8])> {
+    let rest = bytes.strip_prefix(text)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    Some((str::from_utf8(&rest[..digits]).ok()?.parse().ok()?, &rest[digits..]))
 }
 
 /// The number that the guest told behind a mark; seconds with two places become milliseconds.

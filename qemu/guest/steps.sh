@@ -66,12 +66,15 @@ loopback_up() {
     ip link set lo up
 }
 
-# A receiver in this guest, by the words of `tool receive`. What it gets is in $received, and it is $receiver.
+# A receiver in this guest, by the words of `tool receive`, which listens when this returns. What it gets is in
+# $received, and its process is $receiver.
 received=/received
 start_receiver() {
     mkdir -p "$received"
     (cd "$received" && exec tool receive "$@") &
     receiver=$!
+    # The state is 0A of a socket that listens, 07 of one for datagrams.
+    until grep -q ": [0-9A-F]*:$(printf %04X "$2") 00000000:0000 0[7A]" "/proc/net/$1"; do sleep 0.01; done
 }
 
 # Ends it once it has stopped itself and its kernel has filled up behind it.

@@ -9,6 +9,7 @@
  *                       the old root's files, exec of INIT. An error of the removal is an end, as there.
  *   write-log           Each line of standard input becomes a record, "<6>text" with its level.
  *   count-log N         N records, numbered, a millisecond between them.
+ *   say TEXT            A record, whose sequence number goes to standard output.
  *   storm N             N records, numbered, as fast as the kernel takes them.
  *   receive KIND PORT [stop=BYTES | slow=BYTES]
  *                       Listens (KIND tcp or udp) on all addresses and puts what comes into files of the working
@@ -222,6 +223,24 @@ static int count_log(int count) {
     return 0;
 }
 
+/* Of records with the same text, the first that comes after this began. */
+static int say(const char *text) {
+    char record[8192];
+    int fd = open("/dev/kmsg", O_RDWR | O_CLOEXEC);
+    if (fd < 0 || lseek(fd, 0, SEEK_END) < 0) return fail("open", "/dev/kmsg");
+    dprintf(fd, "<5>%s\n", text);
+    for (;;) {
+        unsigned long long seq;
+        int start = 0;
+        ssize_t count = read(fd, record, sizeof record - 1);
+        if (count < 0 && errno == EPIPE) continue;
+        if (count < 0) return fail("read", "/dev/kmsg");
+        record[count] = 0;
+        if (sscanf(record, "%*u,%llu,%*[^;];%n", &seq, &start) == 1 && start && !strncmp(record + start, text, strlen(text)))
+            return printf("%llu\n", seq) < 0;
+    }
+}
+
 /* The texts are what `storm.rs` expects. */
 static int storm(int count) {
     static const char filler[] = "the quick brown fox jumps over the lazy dog and runs on and on and on";
@@ -314,9 +333,10 @@ int main(int argc, char **argv) {
     if (argc == 4 && !strcmp(argv[1], "move-root")) return move_root(argv[2], argv[3]);
     if (argc == 2 && !strcmp(argv[1], "write-log")) return write_log();
     if (argc == 3 && !strcmp(argv[1], "count-log")) return count_log(atoi(argv[2]));
+    if (argc == 3 && !strcmp(argv[1], "say")) return say(argv[2]);
     if (argc == 3 && !strcmp(argv[1], "storm")) return storm(atoi(argv[2]));
     if ((argc == 4 || argc == 5) && !strcmp(argv[1], "receive"))
         return receive(argv[2], argv[3], argc == 5 ? argv[4] : "");
-    dprintf(2, "usage: tool world|ring|hold|move-root|write-log|count-log|storm|receive\n");
+    dprintf(2, "usage: tool world|ring|hold|move-root|write-log|count-log|say|storm|receive\n");
     return 2;
 }

@@ -118,16 +118,20 @@ impl Storm {
                 (format!("{{ cat /dev/kmsg | nc 127.0.0.1 {PORT}; }} & shipper=$!"), "kill -0 $shipper")
             }
         };
+        let connected = match self.manner {
+            Manner::Away => "true",
+            _ => "until [ -e $received/000 ]; do sleep 0.05; done",
+        };
         let script = format!(
             "network_up; loopback_up
              {before}
              {shipper}
+             {connected}
              say_time BEGAN; tool storm {RECORDS}; say_time WRITTEN
              {after}
-             say 'after the storm'
+             echo \"LAST $(tool say 'after the storm')\"
              while {shipper_lives} && ! has_arrived 'after the storm'; do sleep 0.05; done
              ! has_arrived 'after the storm' || say_time ARRIVED
-             echo \"LAST $(tool ring | grep 'after the storm' | cut -d , -f 2)\"
              send_received {}",
             results.port()
         );

@@ -60,12 +60,6 @@ send_ring() {
     tool ring | nc 10.0.2.2 "$1"
 }
 
-# The loopback with packets of the usual size: the cable to a receiver in this guest.
-loopback_up() {
-    ip link set lo mtu 1500
-    ip link set lo up
-}
-
 # A receiver in this guest, by the words of `tool receive`, which listens when this returns. What it gets is in
 # $received, and its process is $receiver.
 received=/received
@@ -96,7 +90,12 @@ kill_with_bytes_unread() {
 # Whether a text is among the last that the receiver got.
 has_arrived() {
     newest=$(ls "$received" | tail -n 1)
-    [ -n "$newest" ] && tail -c 4096 "$received/$newest" | grep -q "$1"
+    [ -n "$newest" ] && tail -c 131072 "$received/$newest" | grep -q "$1"
+}
+
+# Waits for that.
+wait_arrived() {
+    until has_arrived "$1"; do sleep 0.05; done
 }
 
 # All that the receiver got to a port of the host, a connection for each file.

@@ -151,7 +151,8 @@ impl Seen {
 
     fn account(&self, last: u64) -> Account {
         let count = |seqs: &BTreeSet<u64>| seqs.range(..=last).count() as u64;
-        let known = |seq: &u64| [&self.received, &self.lost, &self.unread].iter().any(|set| set.contains(seq));
+        let known =
+            |seq: &u64| [&self.received, &self.lost, &self.unread].iter().any(|set| set.contains(seq));
         let mut unaccounted: Vec<RangeInclusive<u64>> = Vec::new();
         for seq in (0..=last).filter(|seq| !known(seq)) {
             match unaccounted.last_mut() {
@@ -215,7 +216,11 @@ mod tests {
             (line(0, "earlykmsg: lost 2 records, seq 1-2: why"), false),
             (line(0, "a") + "{\"clock", false),
         ] {
-            assert_eq!(Account::of_connections(&[text.clone().into_bytes()], 5, none_known).is_ok(), good, "{text}");
+            assert_eq!(
+                Account::of_connections(&[text.clone().into_bytes()], 5, none_known).is_ok(),
+                good,
+                "{text}"
+            );
         }
     }
 

@@ -81,6 +81,26 @@ pub fn network(kernel: &Kernel) -> Image {
     image
 }
 
+/// What spoils a network, for `netem` of `guest/network.sh`: the module, and this machine's iproute2.
+///
+/// # Errors
+/// That `tc` or `ip` cannot be read.
+pub fn netem(kernel: &Kernel) -> Result<Image> {
+    let mut image = Image::new();
+    for (order, module) in kernel.netem_modules.iter().enumerate() {
+        image = image.file(&format!("/netem/{order:02}-{}.ko", module.name), 0o644, module.bytes.clone());
+    }
+    for program in ["tc", "ip"] {
+        // Debian: iproute2. busybox's own, in /bin, know neither netem nor the size of bursts.
+        let path = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(|dir| Path::new(dir).join(program));
+        let path = path.iter().find(|path| path.exists());
+        let path =
+            path.ok_or_else(|| Error::new(format!("no {program} here (Debian: apt-get install iproute2)")))?;
+        image = image.with(host_program(path, &format!("/netem/{program}"))?);
+    }
+    Ok(image)
+}
+
 /// The tool of `guest/tool.c` in `/bin`.
 ///
 /// # Errors

@@ -14,7 +14,10 @@ const META_PACKAGE: &str = "linux-image-cloud-amd64";
 /// What QEMU's network card needs; what these need in turn, they say themselves.
 const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
 
-/// A kernel that QEMU can start, and its modules for the network.
+/// What spoils a network: loss, delay, order.
+const NETEM_MODULES: [&str; 1] = ["sch_netem"];
+
+/// A kernel that QEMU can start, and its modules for networks.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     /// The compressed kernel.
@@ -23,6 +26,8 @@ pub struct Kernel {
     pub release: String,
     /// The drivers of QEMU's network card, in the order of loading; those built in are left out.
     pub network_modules: Vec<Module>,
+    /// What `tc qdisc add … netem` takes, in the order of loading.
+    pub netem_modules: Vec<Module>,
 }
 
 /// A kernel module, not compressed.
@@ -72,7 +77,8 @@ impl Kernel {
             modules_dir = folder.join("usr/lib/modules").join(&release);
         }
         let network_modules = read_modules(&modules_dir, &NETWORK_MODULES)?;
-        Ok(Kernel { vmlinuz, release, network_modules })
+        let netem_modules = read_modules(&modules_dir, &NETEM_MODULES)?;
+        Ok(Kernel { vmlinuz, release, network_modules, netem_modules })
     }
 }
 

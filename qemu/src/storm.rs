@@ -149,7 +149,7 @@ impl Storm {
         if guest.wait_exit(LONG)? != End::Off {
             return Err(guest.failure("QEMU failed"));
         }
-        let outcome = self.outcome(&guest, &results.streams()); 
+        let outcome = self.outcome(&guest, &results.streams());
         guest.explain(outcome)
     }
 

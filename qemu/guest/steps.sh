@@ -71,18 +71,27 @@ start_receiver() {
     until grep -q ": [0-9A-F]*:$(printf %04X "$2") 00000000:0000 0[7A]" "/proc/net/$1"; do sleep 0.01; done
 }
 
-# Ends it once it has stopped itself and its kernel has filled up behind it.
-kill_with_bytes_unread() {
+# Waits until it has stopped itself and its kernel has filled up behind it.
+wait_bytes_unread() {
     until grep -q '^State:.T' "/proc/$receiver/status"; do sleep 0.05; done
     unread=0
     until [ "$unread" != 0 ] && [ "$unread" = "$before" ]; do
         before=$unread
         sleep 0.2
-        # State 01 is established, and the fifth word holds both queues.
-        unread=$(awk -v port="$(printf %04X "$1")" '$2 ~ ":" port "$" && $4 == "01" { sub(/.*:/, "", $5); print $5 }' /proc/net/tcp)
+        # State 01 is established, 08 that the sender has closed; the fifth word holds both queues.
+        unread=$(awk -v port="$(printf %04X "$1")" '$2 ~ ":" port "$" && $4 ~ /01|08/ { sub(/.*:/, "", $5); print $5 }' /proc/net/tcp)
         unread=$((0x${unread:-0}))
     done
     echo "UNREAD $unread"
+}
+
+# Ends it then.
+kill_with_bytes_unread() {
+    wait_bytes_unread "$1"
+    kill_receiver
+}
+
+kill_receiver() {
     kill -KILL "$receiver"
     while grep -q '^State:.[^Z]' "/proc/$receiver/status" 2>/dev/null; do sleep 0.01; done
 }

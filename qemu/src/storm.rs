@@ -27,7 +27,7 @@ pub enum Manner {
     Reads,
     /// It comes when the storm is over.
     Away,
-    /// It reads 1.5 MB a second, and at its full speed when the storm is over.
+    /// It reads half a megabyte a second, and at its full speed when the storm is over.
     Slow,
     /// It reads 8 MB and stops, is killed when its kernel has filled up behind it, and another one starts at once.
     Killed,
@@ -43,7 +43,7 @@ impl Manner {
         match self {
             Manner::Reads => "reads all the time",
             Manner::Away => "away until the storm is over",
-            Manner::Slow => "reads 1.5 MB/s until the storm is over",
+            Manner::Slow => "reads 0.5 MB/s until the storm is over",
             Manner::Killed => "killed with bytes unread in the storm, restarted at once",
         }
     }
@@ -55,7 +55,7 @@ impl Manner {
         match self {
             Manner::Reads => (start(""), none()),
             Manner::Away => (none(), start("")),
-            Manner::Slow => (start("slow=1500000"), "kill -USR1 $receiver".to_owned()),
+            Manner::Slow => (start("slow=500000"), "kill -USR1 $receiver".to_owned()),
             Manner::Killed => (
                 format!(
                     "{}; {{ kill_with_bytes_unread {PORT}; {}; }} & killer=$!",

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use earlykmsg_qemu::{Account, Boot, End, Guest, Kernel, Receiver, image, none_known};
+use earlykmsg_tests::json::unconfirmed;
 
 const LONG: Duration = Duration::from_secs(90);
 const PORT: u16 = 5044;
@@ -27,11 +28,15 @@ fn boot(script: &str, main: &str) -> (Vec<Vec<u8>>, Guest) {
     (results.streams(), guest)
 }
 
-/// Claims that all arrived up to the record that the guest told as the last, and gives the figures.
-fn assert_all_received(streams: &[Vec<u8>], guest: &Guest) -> Account {
+/// The number of the last record that counts, as the guest told it.
+fn last(guest: &Guest) -> u64 {
     let last = guest.report("LAST ").first().and_then(|last| last.parse().ok());
-    let last = last.unwrap_or_else(|| panic!("{}", guest.failure("no last record")));
-    let account = guest.explain(Account::of_connections(streams, last, none_known)).unwrap();
+    last.unwrap_or_else(|| panic!("{}", guest.failure("no last record")))
+}
+
+/// Claims that all arrived up to that record, and gives the figures.
+fn assert_all_received(streams: &[Vec<u8>], guest: &Guest) -> Account {
+    let account = guest.explain(Account::of_connections(streams, last(guest), none_known)).unwrap();
     println!("{} connections, {account:?}", streams.len());
     assert_eq!(account.unaccounted, [], "{}", guest.failure("lost in silence"));
     assert_eq!((account.received, account.lost), (account.written, 0), "{}", guest.failure("not all"));
@@ -61,7 +66,7 @@ fn away_before_the_switch_and_back_two_seconds_after_it() {
          echo \"LAST $(tool say 'after the switch')\"; wait_arrived 'after the switch'"
     );
     let script = format!(
-        "start_receiver tcp {PORT}; say 'before it'; wait_arrived 'before it'; kill -KILL $receiver; tool storm 1000"
+        "start_receiver tcp {PORT}; say 'before it'; wait_arrived 'before it'; kill_receiver; tool storm 1000"
     );
     let (streams, guest) = boot(&script, &main);
     assert_all_received(&streams, &guest);
@@ -72,11 +77,11 @@ fn away_before_the_switch_and_back_two_seconds_after_it() {
 fn the_end(before: &str, after: &str) -> (Vec<Vec<u8>>, Guest) {
     let main = format!(
         "trap '' TERM
-         {before}; tool storm 5000; echo \"LAST $(tool say 'going down')\"
+         {before}; echo \"LAST $(tool say 'going down')\"
          say_time TERM; kill -TERM -1
          {{ {after}; }} &
          for _ in $(seq 80); do [ -n \"$(show_processes)\" ] || break; sleep 0.1; done
-         say_time GONE; show_processes; tool ring | grep 'not confirmed'
+         say_time GONE; show_processes; tool ring | grep 'not confirmed' | cut -d ';' -f 2 | sed 's/^/SAID /'
          wait $!; kill -KILL -1"
     );
     let (streams, guest) = boot("", &main);
@@ -90,22 +95,21 @@ fn the_end(before: &str, after: &str) -> (Vec<Vec<u8>>, Guest) {
 fn the_end_with_a_slow_receiver() {
     let start =
         format!("start_receiver tcp {PORT} slow=1000000; until [ -e $received/000 ]; do sleep 0.05; done");
-    let (streams, guest) = the_end(&start, "wait_arrived 'asked to end'");
+    let (streams, guest) = the_end(&format!("{start}; tool storm 5000"), "wait_arrived 'asked to end'");
     assert_all_received(&streams, &guest);
 }
 
 #[test]
 fn the_end_with_a_receiver_that_comes_back_after_two_seconds() {
     let back = format!("sleep 2; start_receiver tcp {PORT}; wait_arrived 'asked to end'");
-    let (streams, guest) = the_end("true", &back);
+    let (streams, guest) = the_end("tool storm 1000", &back);
     assert_all_received(&streams, &guest);
 }
 
 #[test]
 fn the_end_with_a_receiver_that_died_with_bytes_unread() {
-    let start = format!("start_receiver tcp {PORT} stop=200000");
-    let back =
-        format!("kill_with_bytes_unread {PORT}; start_receiver tcp {PORT}; wait_arrived 'asked to end'");
+    let start = format!("start_receiver tcp {PORT} stop=200000; tool storm 15000; wait_bytes_unread {PORT}");
+    let back = format!("kill_receiver; start_receiver tcp {PORT}; wait_arrived 'asked to end'");
     let (streams, guest) = the_end(&start, &back);
     assert_all_received(&streams, &guest);
 }
@@ -113,10 +117,10 @@ fn the_end_with_a_receiver_that_died_with_bytes_unread() {
 /// Five seconds save nothing: the kernel's log says what goes.
 #[test]
 fn the_end_without_a_receiver() {
-    let (streams, guest) = the_end("true", "true");
+    let (streams, guest) = the_end("tool storm 5000", "true");
     assert_eq!(streams.len(), 0);
-    let console = guest.console();
-    let said = console.lines().find(|line| line.contains("not confirmed"));
-    let last = guest.report("LAST ");
-    println!("{said:?}, last {last:?}");
+    let said = guest.report("SAID ");
+    let unconfirmed: Vec<u64> = said.iter().filter_map(|text| unconfirmed(text)).collect();
+    assert_eq!(unconfirmed.len(), 1, "{}", guest.failure("not said, or said twice"));
+    assert!(unconfirmed[0] > last(&guest), "{}", guest.failure(&said[0]));
 }

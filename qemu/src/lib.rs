@@ -19,7 +19,8 @@
 //! | `error.rs` | what went wrong, in words |
 //! | `demo.rs` | the program behind the script `demo` |
 //! | `../guest/` | what runs inside guests: shell scripts, and a tool in C |
-//! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over` |
+//! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over`, `storm`, `netem`, `away` |
+//! | `../examples/` | `storm`: a table of storms |
 
 mod account;
 mod boot;

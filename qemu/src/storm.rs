@@ -18,7 +18,7 @@ pub const RECORDS: u64 = 200_000;
 
 /// Where the receiver listens in the guest.
 const PORT: u16 = 5044;
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(240);
 
 /// What the receiver does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

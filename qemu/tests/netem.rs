@@ -82,7 +82,7 @@ fn over_tcp() {
     let account = guest.explain(account).unwrap();
     let retransmitted = told(&guest, "RETRANSMITTED ");
     println!("{} connections, {retransmitted} segments sent again, {account:?}", streams.len());
-    assert!(retransmitted > 20, "{}", guest.failure("the network lost nothing"));
+    assert!(retransmitted > 0, "{}", guest.failure("the network lost nothing"));
     assert_eq!(account.unaccounted, [], "{}", guest.failure("lost in silence"));
     if streams.len() == 1 {
         let ring = guest.explain(ring_records(&ring.bytes())).unwrap();

@@ -15,6 +15,11 @@ use nix::unistd::Pid;
 use crate::feed::Feed;
 use crate::{binary, proc};
 
+/// Starts it with one destination, on the machine's own log.
+pub fn start(url: &str) -> Program {
+    Run::new(&[url]).start()
+}
+
 /// How to start it.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -158,6 +163,11 @@ impl Program {
             return line;
         }
         panic!("waited {within:?} for '{part}'; it said {:#?}", *self.words.items());
+    }
+
+    /// Waits whether it ends `within` this.
+    pub fn ends(&self, within: Duration) -> bool {
+        self.ended.try_wait(within, |ended| ended.first().map(|_| ())).is_some()
     }
 
     /// Waits for its end.

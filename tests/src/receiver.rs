@@ -82,8 +82,21 @@ pub enum Manner {
     Ignores,
     /// Sends a line of its own at the start and for each read.
     Talks,
+    /// Reads 2 KiB each tenth of a second.
+    Sips,
     /// Reads one byte a second.
     Crawls,
+}
+
+impl Manner {
+    /// How much it reads at once, and how long it waits then.
+    fn pace(self) -> (usize, Duration) {
+        match self {
+            Manner::Crawls => (1, Duration::from_secs(1)),
+            Manner::Sips => (2048, Duration::from_millis(100)),
+            _ => (16 * 1024, Duration::ZERO),
+        }
+    }
 }
 
 /// How a TCP receiver ends.
@@ -122,6 +135,9 @@ impl Gate {
 
     /// Waits for the end, no longer than `within`.
     fn pace(&self, within: Duration) {
+        if within.is_zero() {
+            return;
+        }
         let now = self.now();
         let end = |now: &mut (bool, Option<End>)| now.1.is_none();
         drop(self.changed.wait_timeout_while(now, within, end));
@@ -162,6 +178,14 @@ impl Tcp {
         Tcp::again(self.address, Manner::Reads, Arc::clone(&self.lines), Arc::clone(&self.connections))
     }
 
+    /// On a free port of 127.0.0.1, with a receive buffer of this size for each connection.
+    pub fn with_buffer(bytes: usize, manner: Manner) -> Tcp {
+        let receiver = Tcp::new(manner);
+        let listener = receiver.listener.as_ref().expect("it listens");
+        setsockopt(listener, sockopt::RcvBufForce, &bytes).expect("set SO_RCVBUFFORCE");
+        receiver
+    }
+
     fn again(address: SocketAddr, manner: Manner, lines: Arc<Lines>, connections: Arc<Feed<Instant>>) -> Tcp {
         let listener = Arc::new(TcpListener::bind(address).unwrap_or_else(|why| panic!("{address}: {why}")));
         let address = listener.local_addr().expect("an address");
@@ -190,6 +214,12 @@ impl Tcp {
     /// Its URL.
     pub fn url(&self) -> String {
         format!("tcp://{}/", self.address)
+    }
+
+    /// The other end of the last connection.
+    #[track_caller]
+    pub fn peer(&self) -> SocketAddr {
+        lock(&self.streams).last().expect("a connection").peer_addr().expect("it is connected")
     }
 
     /// Reads no more for now.
@@ -258,7 +288,8 @@ fn serve(mut stream: TcpStream, connection: usize, manner: Manner, lines: &Lines
     if manner == Manner::Ignores {
         gate.set(|now| now.0 = true);
     }
-    let mut buffer = vec![0; if manner == Manner::Crawls { 1 } else { 16 * 1024 }];
+    let (length, pause) = manner.pace();
+    let mut buffer = vec![0; length];
     let mut partial = Vec::new();
     loop {
         if gate.pass() == Some(End::Reset) {
@@ -271,9 +302,7 @@ fn serve(mut stream: TcpStream, connection: usize, manner: Manner, lines: &Lines
             Ok(0) | Err(_) => return,
             Ok(length) => take(&buffer[..length], connection, &mut partial, lines),
         }
-        if manner == Manner::Crawls {
-            gate.pace(Duration::from_secs(1));
-        }
+        gate.pace(pause);
     }
 }
 

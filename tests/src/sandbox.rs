@@ -1,6 +1,6 @@
 //! A network, mounts and a host name of a test's own, gone when it ends.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::fs::{self, File};
 use std::panic::resume_unwind;
@@ -56,6 +56,24 @@ impl Sandbox {
             self.bind(&path, "/proc/cmdline");
         }
     }
+}
+
+/// The addresses of the near end of a cable, unless a test has others.
+pub const NEAR: &[&str] = &["10.9.0.1/24", "fd09::1/64"];
+/// Those of the far end.
+pub const FAR: &[&str] = &["10.9.0.2/24", "fd09::2/64"];
+
+/// The far end's IPv4 address.
+pub const FAR_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2));
+
+/// A port of the far end.
+pub fn far(port: u16) -> SocketAddr {
+    (FAR_IP, port).into()
+}
+
+/// A port of the far end, by IPv6.
+pub fn far6(port: u16) -> SocketAddr {
+    (Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2), port).into()
 }
 
 /// Another network, behind a cable. It ends with this value and the sockets in it.
@@ -124,12 +142,21 @@ pub fn ip(words: &str) {
 /// From now on, what comes to this address of the caller's network is dropped without a word.
 pub fn drop_packets_to(address: IpAddr) {
     let family = if address.is_ipv6() { "ip6" } else { "ip" };
-    run("nft", "add table inet fault");
-    run("nft", "add chain inet fault input { type filter hook input priority 0 ; }");
-    run("nft", &format!("add rule inet fault input {family} daddr {address} drop"));
+    drop_packets(&format!("{family} daddr {address}"));
 }
 
-/// Ends [`drop_packets_to`].
+/// From now on, what comes from this port of a peer is dropped without a word: of its connections, one.
+pub fn drop_packets_from(peer: SocketAddr) {
+    drop_packets(&format!("tcp sport {}", peer.port()));
+}
+
+fn drop_packets(which: &str) {
+    run("nft", "add table inet fault");
+    run("nft", "add chain inet fault input { type filter hook input priority 0 ; }");
+    run("nft", &format!("add rule inet fault input {which} drop"));
+}
+
+/// Ends [`drop_packets_to`] and [`drop_packets_from`].
 pub fn drop_nothing() {
     run("nft", "delete table inet fault");
 }

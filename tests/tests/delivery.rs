@@ -1,135 +1,21 @@
-//! Faults between the ring and the receiver: every record is received, or lies in a range that is reported.
+//! What receivers do, over TCP: every record is received, or lies in a range that is reported.
 //!
-//! Judged by sequence numbers: from the first that was received to that of the last record that a test wrote,
-//! each is there or was said to be lost or perhaps unread. A table of the figures is printed.
+//! The tests of delivery, by what stands in the way: receivers (here), `delivery_network.rs`,
+//! `delivery_datagrams.rs` (UDP), `delivery_destinations.rs` (several at once), `delivery_end.rs` (SIGTERM),
+//! `delivery_minutes.rs` (what lasts), `delivery_random.rs` (anything, in any order). Each prints its figures;
+//! `earlykmsg_tests::account` judges them.
 
-use core::net::{IpAddr, SocketAddr};
-use core::ops::RangeInclusive;
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Instant;
 
-use earlykmsg_tests::json;
-use earlykmsg_tests::kmsg::{Writer, tag};
-use earlykmsg_tests::program::{Program, Run};
-use earlykmsg_tests::receiver::{End, Lines, Manner, Tcp, Udp};
-use earlykmsg_tests::sandbox::{Network, alone, drop_nothing, drop_packets_to, ip};
-use nix::sys::signal::Signal;
+use earlykmsg_tests::account::{Stream, account, check_order_of_losses};
+use earlykmsg_tests::foreign::{unread_bytes, until};
+use earlykmsg_tests::program::start;
+use earlykmsg_tests::receiver::{End, Manner, Tcp};
+use earlykmsg_tests::sandbox::alone;
 
 const WITHIN: Duration = Duration::from_secs(10);
-
-/// Records of one test, numbered.
-struct Stream {
-    writer: Writer,
-    tag: String,
-    written: usize,
-}
-
-impl Stream {
-    fn new(what: &str) -> Stream {
-        Stream { writer: Writer::new(), tag: tag(what), written: 0 }
-    }
-
-    /// More than the ring holds.
-    fn storm(what: &str) -> Stream {
-        Stream { writer: Writer::storm(), tag: tag(what), written: 0 }
-    }
-
-    /// Writes more; gives the last one's text.
-    fn write(&mut self, count: usize) -> String {
-        let filler = "x".repeat(60);
-        let mut text = String::new();
-        for _ in 0..count {
-            text = format!("{} {}.", self.tag, self.written);
-            self.writer.write(&format!("{text} {filler}"));
-            self.written += 1;
-        }
-        text
-    }
-
-    /// Writes until `text` is away from the ring's end, and waits for the last to arrive.
-    fn write_and_wait(&mut self, count: usize, lines: &Lines) -> Instant {
-        let last = self.write(count);
-        lines.wait_for(&last, WITHIN).at
-    }
-}
-
-/// What became of the records.
-#[derive(Debug)]
-struct Account {
-    written: usize,
-    received: usize,
-    duplicates: usize,
-    lost: u64,
-    perhaps_unread: u64,
-    unaccounted: Vec<RangeInclusive<u64>>,
-}
-
-/// Counts at the end of a test, after `last` has arrived.
-#[track_caller]
-fn account(fault: &str, stream: &Stream, lines: &Lines, program: &Program, last: &str) -> Account {
-    let last = lines.wait_for(last, Duration::from_secs(60));
-    let objects: Vec<serde_json::Value> = lines.objects();
-    let mut told: Vec<String> = objects.iter().map(|object| json::msg(object).to_owned()).collect();
-    told.extend(program.words.items().iter().cloned());
-    let reported = |lost: bool| {
-        let of_kind = |text: &&String| text.starts_with("earlykmsg: lost ") == lost;
-        let mut ranges: Vec<_> =
-            told.iter().filter(of_kind).filter_map(|text| json::reported(text)).collect();
-        ranges.sort_unstable_by_key(|range| (*range.start(), *range.end()));
-        ranges.dedup();
-        ranges
-    };
-    let (lost, unread) = (reported(true), reported(false));
-    let sum =
-        |ranges: &[RangeInclusive<u64>]| ranges.iter().map(|range| range.end() - range.start() + 1).sum();
-    let mut received: BTreeMap<u64, usize> = BTreeMap::new();
-    for object in objects.iter().filter(|object| !json::msg(object).starts_with("earlykmsg: lost ")) {
-        *received.entry(json::seq(object)).or_default() += 1;
-    }
-    let first = *received.keys().next().expect("something was received");
-    let last = json::seq(&last.json());
-    let ranges = || lost.iter().chain(&unread);
-    let accounted = |seq: &u64| received.contains_key(seq) || ranges().any(|range| range.contains(seq));
-    let mut unaccounted: Vec<RangeInclusive<u64>> = Vec::new();
-    for seq in (first..=last).filter(|seq| !accounted(seq)) {
-        match unaccounted.last_mut() {
-            Some(range) if *range.end() + 1 == seq => *range = *range.start()..=seq,
-            _ => unaccounted.push(seq..=seq),
-        }
-    }
-    let own = objects.iter().filter(|object| json::msg(object).starts_with(&stream.tag));
-    let account = Account {
-        written: stream.written,
-        received: own.map(json::seq).collect::<BTreeSet<u64>>().len(),
-        duplicates: received.values().map(|count| count - 1).sum(),
-        lost: sum(&lost),
-        perhaps_unread: sum(&unread),
-        unaccounted,
-    };
-    println!(
-        "| {fault:<52} | {:>6} | {:>6} | {:>5} | {:>6} | {:>6} | {:?} |",
-        account.written,
-        account.received,
-        account.duplicates,
-        account.lost,
-        account.perhaps_unread,
-        account.unaccounted
-    );
-    assert!(account.unaccounted.is_empty(), "{fault}: lost in silence: {account:?}");
-    account
-}
-
-/// Everything arrived, and nothing was lost. What was sent before and is no longer in the ring may be perhaps unread.
-#[track_caller]
-fn all_arrived(account: &Account) {
-    assert_eq!((account.received, account.lost), (account.written, 0), "{account:?}");
-}
-
-fn start(url: &str) -> Program {
-    Run::new(&[url]).start()
-}
 
 /// A receiver that dies with bytes unread, and one in its place after `pause`.
 fn killed_with_bytes_unread(pause: Duration) {
@@ -153,7 +39,7 @@ fn killed_with_bytes_unread(pause: Duration) {
         &program,
         &last,
     );
-    all_arrived(&account);
+    account.all_arrived();
     println!("recovered {:?} after it was back", back.saturating_duration_since(since));
 }
 
@@ -165,6 +51,33 @@ fn killed_with_bytes_unread_and_back_at_once() {
 #[test]
 fn killed_with_bytes_unread_and_back_soon() {
     alone(|_| killed_with_bytes_unread(Duration::from_millis(500)));
+}
+
+/// A receiver with a large buffer dies with megabytes unread. What the ring still has is sent again, and all else
+/// that was sent over that connection is said to be perhaps unread.
+#[test]
+fn killed_with_megabytes_unread() {
+    alone(|_| {
+        let receiver = Tcp::with_buffer(32 << 20, Manner::Reads);
+        let port = receiver.address.port();
+        let mut stream = Stream::storm("megabytes");
+        let program = start(&receiver.url());
+        stream.write_and_wait(10, &receiver.lines);
+        receiver.pause();
+        // No faster than the shipper reads: nothing is to be lost in the ring.
+        while unread_bytes(port) < 3 << 20 {
+            let more = unread_bytes(port) + 200 * 200;
+            stream.write(200);
+            until("more to lie unread", || unread_bytes(port) >= more);
+        }
+        let unread = unread_bytes(port);
+        let receiver = receiver.restart(End::Reset, Duration::ZERO);
+        let last = stream.write(10);
+        let fault = format!("killed with {unread} bytes unread");
+        let account = account(&fault, &stream, &receiver.lines, &program, &last);
+        assert!(account.received > 500, "the ring still had so many: {account:?}");
+        assert_eq!(account.lost, 0, "all of them were sent: {account:?}");
+    });
 }
 
 /// A receiver that closes with all read: nothing twice, nothing lost.
@@ -188,8 +101,7 @@ fn closed_with_all_read(pause: Duration) {
         &program,
         &last,
     );
-    all_arrived(&account);
-    assert_eq!(account.duplicates, 0);
+    account.all_arrived_once();
 }
 
 #[test]
@@ -215,130 +127,42 @@ fn away_for_a_while() {
         let again = receiver.restart(End::Close, Duration::from_secs(2));
         let account =
             account("closed with all read, 100 records later back", &stream, &again.lines, &program, &last);
-        all_arrived(&account);
-        assert_eq!(account.duplicates, 0);
+        account.all_arrived_once();
     });
 }
 
-const NEAR: &[&str] = &["10.9.0.1/24", "fd09::1/64"];
-const FAR: &[&str] = &["10.9.0.2/24", "fd09::2/64"];
-
-fn far(port: u16) -> SocketAddr {
-    (far_ip(), port).into()
-}
-
-fn far_ip() -> IpAddr {
-    [10, 9, 0, 2].into()
-}
-
-/// Packets are dropped for `time`, then pass again. The connection lives on if that is short.
-fn packets_dropped(time: Duration) {
-    let network = Network::cable(NEAR, FAR);
-    let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
-    let mut stream = Stream::new("drop");
-    let program = start(&receiver.url());
-    stream.write_and_wait(10, &receiver.lines);
-    network.enter(|| drop_packets_to(far_ip()));
-    stream.write(50);
-    thread::sleep(time); // the fault itself
-    stream.write(50);
-    network.enter(drop_nothing);
-    let since = Instant::now();
-    let last = stream.write(10);
-    let back = receiver.lines.wait_for(&last, Duration::from_secs(60)).at;
-    let account =
-        account(&format!("packets dropped for {time:?}"), &stream, &receiver.lines, &program, &last);
-    all_arrived(&account);
-    println!("recovered in {:?}, {} connections", back - since, receiver.connections.len());
-    if time < Duration::from_secs(10) {
-        assert_eq!((account.duplicates, receiver.connections.len()), (0, 1), "slow is not dead");
-    }
-}
-
+/// What a receiver says is nobody's business, and costs nothing: no reset, nothing twice.
 #[test]
-fn packets_dropped_for_a_moment() {
-    alone(|_| packets_dropped(Duration::from_secs(4)));
-}
-
-#[test]
-fn packets_dropped_until_the_peer_counts_as_dead() {
-    alone(|_| packets_dropped(Duration::from_secs(22)));
-}
-
-/// A peer that is gone without a word is noticed while something waits: a new connection is tried within 25 s.
-#[test]
-fn gone_without_a_word_is_noticed() {
+fn a_receiver_that_talks() {
     alone(|_| {
-        let network = Network::cable(NEAR, FAR);
-        let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
-        let mut stream = Stream::new("gone");
+        let receiver = Tcp::new(Manner::Talks);
+        let mut stream = Stream::new("talks");
         let program = start(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
-        network.enter(|| drop_packets_to(far_ip()));
-        let since = Instant::now();
-        stream.write(5);
-        let noticed = |words: &[String]| {
-            words
-                .iter()
-                .skip(1)
-                .any(|line| has_any(line, &["dead", "no answer", "timed out"]))
-                .then(Instant::now)
-        };
-        let at = program.words.wait(Duration::from_secs(25), "words about a dead peer", noticed);
-        let after = at - since;
-        println!("noticed after {after:?}: {:?}", *program.words.items());
-        assert!(after > Duration::from_secs(14), "too early: {after:?}");
-    });
-}
-
-fn has_any(line: &str, parts: &[&str]) -> bool {
-    parts.iter().any(|part| line.contains(part))
-}
-
-/// The peer's machine comes back and knows nothing of the connection.
-#[test]
-fn half_open() {
-    alone(|_| {
-        let network = Network::cable(NEAR, FAR);
-        let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
-        let mut stream = Stream::new("half");
-        let program = start(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
-        // Its last words reach nobody: the cable is out while it dies.
-        network.enter(|| ip("link set far down"));
-        let lines = std::sync::Arc::clone(&receiver.lines);
-        let receiver = network.enter(|| {
-            let receiver = receiver.restart(End::Reset, Duration::ZERO);
-            ip("link set far up");
-            receiver
-        });
+        for _ in 0..20 {
+            stream.write_and_wait(10, &receiver.lines);
+        }
+        assert_eq!(receiver.connections.len(), 1);
+        let receiver = receiver.restart(End::Close, Duration::ZERO);
         let last = stream.write(10);
-        let account = account("half-open: the peer forgot the connection", &stream, &lines, &program, &last);
-        all_arrived(&account);
-        assert_eq!(receiver.connections.len(), 2);
+        let account = account("talks all the time, closed", &stream, &receiver.lines, &program, &last);
+        account.all_arrived_once();
     });
 }
 
-/// The same without a record that waits: keep-alive notices, and the connection is there before it is needed.
+/// A receiver that accepts and never reads has its kernel acknowledge what fits there. When it dies, all is sent
+/// again.
 #[test]
-fn half_open_and_idle() {
+fn accepts_and_never_reads() {
     alone(|_| {
-        let network = Network::cable(NEAR, FAR);
-        let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
-        let mut stream = Stream::new("idle");
+        let receiver = Tcp::new(Manner::Ignores);
+        let mut stream = Stream::storm("ignores");
         let program = start(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
-        network.enter(|| ip("link set far down"));
-        let receiver = network.enter(|| {
-            let receiver = receiver.restart(End::Reset, Duration::ZERO);
-            ip("link set far up");
-            receiver
-        });
-        // No record of this test is needed for it (others may write).
-        receiver.connections.wait(Duration::from_secs(25), "a new connection", |all| all.get(1).copied());
-        let last = stream.write(1);
-        let account = account("half-open and idle", &stream, &receiver.lines, &program, &last);
-        all_arrived(&account);
+        stream.write(300);
+        until("something to lie unread", || unread_bytes(receiver.address.port()) > 50_000);
+        let receiver = receiver.restart(End::Reset, Duration::ZERO);
+        let last = stream.write(10);
+        let account = account("accepts, never reads, dies", &stream, &receiver.lines, &program, &last);
+        account.all_arrived_once();
     });
 }
 
@@ -363,31 +187,6 @@ fn stopped_and_continued() {
         assert!(account.lost > 0, "the ring was overrun");
         check_order_of_losses(&receiver.lines);
     });
-}
-
-/// A loss stands where the records would have stood.
-#[track_caller]
-fn check_order_of_losses(lines: &Lines) {
-    let objects = lines.objects();
-    for (at, object) in objects.iter().enumerate() {
-        let Some(range) = json::msg(object)
-            .starts_with("earlykmsg: lost ")
-            .then(|| json::reported(json::msg(object)))
-            .flatten()
-        else {
-            continue;
-        };
-        assert_eq!(json::seq(object), *range.start(), "seq is that of the first lost");
-        assert_eq!((&object["facility"], &object["priority"]), (&"user".into(), &"warning".into()));
-        assert!(json::msg(object).ends_with('\n'), "{object}");
-        if let Some(before) = at.checked_sub(1).map(|at| json::seq(&objects[at])) {
-            assert!(before < *range.start(), "{object} after {before}");
-        }
-        if let Some(after) = objects.get(at + 1) {
-            assert_eq!(json::seq(after), range.end() + 1, "{object}");
-            assert_eq!(after["clock"], object["clock"], "the clock is that of the next record");
-        }
-    }
 }
 
 /// The ring is overrun while nobody listens.
@@ -457,25 +256,6 @@ fn ring_overrun_and_two_resets() {
     });
 }
 
-/// A storm to a receiver that reads all the time, beside one that never does.
-#[test]
-fn storm_to_a_healthy_receiver_beside_a_stuck_one() {
-    alone(|_| {
-        let (healthy, stuck) = (Tcp::new(Manner::Reads), Tcp::new(Manner::Ignores));
-        let mut stream = Stream::storm("storm");
-        let program = Run::new(&[stuck.url(), healthy.url()]).start();
-        stream.write_and_wait(10, &healthy.lines);
-        for _ in 0..100 {
-            stream.write_and_wait(200, &healthy.lines);
-        }
-        let last = stream.write(10);
-        let account =
-            account("20,000 records beside a stuck destination", &stream, &healthy.lines, &program, &last);
-        all_arrived(&account);
-        assert_eq!((account.duplicates, healthy.connections.len(), stuck.connections.len()), (0, 1, 1));
-    });
-}
-
 /// As fast as the kernel takes them, with a receiver that reads.
 #[test]
 fn storm_without_a_pause() {
@@ -498,154 +278,20 @@ fn storm_without_a_pause() {
     });
 }
 
-/// A receiver that reads one byte a second gets one connection, however long it takes.
+/// A receiver that reads one byte a second gets one connection, however long it takes. When it dies, what it had
+/// not read is sent again or reported.
 #[test]
 fn one_byte_a_second() {
     alone(|_| {
         let receiver = Tcp::new(Manner::Crawls);
         let mut stream = Stream::storm("crawl");
-        let _program = start(&receiver.url());
+        let program = start(&receiver.url());
         receiver.connections.wait(WITHIN, "a connection", |all| all.first().copied());
         stream.write(20_000);
         thread::sleep(Duration::from_secs(20)); // longer than a dead peer is waited for
         assert_eq!(receiver.connections.len(), 1);
-    });
-}
-
-/// Nobody listens for datagrams at first: what the refusals tell of is sent again.
-#[test]
-fn datagrams_refused() {
-    alone(|_| {
-        let address = Udp::new().address;
-        let mut stream = Stream::new("refused");
-        let program = start(&format!("udp://{address}/"));
-        program.words.wait(WITHIN, "its first words", |words| words.first().map(|_| ()));
-        stream.write(5);
-        thread::sleep(Duration::from_millis(1_500)); // nobody is there
-        stream.write(5);
-        let receiver = Udp::at(address);
-        let last = stream.write(5);
-        receiver.lines.wait_for(&last, WITHIN);
-        let got = receiver.lines.texts(&stream.tag).len();
-        println!("{got} of 15 arrived");
-        let account = account("datagrams refused, then taken", &stream, &receiver.lines, &program, &last);
-        println!("{account:?}");
-        assert_eq!(account.received, 15, "the ring held them all the time");
-    });
-}
-
-/// The receiver of datagrams restarts: the refusal comes late, what was sent within its second goes out again.
-#[test]
-fn datagrams_to_a_receiver_that_restarts() {
-    alone(|_| {
-        let receiver = Udp::new();
-        let (address, lines) = (receiver.address, std::sync::Arc::clone(&receiver.lines));
-        let mut stream = Stream::new("udp-restart");
-        let program = start(&receiver.url());
-        stream.write_and_wait(10, &lines);
-        drop(receiver);
-        stream.write(10);
-        thread::sleep(Duration::from_millis(300)); // nobody is there
-        let again = Udp::at(address);
+        let receiver = receiver.restart(End::Reset, Duration::ZERO);
         let last = stream.write(10);
-        again.lines.wait_for(&last, WITHIN);
-        let got: BTreeSet<String> =
-            [&lines, &again.lines].into_iter().flat_map(|lines| lines.texts(&stream.tag)).collect();
-        println!("{} of 30; it said {:?}", got.len(), *program.words.items());
-        assert_eq!(got.len(), 30);
-    });
-}
-
-/// Nobody answers for the receiver's address: nothing is sent into the void until somebody does.
-#[test]
-fn datagrams_wait_for_the_neighbour() {
-    alone(|_| {
-        let network = Network::cable(NEAR, FAR);
-        let answer = |how: &str| {
-            network
-                .enter(|| std::fs::write("/proc/sys/net/ipv4/conf/all/arp_ignore", how))
-                .expect("set arp_ignore");
-        };
-        answer("8");
-        let receiver = network.enter(|| Udp::at(far(5044)));
-        let mut stream = Stream::new("neighbour");
-        let program = start(&format!("udp://{}/", far(5044)));
-        program.words.wait(WITHIN, "its first words", |words| words.first().map(|_| ()));
-        stream.write(100);
-        thread::sleep(Duration::from_secs(5)); // the fault itself: longer than the kernel asks for the address
-        assert!(
-            !program.words.items().iter().any(|line| line.contains("connected to")),
-            "nobody is there yet: {:?}",
-            *program.words.items()
-        );
-        answer("0");
-        let last = stream.write(10);
-        let account = account("nobody answers for the address", &stream, &receiver.lines, &program, &last);
-        // What the full ring dropped meanwhile is said; what it still had has arrived, none of it sent in vain.
-        assert_eq!(account.received, account.written);
-        assert!(account.perhaps_unread <= 1, "only the first datagram was sent before: {account:?}");
-    });
-}
-
-/// A shipper that is killed does not send again what was delivered long ago.
-#[test]
-fn datagrams_of_a_killed_shipper() {
-    alone(|_| {
-        let receiver = Udp::new();
-        let mut stream = Stream::new("udp-killed");
-        let program = start(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
-        thread::sleep(Duration::from_millis(1_500)); // more than is sent again
-        stream.write_and_wait(1, &receiver.lines);
-        program.says("connected to", WITHIN);
-        let shipper = program.shippers()[0];
-        nix::sys::signal::kill(shipper, Signal::SIGKILL).expect("kill the shipper");
-        program.says("is started again", WITHIN);
-        let last = stream.write(5);
-        let account = account("shipper killed, datagrams", &stream, &receiver.lines, &program, &last);
-        assert_eq!(account.received, account.written); // what a full ring drops of others' does not matter here
-        assert!(account.duplicates < 200, "{account:?}");
-    });
-}
-
-/// The end with a peer that is gone: five seconds, and how many records are unconfirmed.
-#[test]
-fn the_end_says_what_is_unconfirmed() {
-    alone(|_| {
-        let network = Network::cable(NEAR, FAR);
-        let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
-        let mut stream = Stream::new("end");
-        let program = start(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
-        network.enter(|| drop_packets_to(far_ip()));
-        stream.write(7);
-        let since = Instant::now();
-        program.signal(Signal::SIGTERM);
-        let end = program.finish(WITHIN);
-        let took = since.elapsed();
-        println!("{took:?}, code {:?}: {:?}", end.code, end.words);
-        assert!(took > Duration::from_secs(4) && took < Duration::from_secs(7), "{took:?}");
-        let said = end.words.iter().find_map(|line| json::unconfirmed(line)).expect("words about it");
-        assert!(said >= 7, "7 are unconfirmed, and those of others: {said}");
-    });
-}
-
-/// A route that goes away and comes back: the kernel tells, so nothing is waited for.
-#[test]
-fn a_link_that_comes_late() {
-    alone(|_| {
-        let network = Network::cable(NEAR, FAR);
-        let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
-        ip("link set near down");
-        let mut stream = Stream::new("link");
-        let _program = start(&receiver.url());
-        let last = stream.write(5);
-        thread::sleep(Duration::from_secs(4)); // long enough for the longest pause
-        assert!(receiver.connections.is_empty());
-        ip("link set near up");
-        let since = Instant::now();
-        let at = receiver.lines.wait_for(&last, WITHIN).at;
-        println!("first record {:?} after the link came up", at - since);
-        assert!(at - since < Duration::from_millis(1_500));
+        account("one byte a second for 20 s, dies", &stream, &receiver.lines, &program, &last);
     });
 }

@@ -3,12 +3,11 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::Instant;
+use std::process::{Command, Stdio};
 
+use earlykmsg_tests::foreign::{Foreign, listens, until};
 use earlykmsg_tests::json::{self, checked, timeless};
 use earlykmsg_tests::kmsg::{Turn, ring};
 use earlykmsg_tests::program::Run;
@@ -17,46 +16,6 @@ use earlykmsg_tests::sandbox::alone;
 use serde::de::IgnoredAny;
 
 const WITHIN: Duration = Duration::from_secs(20);
-
-/// A foreign receiver, ended with this value.
-struct Foreign(Child);
-
-impl Foreign {
-    fn start(program: &str, arguments: &[&str], output: &Path) -> Foreign {
-        let output = File::create(output).expect("make a file");
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--", program])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(output)
-            .spawn();
-        Foreign(child.unwrap_or_else(|why| panic!("{program}: {why}")))
-    }
-}
-
-impl Drop for Foreign {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Waits until `ready`; a foreign program tells nothing.
-#[track_caller]
-fn until(what: &str, ready: impl Fn() -> bool) {
-    let end = Instant::now() + WITHIN;
-    while !ready() {
-        assert!(Instant::now() < end, "waited {WITHIN:?} for {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Whether someone in this network listens at a port.
-fn listens(table: &str, port: u16) -> bool {
-    let state = if table == "tcp" { " 0A " } else { " 07 " };
-    let table = fs::read_to_string(format!("/proc/thread-self/net/{table}")).expect("read the sockets");
-    table.lines().any(|line| line.contains(&format!(":{port:04X} ")) && line.contains(state))
-}
 
 /// Ships the ring to `url`: the records that must have arrived.
 #[track_caller]
@@ -135,16 +94,13 @@ fn rsyslog() {
         let output = sandbox.dir().join("out");
         let config = format!(
             r#"
-global(workDirectory="{dir}" maxMessageSize="64k" parser.escapeControlCharactersOnReceive="off")
 module(load="imtcp")
 template(name="wrapped" type="string" string="{{\"from\":\"%fromhost-ip%\",\"line\":\"%rawmsg:::json%\"}}\n")
 ruleset(name="all") {{ action(type="omfile" file="{dir}/out" template="wrapped") }}
 input(type="imtcp" port="5044" address="127.0.0.1" ruleset="all")
 "#
         );
-        let config = sandbox.file("rsyslog.conf", config).display().to_string();
-        let arguments = ["-n", "-f", &config, "-i", &format!("{dir}/pid")];
-        let _rsyslog = Foreign::start("rsyslogd", &arguments, &sandbox.dir().join("stdout"));
+        let _rsyslog = Foreign::rsyslogd(sandbox, &config);
         until("rsyslogd", || listens("tcp", 5044));
         let want = ship("tcp://127.0.0.1:5044/");
         wait_for_last(&want, &output, "\\\"");

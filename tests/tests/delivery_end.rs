@@ -1,0 +1,208 @@
+//! The end: what is still there is sent and confirmed within 5 s, or is said to be unconfirmed.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::Instant;
+
+use earlykmsg_tests::account::{Stream, account};
+use earlykmsg_tests::program::{Finished, Program, Run, start};
+use earlykmsg_tests::receiver::{End, Manner, Tcp};
+use earlykmsg_tests::sandbox::{FAR, FAR_IP, NEAR, Network, alone, drop_packets_to, far};
+use earlykmsg_tests::{json, proc};
+use nix::sys::signal::{Signal, kill};
+
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// The end with a peer that is gone: five seconds, and how many records are unconfirmed.
+#[test]
+fn the_end_says_what_is_unconfirmed() {
+    alone(|_| {
+        let network = Network::cable(NEAR, FAR);
+        let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
+        let mut stream = Stream::new("end");
+        let program = start(&receiver.url());
+        stream.write_and_wait(10, &receiver.lines);
+        network.enter(|| drop_packets_to(FAR_IP));
+        stream.write(7);
+        let since = Instant::now();
+        program.signal(Signal::SIGTERM);
+        let end = program.finish(WITHIN);
+        let took = since.elapsed();
+        println!("{took:?}, code {:?}: {:?}", end.code, end.words);
+        assert!(took > Duration::from_secs(4) && took < Duration::from_secs(7), "{took:?}");
+        let said = end.words.iter().find_map(|line| json::unconfirmed(line)).expect("words about it");
+        assert!(said >= 7, "7 are unconfirmed, and those of others: {said}");
+    });
+}
+
+/// What an init does to all processes at a reboot: SIGTERM, and SIGKILL after `grace`.
+fn reboot(program: Program, grace: Duration) -> Finished {
+    for pid in proc::family(program.pid) {
+        kill(pid, Signal::SIGTERM).expect("signal a process");
+    }
+    if !program.ends(grace) {
+        for pid in proc::family(program.pid) {
+            let _ = kill(pid, Signal::SIGKILL); // it may have ended by now
+        }
+    }
+    program.finish(WITHIN)
+}
+
+/// What came within the last moment before a reboot arrives, and so do the program's last words.
+#[test]
+fn reboot_with_a_receiver_that_reads() {
+    alone(|_| {
+        let receiver = Tcp::new(Manner::Reads);
+        let mut stream = Stream::new("reboot");
+        let program = start(&receiver.url());
+        stream.write_and_wait(10, &receiver.lines);
+        let last = stream.write(200);
+        let end = reboot(program, Duration::from_secs(10));
+        assert_eq!(end.code, Some(0), "{end:?}");
+        receiver.lines.wait_for("asked to end", WITHIN);
+        assert_eq!(receiver.lines.texts(&stream.tag).len(), 210);
+        receiver.lines.wait_for(&last, Duration::ZERO);
+    });
+}
+
+/// A receiver that takes 20 KB a second, with as much before it as it reads within the time.
+#[test]
+fn reboot_with_a_slow_receiver() {
+    alone(|_| {
+        let (receiver, mut stream) = (Tcp::with_buffer(4096, Manner::Sips), Stream::storm("reboot-slow"));
+        let program = start_with_all_read(&receiver, &mut stream);
+        stream.write(100);
+        let since = Instant::now();
+        let end = reboot(program, Duration::from_secs(10));
+        println!("drained in {:?}", since.elapsed());
+        assert_eq!(end.code, Some(0), "{end:?}");
+        assert!(since.elapsed() > Duration::from_millis(500), "this receiver is not slow");
+        receiver.lines.wait_for("asked to end", WITHIN);
+        assert_eq!(receiver.lines.texts(&stream.tag).len(), stream.written);
+    });
+}
+
+/// The same with an init that has less patience: what the socket has taken arrives without the program.
+#[test]
+fn reboot_that_kills_while_a_slow_receiver_reads() {
+    alone(|_| {
+        let (receiver, mut stream) = (Tcp::with_buffer(4096, Manner::Sips), Stream::storm("reboot-kill"));
+        let program = start_with_all_read(&receiver, &mut stream);
+        let last = stream.write(300);
+        let end = reboot(program, Duration::from_millis(500));
+        assert_eq!(end.signal, Some(Signal::SIGKILL as i32), "{end:?}");
+        receiver.lines.wait_for(&last, WITHIN);
+        assert_eq!(receiver.lines.texts(&stream.tag).len(), stream.written);
+    });
+}
+
+/// Starts the program with this receiver, which is slow, and waits until it has read what the ring held.
+fn start_with_all_read(receiver: &Tcp, stream: &mut Stream) -> Program {
+    let program = start(&receiver.url());
+    let last = stream.write(10);
+    receiver.lines.wait_for(&last, Duration::from_secs(60));
+    program
+}
+
+/// A receiver that is away at the SIGTERM and back two seconds later gets everything.
+#[test]
+fn reboot_with_a_receiver_that_comes_back() {
+    alone(|_| {
+        let mut receiver = Tcp::new(Manner::Reads);
+        let mut stream = Stream::new("reboot-back");
+        let program = start(&receiver.url());
+        stream.write_and_wait(10, &receiver.lines);
+        receiver.stop(End::Close);
+        stream.write(100);
+        let lines = thread::scope(|scope| {
+            let back = scope.spawn(|| receiver.restart(End::Close, Duration::from_secs(2)));
+            let end = reboot(program, Duration::from_secs(10));
+            assert_eq!(end.code, Some(0), "{end:?}");
+            let receiver = back.join().expect("a receiver");
+            receiver.lines.wait_for("asked to end", WITHIN);
+            receiver.lines.texts(&stream.tag)
+        });
+        assert_eq!(lines.len(), 110);
+    });
+}
+
+/// The same after it was killed with bytes unread: these, too, are sent again within the time.
+#[test]
+fn reboot_with_a_receiver_that_was_killed_and_comes_back() {
+    alone(|_| {
+        let receiver = Tcp::new(Manner::Reads);
+        let mut stream = Stream::new("reboot-killed");
+        let program = start(&receiver.url());
+        stream.write_and_wait(10, &receiver.lines);
+        receiver.pause();
+        stream.write(20);
+        receiver.wait_unread(&stream.write(100), WITHIN);
+        let lines = thread::scope(|scope| {
+            let back = scope.spawn(|| receiver.restart(End::Reset, Duration::from_secs(2)));
+            let end = reboot(program, Duration::from_secs(10));
+            assert_eq!(end.code, Some(0), "{end:?}");
+            let receiver = back.join().expect("a receiver");
+            receiver.lines.wait_for("asked to end", WITHIN);
+            let texts: BTreeSet<String> = receiver.lines.texts(&stream.tag).into_iter().collect();
+            texts
+        });
+        assert_eq!(lines.len(), 130);
+    });
+}
+
+/// A receiver that stays away: after five seconds the program says how many it did not get, and ends.
+#[test]
+fn reboot_with_a_receiver_that_is_away() {
+    alone(|_| {
+        let mut receiver = Tcp::new(Manner::Reads);
+        let mut stream = Stream::new("reboot-away");
+        let program = start(&receiver.url());
+        stream.write_and_wait(10, &receiver.lines);
+        receiver.stop(End::Close);
+        stream.write(50);
+        let since = Instant::now();
+        let end = reboot(program, Duration::from_secs(10));
+        let took = since.elapsed();
+        println!("{took:?}, code {:?}: {:?}", end.code, end.words);
+        assert_eq!(end.code, Some(69), "{end:?}");
+        assert!(took > Duration::from_secs(4) && took < Duration::from_secs(7), "{took:?}");
+        let said = end.words.iter().find_map(|line| json::unconfirmed(line)).expect("words about it");
+        assert!(said >= 50, "50 are unconfirmed, and those of others: {said}");
+    });
+}
+
+/// `--once` with a receiver that comes when two seconds are over: all that the ring held arrives.
+#[test]
+fn once_with_a_receiver_that_comes_late() {
+    alone(|_| {
+        let mut receiver = Tcp::new(Manner::Reads);
+        receiver.stop(End::Close);
+        let mut stream = Stream::new("once-late");
+        let last = stream.write(100);
+        let program = Run::new(&["--once", &receiver.url()]).start();
+        let receiver = receiver.restart(End::Close, Duration::from_secs(2));
+        account("--once, the receiver comes 2 s later", &stream, &receiver.lines, &program, &last)
+            .all_arrived_once();
+        let end = program.finish(WITHIN);
+        assert_eq!(end.code, Some(0), "{end:?}");
+    });
+}
+
+/// `--once` with a slow receiver waits until it has all.
+#[test]
+fn once_with_a_receiver_that_is_busy_at_first() {
+    alone(|_| {
+        let receiver = Tcp::with_buffer(4096, Manner::Reads);
+        receiver.pause();
+        let mut stream = Stream::new("once-busy");
+        let last = stream.write(100);
+        let program = Run::new(&["--once", &receiver.url()]).start();
+        thread::sleep(Duration::from_secs(3)); // the fault itself
+        receiver.resume();
+        account("--once, the receiver is busy for 3 s", &stream, &receiver.lines, &program, &last)
+            .all_arrived_once();
+        let end = program.finish(WITHIN);
+        assert_eq!(end.code, Some(0), "{end:?}");
+    });
+}

@@ -9,7 +9,10 @@ use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
+use crate::json::checked;
 use crate::sandbox::Sandbox;
 
 const WITHIN: Duration = Duration::from_secs(20);
@@ -54,6 +57,21 @@ impl Drop for Foreign {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// The objects that a file holds, with or without newlines between them, each checked for all that holds for
+/// every line.
+#[track_caller]
+pub fn objects(file: &Path) -> Vec<Value> {
+    let bytes = fs::read(file).expect("read what arrived");
+    let mut stream = serde_json::Deserializer::from_slice(&bytes).into_iter::<IgnoredAny>();
+    let (mut objects, mut from) = (Vec::new(), 0);
+    while let Some(next) = stream.next() {
+        next.unwrap_or_else(|why| panic!("{}: {why}", file.display()));
+        objects.push(checked(bytes[from..stream.byte_offset()].trim_ascii()));
+        from = stream.byte_offset();
+    }
+    objects
 }
 
 /// Waits until `ready`; a foreign program tells nothing.

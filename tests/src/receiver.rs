@@ -82,7 +82,7 @@ pub enum Manner {
     Ignores,
     /// Sends a line of its own at the start and for each read.
     Talks,
-    /// Reads 2 KiB each tenth of a second.
+    /// Reads 4 KiB twenty times a second.
     Sips,
     /// Reads one byte a second.
     Crawls,
@@ -93,7 +93,7 @@ impl Manner {
     fn pace(self) -> (usize, Duration) {
         match self {
             Manner::Crawls => (1, Duration::from_secs(1)),
-            Manner::Sips => (2048, Duration::from_millis(100)),
+            Manner::Sips => (4096, Duration::from_millis(50)),
             _ => (16 * 1024, Duration::ZERO),
         }
     }

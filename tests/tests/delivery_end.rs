@@ -66,13 +66,13 @@ fn reboot_with_a_receiver_that_reads() {
     });
 }
 
-/// A receiver that takes 20 KB a second, with as much before it as it reads within the time.
+/// A receiver that takes 80 KB a second, with as much before it as it reads within the time.
 #[test]
 fn reboot_with_a_slow_receiver() {
     alone(|_| {
         let (receiver, mut stream) = (Tcp::with_buffer(4096, Manner::Sips), Stream::storm("reboot-slow"));
         let program = start_with_all_read(&receiver, &mut stream);
-        stream.write(100);
+        stream.write(400);
         let since = Instant::now();
         let end = reboot(program, Duration::from_secs(10));
         println!("drained in {:?}", since.elapsed());

@@ -7,13 +7,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use earlykmsg_tests::foreign::{Foreign, listens, until};
-use earlykmsg_tests::json::{self, checked, timeless};
+use earlykmsg_tests::foreign::{Foreign, listens, objects, until};
+use earlykmsg_tests::json::{self, timeless};
 use earlykmsg_tests::kmsg::{Turn, ring};
 use earlykmsg_tests::program::Run;
 use earlykmsg_tests::record::Record;
 use earlykmsg_tests::sandbox::alone;
-use serde::de::IgnoredAny;
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -42,21 +41,15 @@ fn wait_for_last(want: &[Record], file: &Path, quote: &str) {
 fn judge(who: &str, want: &[Record], file: &Path) {
     let jq = Command::new("jq").args(["-e", "."]).arg(file).stdout(Stdio::null()).status().expect("start jq");
     assert!(jq.success(), "jq -e .");
-    let bytes = fs::read(file).expect("read what arrived");
-    let mut stream = serde_json::Deserializer::from_slice(&bytes).into_iter::<IgnoredAny>();
-    let (mut objects, mut from) = (BTreeMap::new(), 0);
-    let mut last = None;
-    while let Some(next) = stream.next() {
-        next.unwrap_or_else(|why| panic!("{who}: {why}"));
-        let object = checked(bytes[from..stream.byte_offset()].trim_ascii());
-        from = stream.byte_offset();
+    let (mut arrived, mut last) = (BTreeMap::new(), None);
+    for object in objects(file) {
         let seq = json::seq(&object);
         assert!(last < Some(seq), "{who}: out of order at {seq}");
         last = Some(seq);
-        objects.insert(seq, timeless(object));
+        arrived.insert(seq, timeless(object));
     }
     for record in want {
-        assert_eq!(objects.get(&record.seq), Some(&record.json()), "{who}");
+        assert_eq!(arrived.get(&record.seq), Some(&record.json()), "{who}");
     }
     println!("{who}: {} records of the ring, each arrived, in order, as JSON", want.len());
 }

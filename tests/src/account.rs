@@ -96,8 +96,16 @@ pub fn account(fault: &str, stream: &Stream, lines: &Lines, program: &Program, l
         ranges
     };
     let (lost, unread) = (reported(true), reported(false));
-    let sum =
-        |ranges: &[RangeInclusive<u64>]| ranges.iter().map(|range| range.end() - range.start() + 1).sum();
+    // They are sorted by where they begin, and may overlap.
+    let sum = |ranges: &[RangeInclusive<u64>]| {
+        let (mut sum, mut next) = (0, 0);
+        for range in ranges {
+            let start = next.max(*range.start());
+            sum += (range.end() + 1).saturating_sub(start);
+            next = next.max(range.end() + 1);
+        }
+        sum
+    };
     let mut received: BTreeMap<u64, usize> = BTreeMap::new();
     for object in objects.iter().filter(|object| json::reported(json::msg(object)).is_none()) {
         *received.entry(json::seq(object)).or_default() += 1;

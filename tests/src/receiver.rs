@@ -306,7 +306,8 @@ fn serve(mut stream: TcpStream, connection: usize, manner: Manner, lines: &Lines
     }
 }
 
-fn take(bytes: &[u8], connection: usize, partial: &mut Vec<u8>, lines: &Lines) {
+/// Adds what has arrived by a connection to the lines; `partial` is the beginning of one that is not complete.
+pub fn take(bytes: &[u8], connection: usize, partial: &mut Vec<u8>, lines: &Lines) {
     let at = Instant::now();
     lines.change(|lines| {
         for piece in bytes.split_inclusive(|&b| b == b'\n') {

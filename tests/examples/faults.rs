@@ -5,7 +5,7 @@
 //! name; without any, all run. `docs/delivery.md` says what the columns mean.
 
 use core::cell::Cell;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -20,45 +20,113 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use earlykmsg_tests::foreign::unread_bytes;
 use earlykmsg_tests::kmsg::{Writer, tag};
-use earlykmsg_tests::program::{Program, Run};
-use earlykmsg_tests::receiver::{End, Lines, Manner, Tcp};
+use earlykmsg_tests::program::{Program, start};
+use earlykmsg_tests::receiver::{End, Line, Lines, Manner, Tcp, Udp};
 use earlykmsg_tests::record::Record;
-use earlykmsg_tests::sandbox::{Network, Sandbox, alone, drop_nothing, drop_packets_to, ip};
+use earlykmsg_tests::sandbox::{
+    FAR, NEAR, Network, Sandbox, alone, drop_nothing, drop_packets_from, drop_packets_to, far, far6, ip,
+};
 use earlykmsg_tests::{json, proc};
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{setsockopt, shutdown, sockopt};
 use nix::unistd::Pid;
 
-const HOST: [u8; 4] = [10, 9, 0, 2];
 const PORT: u16 = 5044;
 
 /// How long a shipper has to deliver again, after a fault has ended.
-const RECOVERY: Duration = Duration::from_secs(20);
+const RECOVERY: Duration = Duration::from_secs(25);
 
 struct Fault {
     name: &'static str,
     /// Whether the ring may be overrun.
     storm: bool,
+    /// Whether all shippers have it side by side, because it lasts and writes little.
+    lasts: bool,
+    /// Whether the shipper ends with it.
+    ends: bool,
+    /// Where the receiver is, and how.
+    way: Way,
+    /// What the wire takes.
+    mtu: u32,
+    /// The receive buffer, unless it is the stock one.
+    buffer: Option<usize>,
     /// What the first receiver does.
     manner: Manner,
     /// Whether the shipper is connected to the one that can be slowed down.
     slowed: bool,
-    /// Records that are in the ring before the shipper starts.
+    /// Records that are in the ring before the shipper starts; with many, they are short.
     ahead: usize,
     happen: fn(&mut Scene),
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Tcp,
+    Tcp6,
+    Udp,
+}
+
 /// What they have in common.
-const FAULT: Fault =
-    Fault { name: "", storm: false, manner: Manner::Reads, slowed: false, ahead: 0, happen: |_| {} };
+const FAULT: Fault = Fault {
+    name: "",
+    storm: false,
+    lasts: false,
+    ends: false,
+    way: Way::Tcp,
+    mtu: 1500,
+    buffer: None,
+    manner: Manner::Reads,
+    slowed: false,
+    ahead: 0,
+    happen: |_| {},
+};
 
 const FAULTS: &[Fault] = &[
     Fault {
         name: "killed with bytes unread, restarted at once",
         happen: |scene| {
             scene.leave_unread();
+            scene.restart(End::Reset);
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "killed with bytes unread, restarted after 60 s",
+        lasts: true,
+        happen: |scene| {
+            scene.receiver().pause();
+            scene.stream.write(1); // for the read that is under way
+            thread::sleep(Duration::from_millis(300));
+            scene.stream.write(60);
+            thread::sleep(Duration::from_secs(1));
+            scene.receiver().stop(End::Reset);
+            for _ in 0..60 {
+                scene.stream.write(1);
+                thread::sleep(Duration::from_secs(1));
+            }
+            scene.restart(End::Reset);
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "killed with 3 MB unread in a large buffer, restarted at once",
+        storm: true,
+        buffer: Some(32 << 20),
+        happen: |scene| {
+            scene.receiver().pause();
+            let unread = |scene: &Scene| scene.network.enter(|| unread_bytes(PORT));
+            while unread(scene) < 3 << 20 && scene.stream.written < 15_000 {
+                // No faster than the shipper reads.
+                let more = unread(scene) + 200 * 100;
+                scene.stream.write(200);
+                let end = Instant::now() + Duration::from_secs(1);
+                while unread(scene) < more && Instant::now() < end {
+                    thread::sleep(Duration::from_millis(10));
+                }
+            }
             scene.restart(End::Reset);
         },
         ..FAULT
@@ -81,8 +149,72 @@ const FAULTS: &[Fault] = &[
         },
         ..FAULT
     },
+    Fault {
+        name: "talks all the time, closed with all read, restarted at once",
+        manner: Manner::Talks,
+        happen: |scene| {
+            scene.stream.write(100);
+            scene.settle();
+            scene.restart(End::Close);
+            scene.stream.write(20);
+        },
+        ..FAULT
+    },
     Fault { name: "packets dropped for 4 s", happen: |scene| scene.drop_packets(4), ..FAULT },
     Fault { name: "packets dropped for 22 s", happen: |scene| scene.drop_packets(22), ..FAULT },
+    Fault {
+        name: "no route for 4 s",
+        happen: |scene| {
+            ip("route del 10.9.0.0/24");
+            scene.stream.write(50);
+            thread::sleep(Duration::from_secs(4));
+            scene.stream.write(50);
+            ip("route add 10.9.0.0/24 dev near");
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "interface down for 4 s",
+        happen: |scene| {
+            ip("link set near down");
+            scene.stream.write(50);
+            thread::sleep(Duration::from_secs(4));
+            scene.stream.write(50);
+            ip("link set near up");
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "closed with all read, then nothing answers for 12 s",
+        happen: |scene| {
+            scene.network.enter(|| drop_packets_to(scene.host));
+            scene.restart(End::Close);
+            scene.stream.write(20);
+            thread::sleep(Duration::from_secs(12));
+            scene.network.enter(drop_nothing);
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "one connection forgotten on the way, new ones pass",
+        happen: |scene| {
+            let peer = scene.receiver().peer();
+            scene.network.enter(|| drop_packets_from(peer));
+            scene.stream.write(20);
+        },
+        ..FAULT
+    },
+    Fault { name: "MTU 576", mtu: 576, happen: Scene::long_records, ..FAULT },
+    Fault { name: "MTU 9000", mtu: 9000, happen: Scene::long_records, ..FAULT },
+    Fault {
+        name: "IPv6 only, killed with bytes unread, restarted at once",
+        way: Way::Tcp6,
+        happen: |scene| {
+            scene.leave_unread();
+            scene.restart(End::Reset);
+        },
+        ..FAULT
+    },
     Fault {
         name: "accepts and never reads, killed after 10 s, restarted at once",
         storm: true,
@@ -91,6 +223,18 @@ const FAULTS: &[Fault] = &[
         happen: |scene| {
             scene.stream.write(100);
             thread::sleep(Duration::from_secs(10));
+            scene.restart(End::Reset);
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "reads one byte a second for 20 s, killed, restarted at once",
+        storm: true,
+        manner: Manner::Crawls,
+        ahead: 600,
+        happen: |scene| {
+            scene.stream.write(100);
+            thread::sleep(Duration::from_secs(20));
             scene.restart(End::Reset);
         },
         ..FAULT
@@ -115,6 +259,19 @@ const FAULTS: &[Fault] = &[
             scene.receiver().pause();
             for _ in 0..10 {
                 scene.stream.write(50);
+                thread::sleep(Duration::from_secs(1));
+            }
+            scene.receiver().resume();
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "stopped for 60 s and continued",
+        lasts: true,
+        happen: |scene| {
+            scene.receiver().pause();
+            for _ in 0..60 {
+                scene.stream.write(2);
                 thread::sleep(Duration::from_secs(1));
             }
             scene.receiver().resume();
@@ -153,6 +310,35 @@ const FAULTS: &[Fault] = &[
         },
         ..FAULT
     },
+    Fault {
+        name: "reboot (SIGTERM, 10 s later SIGKILL) with 200 records just written",
+        ends: true,
+        happen: |scene| {
+            scene.stream.write(200);
+            scene.reboot();
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "the same, the receiver closed before and is back after 2 s",
+        ends: true,
+        happen: |scene| {
+            scene.receiver().stop(End::Close);
+            scene.stream.write(200);
+            scene.process.signal(Signal::SIGTERM);
+            thread::sleep(Duration::from_secs(2));
+            scene.restart(End::Close);
+            scene.reboot();
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "UDP: 3,000 records at once to a stock socket",
+        storm: true,
+        way: Way::Udp,
+        ahead: 3_000,
+        ..FAULT
+    },
 ];
 
 #[derive(Clone, Copy)]
@@ -183,34 +369,76 @@ fn main() {
         if !faults.is_empty() && !faults.iter().any(|part| fault.name.contains(part.as_str())) {
             continue;
         }
-        for (shipper, name, shown) in SHIPPERS {
-            if shippers.is_empty() || shippers.iter().any(|word| *word == name) {
-                println!("| {} | {shown} {}", fault.name, alone(|sandbox| run(fault, shipper, sandbox)));
-            }
+        let has_part = |(shipper, name): (Shipper, &str)| {
+            (shippers.is_empty() || shippers.iter().any(|word| *word == name))
+                // Its nc knows no datagrams.
+                && (fault.way != Way::Udp || !matches!(shipper, Shipper::CatNc))
+        };
+        let part = SHIPPERS.into_iter().filter(|(shipper, name, _)| has_part((*shipper, name)));
+        let print = |shown: &str, cells: String| println!("| {} | {shown} {cells}", fault.name);
+        if fault.lasts {
+            thread::scope(|scope| {
+                let start = |(shipper, _, shown)| {
+                    (shown, scope.spawn(move || alone(|sandbox| run(fault, shipper, sandbox))))
+                };
+                let running: Vec<_> = part.map(start).collect();
+                running.into_iter().for_each(|(shown, run)| print(shown, run.join().expect("a row")));
+            });
+        } else {
+            part.for_each(|(shipper, _, shown)| print(shown, alone(|sandbox| run(fault, shipper, sandbox))));
         }
     }
 }
 
 /// One fault with one shipper: the cells of the table.
 fn run(fault: &Fault, shipper: Shipper, sandbox: &Sandbox) -> String {
-    let network = Network::cable(&["10.9.0.1/24"], &["10.9.0.2/24"]);
+    let family = if fault.way == Way::Tcp6 { 1..2 } else { 0..1 };
+    let network = Network::cable(&NEAR[family.clone()], &FAR[family]);
+    ip(&format!("link set near mtu {}", fault.mtu));
+    network.enter(|| ip(&format!("link set far mtu {}", fault.mtu)));
+    let address = if fault.way == Way::Tcp6 { far6(PORT) } else { far(PORT) };
+    let mut stream = Stream::new(fault.storm);
+    if fault.ahead > 1_000 {
+        stream.be_short();
+    }
+    stream.write(fault.ahead);
+    if fault.way == Way::Udp {
+        let receiver = network.enter(|| Udp::at(address));
+        let process = Process::start(shipper, sandbox, address, Way::Udp);
+        let lines = Arc::clone(&receiver.lines);
+        let first = |lines: &[Line]| (!lines.is_empty()).then_some(());
+        lines.wait(Duration::from_secs(20), "a datagram", first);
+        let scene = Scene {
+            network,
+            receiver: None,
+            lines,
+            stream,
+            slow: Arc::default(),
+            host: address.ip(),
+            process,
+        };
+        scene.settle();
+        return scene.account() + "– |";
+    }
     let (receiver, slowed) = network.enter(|| {
-        let receiver = Tcp::at((HOST, PORT).into(), fault.manner);
-        let slowed = Slowed::new((HOST, PORT + 1).into(), receiver.address);
+        let receiver = Tcp::at(address, fault.manner);
+        if let Some(bytes) = fault.buffer {
+            receiver.set_buffer(bytes);
+        }
+        let slowed = Slowed::new((address.ip(), PORT + 1).into(), receiver.address);
         (receiver, slowed)
     });
-    let slow = Arc::clone(&slowed.slow);
-    let port = if fault.slowed { PORT + 1 } else { PORT };
+    let to = if fault.slowed { (address.ip(), PORT + 1).into() } else { address };
     let mut scene = Scene {
         lines: Arc::clone(&receiver.lines),
         network,
         receiver: Some(receiver),
-        stream: Stream::new(fault.storm),
-        slow,
+        stream,
+        slow: Arc::clone(&slowed.slow),
+        host: address.ip(),
+        process: Process::start(shipper, sandbox, to, fault.way),
     };
-    scene.stream.write(fault.ahead);
-    let process = Process::start(shipper, sandbox, port);
-    if fault.manner == Manner::Reads {
+    if matches!(fault.manner, Manner::Reads | Manner::Talks) {
         scene.lines.wait_for(&scene.stream.write(10), Duration::from_secs(20));
         scene.settle();
     } else {
@@ -218,10 +446,14 @@ fn run(fault: &Fault, shipper: Shipper, sandbox: &Sandbox) -> String {
         scene.receiver().connections.wait(Duration::from_secs(20), "a connection", first);
     }
     (fault.happen)(&mut scene);
-    let recovered = scene.recover(&process);
-    let mut row = scene.account(&process);
+    if fault.ends {
+        scene.settle();
+        return scene.account() + "– |";
+    }
+    let recovered = scene.recover();
+    let mut row = scene.account();
     row += &recovered.map_or("never".to_owned(), |time| format!("{:.2} s", time.as_secs_f64()));
-    row + if process.lives() { " |" } else { ", it has exited |" }
+    row + if scene.process.lives() { " |" } else { ", it has exited |" }
 }
 
 /// A network with a receiver in it, and the records.
@@ -231,6 +463,8 @@ struct Scene {
     lines: Arc<Lines>,
     stream: Stream,
     slow: Arc<AtomicBool>,
+    host: IpAddr,
+    process: Process,
 }
 
 impl Scene {
@@ -252,11 +486,30 @@ impl Scene {
     }
 
     fn drop_packets(&mut self, seconds: u64) {
-        self.network.enter(|| drop_packets_to(HOST.into()));
+        self.network.enter(|| drop_packets_to(self.host));
         self.stream.write(50);
         thread::sleep(Duration::from_secs(seconds));
         self.stream.write(50);
         self.network.enter(drop_nothing);
+    }
+
+    fn long_records(&mut self) {
+        for _ in 0..5 {
+            for length in [100, 500, 900] {
+                self.stream.write_one(&"x".repeat(length));
+            }
+        }
+        self.stream.write(50);
+    }
+
+    /// What an init does to all processes.
+    fn reboot(&self) {
+        self.process.signal(Signal::SIGTERM);
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.process.lives() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(50));
+        }
+        self.process.signal(Signal::SIGKILL);
     }
 
     /// Waits until nothing more comes.
@@ -273,11 +526,11 @@ impl Scene {
 
     /// The fault has ended: how long until a record arrives that is written from now on. Many are, as the first
     /// may be lost.
-    fn recover(&mut self, process: &Process) -> Option<Duration> {
+    fn recover(&mut self) -> Option<Duration> {
         let (since, first) = (Instant::now(), self.stream.written);
         let mut back = None;
         while back.is_none() && since.elapsed() < RECOVERY {
-            let living = process.lives();
+            let living = self.process.lives();
             self.stream.write(1);
             let is_new = |line: &[u8]| self.stream.number(line).is_some_and(|number| number >= first);
             back = self.lines.try_wait(Duration::from_millis(250), |lines| {
@@ -301,7 +554,8 @@ impl Scene {
     }
 
     /// What became of the records.
-    fn account(&self, process: &Process) -> String {
+    fn account(&self) -> String {
+        let process = &self.process;
         let mut received = BTreeMap::<usize, usize>::new();
         let mut told = process.words();
         for line in self.lines.items().iter() {
@@ -352,6 +606,7 @@ struct Stream {
     writer: Writer,
     ring: File,
     tag: String,
+    filler: String,
     written: usize,
     seqs: BTreeMap<usize, u64>,
 }
@@ -363,22 +618,36 @@ impl Stream {
         let mut ring =
             File::options().read(true).custom_flags(nonblocking).open("/dev/kmsg").expect("open /dev/kmsg");
         ring.seek(SeekFrom::End(0)).expect("go to the end of the ring");
-        Stream { writer, ring, tag: tag("fault"), written: 0, seqs: BTreeMap::new() }
+        let (tag, filler) = (tag("fault"), "x".repeat(50));
+        Stream { writer, ring, tag, filler, written: 0, seqs: BTreeMap::new() }
+    }
+
+    /// So that the ring holds 3,000.
+    fn be_short(&mut self) {
+        let time = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_micros());
+        self.tag = format!("f{:x}", time & 0xfff_ffff);
+        self.filler.clear();
     }
 
     /// Writes more; gives the last one's text.
     fn write(&mut self, count: usize) -> String {
-        let filler = "x".repeat(50);
+        let filler = self.filler.clone();
         let mut text = String::new();
         for _ in 0..count {
-            text = format!("{} {}.", self.tag, self.written);
-            self.writer.write(&format!("{text} {filler}"));
-            self.written += 1;
+            text = self.write_one(&filler);
             if self.written.is_multiple_of(100) {
                 self.look();
             }
         }
         self.look();
+        text
+    }
+
+    /// Writes one that holds `more` as well; gives its text without that.
+    fn write_one(&mut self, more: &str) -> String {
+        let text = format!("{} {}.", self.tag, self.written);
+        self.writer.write(&format!("{text} {more}"));
+        self.written += 1;
         text
     }
 
@@ -419,18 +688,19 @@ enum Process {
 }
 
 impl Process {
-    fn start(shipper: Shipper, sandbox: &Sandbox, port: u16) -> Process {
-        let host = SocketAddr::from((HOST, port)).ip();
+    fn start(shipper: Shipper, sandbox: &Sandbox, to: SocketAddr, way: Way) -> Process {
+        let (host, port) = (to.ip(), to.port());
+        let protocol = if way == Way::Udp { "udp" } else { "tcp" };
         let dir = sandbox.dir().display();
         match shipper {
-            Shipper::Earlykmsg => Process::Ours(Run::new(&[format!("tcp://{host}:{port}/")]).start()),
+            Shipper::Earlykmsg => Process::Ours(start(&format!("{protocol}://{to}/"))),
             Shipper::Rsyslog => {
                 let config = format!(
                     r#"
 global(workDirectory="{dir}" maxMessageSize="64k")
 module(load="imkmsg")
 template(name="line" type="string" string="{{\"msg\":\"%msg:::json%\"}}\n")
-action(type="omfwd" target="{host}" port="{port}" protocol="tcp" template="line"
+action(type="omfwd" target="{host}" port="{port}" protocol="{protocol}" template="line"
        queue.type="LinkedList" action.resumeRetryCount="-1" action.resumeInterval="1")
 "#
                 );
@@ -440,6 +710,13 @@ action(type="omfwd" target="{host}" port="{port}" protocol="tcp" template="line"
             Shipper::CatNc => {
                 Process::other(&["sh", "-c", &format!("busybox cat /dev/kmsg | busybox nc {host} {port}")])
             }
+        }
+    }
+
+    /// To all of it, as far as it is there.
+    fn signal(&self, signal: Signal) {
+        for pid in proc::family(self.pid()).into_iter().filter(|pid| proc::lives(*pid)) {
+            let _ = kill(pid, signal);
         }
     }
 

@@ -181,9 +181,14 @@ impl Tcp {
     /// On a free port of 127.0.0.1, with a receive buffer of this size for each connection.
     pub fn with_buffer(bytes: usize, manner: Manner) -> Tcp {
         let receiver = Tcp::new(manner);
-        let listener = receiver.listener.as_ref().expect("it listens");
-        setsockopt(listener, sockopt::RcvBufForce, &bytes).expect("set SO_RCVBUFFORCE");
+        receiver.set_buffer(bytes);
         receiver
+    }
+
+    /// Gives each connection that comes from now on a receive buffer of this size.
+    pub fn set_buffer(&self, bytes: usize) {
+        let listener = self.listener.as_ref().expect("it listens");
+        setsockopt(listener, sockopt::RcvBufForce, &bytes).expect("set SO_RCVBUFFORCE");
     }
 
     fn again(address: SocketAddr, manner: Manner, lines: Arc<Lines>, connections: Arc<Feed<Instant>>) -> Tcp {

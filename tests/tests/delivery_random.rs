@@ -18,6 +18,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::Instant;
 
@@ -26,7 +27,7 @@ use earlykmsg_tests::json;
 use earlykmsg_tests::program::start;
 use earlykmsg_tests::receiver::{Lines, take};
 use earlykmsg_tests::sandbox::alone;
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{setsockopt, shutdown, sockopt};
 use serde_json::Value;
 
 const SEEDS: [u64; 6] = [1, 2, 3, 4, 5, 6];
@@ -76,7 +77,7 @@ impl Moody<'_> {
     fn serve(&mut self, listener: &TcpListener, done: &AtomicBool) -> Vec<Ended> {
         let mut ends = Vec::new();
         while !done.load(Ordering::Relaxed) {
-            let (stream, _) = listener.accept().expect("accept");
+            let Ok((stream, _)) = listener.accept() else { break };
             self.partial.clear();
             ends.push(self.one(stream));
             self.connection += 1;
@@ -125,6 +126,21 @@ impl Moody<'_> {
             }
             Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
             Err(why) => panic!("read: {why}"),
+        }
+    }
+}
+
+/// With this value all receivers end, once their shippers have.
+struct Over<'a> {
+    listeners: &'a [TcpListener],
+    done: &'a AtomicBool,
+}
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+        for listener in self.listeners {
+            let _ = shutdown(listener.as_raw_fd(), nix::sys::socket::Shutdown::Both); // wakes who accepts
         }
     }
 }
@@ -188,6 +204,7 @@ fn receivers_of_moods() {
         let lines = SEEDS.map(|_| Lines::default());
         let (calm, done) = (AtomicBool::new(false), AtomicBool::new(false));
         thread::scope(|scope| {
+            let over = Over { listeners: &listeners, done: &done };
             let url =
                 |listener: &TcpListener| format!("tcp://{}/", listener.local_addr().expect("an address"));
             let programs = listeners.each_ref().map(|listener| start(&url(listener)));
@@ -209,8 +226,7 @@ fn receivers_of_moods() {
             for (seed, (lines, program)) in SEEDS.into_iter().zip(lines.iter().zip(&programs)) {
                 account(&format!("moods, seed {seed}"), &stream, lines, program, &last);
             }
-            done.store(true, Ordering::Relaxed);
-            drop(programs);
+            drop((over, programs));
             let mut all = Vec::new();
             for (seed, (lines, receiver)) in SEEDS.into_iter().zip(lines.iter().zip(receivers)) {
                 let ends = receiver.join().expect("a receiver");

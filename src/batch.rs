@@ -118,7 +118,13 @@ fn line_start(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Ledger;
+    use crate::limits::LEDGER_STEP_BYTES;
+    use crate::testing::Random;
     use std::boxed::Box;
+    use std::format;
+    use std::string::String;
+    use std::vec::Vec;
 
     fn batch(lines: &[&str]) -> Batch {
         let mut batch = Batch::new(Box::leak(Box::new([0; BATCH_BYTES])));
@@ -158,5 +164,94 @@ mod tests {
         let mut full = batch(&["x"]);
         full.len = BATCH_BYTES - 1;
         assert!(!full.push_front(b"y"));
+    }
+
+    /// A record's line: its number, and as many bytes as the number decides.
+    fn line(seq: u64) -> String {
+        format!("{seq} {}", "x".repeat((seq * 7_919 % 2_000) as usize))
+    }
+
+    fn number(line: &[u8]) -> u64 {
+        let text = core::str::from_utf8(line).expect("text");
+        text.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+    }
+
+    /// The batch and the ledger together, as the shipper uses them, with writes of any size, orderly ends and resets.
+    ///
+    /// 1. Every connection carries whole lines, in order, none skipped; only its last may be cut.
+    /// 2. After an orderly end the next connection begins with the first line that was not written as a whole.
+    /// 3. After a reset it begins at or before the first byte that was not read, if that is no further back than what
+    ///    is repeated.
+    /// 4. It repeats less than one step of the ledger and one line more than that, or what was kept of a batch.
+    #[test]
+    fn invariants_hold_with_a_ledger() {
+        let mut random = Random::new(5);
+        for _ in 0..30 {
+            let repeat = 1 + random.below(200_000);
+            let (mut batch, mut ledger) = (batch(&[]), Ledger::new(LEDGER_STEP_BYTES));
+            // The next to be encoded; the first that was not received.
+            let (mut next, mut wanted) = (0, 0);
+            let mut after_orderly = None;
+            for _ in 0..20 {
+                ledger.clear();
+                if let Some(line) = batch.first_line() {
+                    ledger.note(0, number(line));
+                }
+                let mut wire = Vec::new();
+                for _ in 0..random.below(150) {
+                    while batch.is_empty() || batch.waiting().len() < 20_000 && batch.done == 0 {
+                        let begun = wire.len() + batch.waiting().len();
+                        let (line, room) = (line(next), batch.room());
+                        room[..line.len()].copy_from_slice(line.as_bytes());
+                        ledger.note(begun as u64, next);
+                        batch.push(line.len());
+                        next += 1;
+                    }
+                    let bytes = 1 + random.below(batch.waiting().len());
+                    wire.extend_from_slice(&batch.waiting()[..bytes]);
+                    batch.written(bytes);
+                }
+
+                let whole = wire.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+                let lines: Vec<&[u8]> = wire[..whole].split_inclusive(|&byte| byte == b'\n').collect();
+                let begins = |seq: u64| {
+                    let before = lines.iter().take_while(|line| number(line) < seq);
+                    before.map(|line| line.len()).sum::<usize>()
+                };
+                for (at, bytes) in lines.iter().enumerate() {
+                    let seq = number(lines[0]) + at as u64;
+                    assert_eq!(*bytes, (line(seq) + "\n").as_bytes(), "whole and in order");
+                }
+                if let Some(first) = lines.first().map(|line| number(line)) {
+                    assert!(first <= wanted, "{first} skips {wanted}");
+                    assert!(after_orderly.is_none_or(|next| first == next), "after an orderly end");
+                    after_orderly = None;
+                }
+                let last_of = |lines: &[&[u8]]| lines.last().map(|line| number(line) + 1);
+                if random.below(2) == 0 {
+                    batch.keep_whole_lines();
+                    after_orderly = last_of(&lines).or(after_orderly);
+                    wanted = wanted.max(after_orderly.unwrap_or(wanted));
+                    continue;
+                }
+                let unread = random.below(repeat.min(wire.len()) + 1);
+                let read = lines.iter().scan(0, |end, line| {
+                    *end += line.len();
+                    (*end <= wire.len() - unread).then_some(*line)
+                });
+                wanted = wanted.max(last_of(&read.collect::<Vec<_>>()).unwrap_or(wanted));
+                let position = wire.len().saturating_sub(repeat);
+                batch.keep_whole_lines();
+                if let Some(first) = ledger.record_at(position as u64) {
+                    let begins = begins(first);
+                    assert!(begins <= position, "{first} begins after what is repeated");
+                    let coarse = if begins == 0 { BATCH_BYTES } else { LEDGER_STEP_BYTES as usize + 2_100 };
+                    assert!(position - begins < coarse, "{first} is {} too early", position - begins);
+                    batch.clear();
+                    next = first;
+                    after_orderly = None;
+                }
+            }
+        }
     }
 }

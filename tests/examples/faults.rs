@@ -311,7 +311,7 @@ const FAULTS: &[Fault] = &[
         ..FAULT
     },
     Fault {
-        name: "reboot (SIGTERM, 10 s later SIGKILL) with 200 records just written",
+        name: "reboot with 200 records just written",
         ends: true,
         happen: |scene| {
             scene.stream.write(200);
@@ -320,7 +320,7 @@ const FAULTS: &[Fault] = &[
         ..FAULT
     },
     Fault {
-        name: "the same, the receiver closed before and is back after 2 s",
+        name: "reboot with 200 records just written, the receiver away and back after 2 s",
         ends: true,
         happen: |scene| {
             scene.receiver().stop(End::Close);
@@ -332,13 +332,7 @@ const FAULTS: &[Fault] = &[
         },
         ..FAULT
     },
-    Fault {
-        name: "UDP: 3,000 records at once to a stock socket",
-        storm: true,
-        way: Way::Udp,
-        ahead: 3_000,
-        ..FAULT
-    },
+    Fault { name: "3,000 records at once as datagrams", storm: true, way: Way::Udp, ahead: 3_000, ..FAULT },
 ];
 
 #[derive(Clone, Copy)]

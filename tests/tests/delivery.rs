@@ -66,7 +66,8 @@ fn killed_with_megabytes_unread() {
         receiver.pause();
         // No faster than the shipper reads: nothing is to be lost in the ring.
         while unread_bytes(port) < 3 << 20 {
-            let more = unread_bytes(port) + 200 * 200;
+            // Each becomes more than 200 bytes. One read may be under way at first.
+            let more = unread_bytes(port) + 200 * 200 - 16 * 1024;
             stream.write(200);
             until("more to lie unread", || unread_bytes(port) >= more);
         }

@@ -71,8 +71,8 @@ fn back_after_a_minute(end: End) {
     stream.write_and_wait(10, &receiver.lines);
     if end == End::Reset {
         receiver.pause();
-        stream.write(10); // for the read that may be under way
-        receiver.wait_unread(&stream.write(20), WITHIN);
+        // More than the read that may be under way takes.
+        receiver.wait_unread(&stream.write(100), WITHIN);
     }
     let lines = Arc::clone(&receiver.lines);
     let receiver = receiver.restart(end, MINUTE);

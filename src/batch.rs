@@ -118,7 +118,7 @@ fn line_start(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Ledger;
+    use crate::ledger::{Ledger, Marks};
     use crate::limits::LEDGER_STEP_BYTES;
     use crate::testing::Random;
     use std::boxed::Box;
@@ -188,7 +188,8 @@ mod tests {
         let mut random = Random::new(5);
         for _ in 0..30 {
             let repeat = 1 + random.below(200_000);
-            let (mut batch, mut ledger) = (batch(&[]), Ledger::new(LEDGER_STEP_BYTES));
+            let (mut batch, mut ledger) =
+                (batch(&[]), Ledger::new(LEDGER_STEP_BYTES, Box::leak(Box::new(Marks::NONE))));
             // The next to be encoded; the first that was not received.
             let (mut next, mut wanted) = (0, 0);
             let mut after_orderly = None;

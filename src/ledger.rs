@@ -38,6 +38,7 @@ impl Marks {
 pub struct Ledger {
     near: Stretch,
     far: Stretch,
+    first: Option<u64>,
 }
 
 /// The marks of one stretch.
@@ -86,6 +87,7 @@ impl Ledger {
         Ledger {
             near: Stretch { step, marks: &mut marks.near, count: 0 },
             far: Stretch { step: far, marks: &mut marks.far, count: 0 },
+            first: None,
         }
     }
 
@@ -93,12 +95,19 @@ impl Ledger {
     pub fn clear(&mut self) {
         self.near.count = 0;
         self.far.count = 0;
+        self.first = None;
     }
 
     /// Notes that record `seq` begins at `position`. Positions never go back.
     pub fn note(&mut self, position: u64, seq: u64) {
+        self.first.get_or_insert(seq);
         self.near.note(Mark { position, seq });
         self.far.note(Mark { position, seq });
+    }
+
+    /// The first record that was noted, however long ago.
+    pub fn first(&self) -> Option<u64> {
+        self.first
     }
 
     /// The record to begin with so that everything from `position` on is covered; none when nothing was noted.
@@ -124,9 +133,9 @@ mod tests {
         let mut ledger = ledger(10);
         assert_eq!(ledger.record_at(5), None);
         ledger.note(0, 7);
-        assert_eq!(ledger.record_at(5), Some(7));
+        assert_eq!((ledger.record_at(5), ledger.first()), (Some(7), Some(7)));
         ledger.clear();
-        assert_eq!(ledger.record_at(5), None);
+        assert_eq!((ledger.record_at(5), ledger.first()), (None, None));
     }
 
     /// Random lines against a list that keeps them all.

@@ -199,7 +199,8 @@ impl Shipper<'_> {
                         Over::Broken(error) => {
                             let position = tcp.written().saturating_sub(REPEAT_BYTES_MAX);
                             self.lost_connection(error);
-                            self.repeat_from(position)?;
+                            // Of what it carried before, nobody knows what was read.
+                            self.repeat_from(position, self.ledger.first())?;
                         }
                     }
                     self.note_progress(None);
@@ -331,7 +332,7 @@ impl Shipper<'_> {
                         Over::Done | Over::Closed => return Ok(Outcome::Done),
                         Over::Deadline(_) => return self.unconfirmed(None),
                         Over::Broken(error) => {
-                            self.repeat_from(time::now_ms().saturating_sub(UDP_REPEAT_MS))?;
+                            self.repeat_from(time::now_ms().saturating_sub(UDP_REPEAT_MS), None)?;
                             self.note_progress(None);
                             if self.down.tries == 0 {
                                 self.down = Down::since(time::now_ms());
@@ -520,10 +521,12 @@ impl Shipper<'_> {
     }
 
     /// Goes back so that everything that was sent from `position` on is sent again, as far as it is still there:
-    /// in the ring or, if the ring has already dropped it, in the batch.
-    fn repeat_from(&mut self, position: u64) -> Result<()> {
+    /// in the ring or, if the ring has already dropped it, in the batch. What is not sent again, from `unread` on,
+    /// will be said.
+    fn repeat_from(&mut self, position: u64, unread: Option<u64>) -> Result<()> {
         self.batch.keep_whole_lines();
         let Some(first) = self.ledger.record_at(position) else { return Ok(()) };
+        let unread = unread.unwrap_or(first);
         self.ledger.clear();
         let kept = self.batch.first_line().and_then(seq_of);
         let next = self.source.next_seq();
@@ -539,6 +542,8 @@ impl Shipper<'_> {
         };
         if !kept_before_ring {
             self.batch.clear();
+            // The record that was looked at is held: what is missing before it is a gap.
+            self.source.skip_to(unread);
             return Ok(());
         }
         let next = next.unwrap_or(first);
@@ -546,8 +551,8 @@ impl Shipper<'_> {
             self.source.skip_to(next);
         }
         let last = kept.unwrap_or(next);
-        if first < last {
-            let unread = Unread { from: first, to: last - 1 };
+        if unread < last {
+            let unread = Unread { from: unread, to: last - 1 };
             let mut line = [0; LOST_LINE_BYTES_MAX];
             let clock_us = self.batch.first_line().and_then(clock_of).unwrap_or(0);
             let len = unread.encode(&mut self.encoder, &mut line, clock_us, self.wall);

@@ -3,10 +3,12 @@
 //!
 //! - [`Image`]: what goes into an image, and the archive made of it;
 //! - [`overlay`]: earlykmsg alone, to be put behind any other image, with its compressed forms and
-//!   checksums.
+//!   checksums;
+//! - [`sbom`]: what went into it.
 
 mod cpio;
 pub mod overlay;
+pub mod sbom;
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The command `initramfs`: writes the overlay into a folder.
+//! The command `initramfs`: writes the overlay and what belongs to it into a folder.
 
 use std::env;
 use std::ffi::OsString;
@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use earlykmsg_initramfs::overlay::{Overlay, read_program};
+use earlykmsg_initramfs::sbom;
 
 const USAGE: &str = "\
 usage: initramfs overlay --program FILE --out FOLDER
 
 Packs FILE as /earlykmsg into an image that can be put behind any other one:
-earlykmsg.cpio, earlykmsg.cpio.gz, earlykmsg.cpio.zst and SHA256SUMS in FOLDER.
+earlykmsg.cpio, earlykmsg.cpio.gz, earlykmsg.cpio.zst, earlykmsg.cdx.json (what
+went into the program) and SHA256SUMS in FOLDER.
 ";
 
 fn main() -> ExitCode {
@@ -57,8 +59,9 @@ impl Order {
     }
 
     fn carry_out(&self) -> io::Result<()> {
-        let overlay = Overlay::new(&read_program(&self.program)?)?;
-        for path in overlay.write_to(&self.out)? {
+        let program = read_program(&self.program)?;
+        let sbom = sbom::of(&program)?;
+        for path in Overlay::new(&program)?.write_to(&sbom, &self.out)? {
             println!("{}", path.display());
         }
         Ok(())

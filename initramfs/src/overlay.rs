@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::Image;
+use crate::{Image, sbom};
 
 /// Where the program is in an image: the value for `rdinit=`.
 pub const PROGRAM: &str = "/earlykmsg";
@@ -39,23 +39,23 @@ impl Overlay {
         Ok(Overlay { cpio, gzip, zstd })
     }
 
-    /// Writes the three forms and their checksums (`sha256sum -c SHA256SUMS`) into a folder, which is
-    /// made if it is not there. Gives the paths written.
+    /// Writes the three forms, the bill of materials and the checksums of all (`sha256sum -c SHA256SUMS`) into a
+    /// folder, which is made if it is not there. Gives the paths written.
     ///
     /// # Errors
     /// The step and the path that failed, with the system's reason.
-    pub fn write_to(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+    pub fn write_to(&self, sbom: &[u8], folder: &Path) -> io::Result<Vec<PathBuf>> {
         fs::create_dir_all(folder).map_err(at("unable to make the folder", folder))?;
-        let forms = [
-            ("earlykmsg.cpio", &self.cpio),
+        let files = [
+            ("earlykmsg.cpio", &self.cpio[..]),
             ("earlykmsg.cpio.gz", &self.gzip),
             ("earlykmsg.cpio.zst", &self.zstd),
+            (sbom::FILE, sbom),
         ];
         let mut sums = String::new();
         let mut paths = Vec::new();
-        for (name, bytes) in forms {
-            let sum: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-            sums.push_str(&format!("{sum}  {name}\n"));
+        for (name, bytes) in files {
+            sums.push_str(&format!("{}  {name}\n", sha256(bytes)));
             paths.push(write(folder.join(name), bytes)?);
         }
         paths.push(write(folder.join("SHA256SUMS"), sums.as_bytes())?);
@@ -81,7 +81,12 @@ fn write(path: PathBuf, bytes: &[u8]) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-fn at(step: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+/// The checksum of bytes, in the digits that `sha256sum` writes.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn at(step: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     let what = format!("{step} {}", path.display());
     move |why| io::Error::new(why.kind(), format!("{what}: {why}"))
 }

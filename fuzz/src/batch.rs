@@ -1,0 +1,122 @@
+//! Lines on their way to the socket.
+
+use core::cell::RefCell;
+
+use earlykmsg::batch::Batch;
+use earlykmsg::limits::BATCH_BYTES;
+
+use crate::Input;
+
+thread_local! {
+    static BATCH: RefCell<Batch> = RefCell::new(Batch::new(Box::leak(Box::new([0; BATCH_BYTES]))));
+}
+
+/// The same operations on a batch and on a list of lines: the same bytes wait after each.
+pub fn check(bytes: &[u8]) {
+    BATCH.with_borrow_mut(|batch| {
+        batch.clear();
+        let mut model = Model::default();
+        let mut input = Input(bytes);
+        while let (Some(what), Some(length)) = (input.u8(), input.u16()) {
+            // Short lines, and now and then one that fills a part of the batch.
+            let line =
+                model.next_line(usize::from(if length < 0xf000 { length % 32 } else { length % 8_192 }));
+            match what % 6 {
+                0 | 1 => {
+                    let room = batch.room();
+                    model.room();
+                    assert_eq!(room.len(), BATCH_BYTES - model.bytes().len());
+                    if room.len() > line.len() {
+                        room[..line.len()].copy_from_slice(&line);
+                        batch.push(line.len());
+                        model.lines.push(line);
+                        model.count += 1;
+                    }
+                }
+                2 => {
+                    let written = usize::from(length).min(batch.waiting().len());
+                    batch.written(written);
+                    model.done += written;
+                }
+                3 => {
+                    // Whole lines, the way a socket that takes them one by one writes.
+                    let written =
+                        batch.waiting().iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+                    batch.written(written);
+                    model.done += written;
+                }
+                4 => {
+                    batch.keep_whole_lines();
+                    model.keep_whole_lines();
+                    let fits = model.bytes().len() + line.len() < BATCH_BYTES;
+                    assert_eq!(batch.push_front(&line), fits);
+                    if fits {
+                        model.lines.insert(0, line);
+                        model.count += 1;
+                    }
+                }
+                _ if length == 0 => {
+                    batch.clear();
+                    model = Model::default();
+                }
+                _ => {
+                    batch.keep_whole_lines();
+                    model.keep_whole_lines();
+                }
+            }
+            model.compare(batch);
+        }
+    });
+}
+
+/// Lines, how many there have been since the batch was empty, and how many of their bytes are written.
+#[derive(Default)]
+struct Model {
+    lines: Vec<Vec<u8>>,
+    count: usize,
+    done: usize,
+    made: u8,
+}
+
+impl Model {
+    /// A line of its own letter; like all lines it is not empty.
+    fn next_line(&mut self, length: usize) -> Vec<u8> {
+        self.made = (self.made + 1) % 26;
+        vec![b'a' + self.made; length + 1]
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.lines.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect()
+    }
+
+    fn room(&mut self) {
+        if self.done == self.bytes().len() {
+            (self.lines, self.count, self.done) = (Vec::new(), 0, 0);
+        }
+    }
+
+    fn keep_whole_lines(&mut self) {
+        while let Some(first) = self.lines.first()
+            && first.len() < self.done
+        {
+            self.done -= first.len() + 1;
+            self.lines.remove(0);
+        }
+        self.done = 0;
+        self.count = self.lines.len();
+    }
+
+    fn compare(&self, batch: &Batch) {
+        let bytes = self.bytes();
+        let waiting = &bytes[self.done..];
+        assert!(batch.waiting() == waiting, "other bytes wait");
+        assert_eq!(batch.is_empty(), waiting.is_empty());
+        assert_eq!(batch.lines(), self.count);
+        let begun = self.done != 0 && bytes[self.done - 1] != b'\n';
+        let mut lines = waiting.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        if !begun {
+            assert_eq!(batch.first_line(), lines.next());
+            assert_eq!(batch.line_after_first(), lines.next());
+        }
+    }
+}

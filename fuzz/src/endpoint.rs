@@ -1,0 +1,70 @@
+//! URLs of destinations.
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use earlykmsg::address::Address;
+use earlykmsg::endpoint::{Endpoint, Host};
+use earlykmsg::limits::{NAME_BYTES_MAX, ZONE_BYTES_MAX};
+
+use crate::said;
+
+/// What an endpoint displays is read as the same endpoint; its host is what `core` reads there; and every address that
+/// `core` reads is read in a URL.
+pub fn check(bytes: &[u8]) {
+    match Endpoint::parse(bytes) {
+        Ok(endpoint) => right(bytes, endpoint),
+        Err(wrong) => assert!(!wrong.words().is_empty()),
+    }
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    if let Ok(address) = text.parse::<Ipv4Addr>() {
+        let url = format!("udp://{text}:1");
+        let got = Endpoint::parse(url.as_bytes()).map(|endpoint| endpoint.host);
+        assert_eq!(got, Ok(Host::Address { address: Address::v4(address.octets()), zone: b"" }), "{url}");
+    }
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        let url = format!("udp://[{text}]:1");
+        let got = Endpoint::parse(url.as_bytes()).map(|endpoint| endpoint.host);
+        assert_eq!(got, Ok(Host::Address { address: Address(address.octets()), zone: b"" }), "{url}");
+    }
+}
+
+fn right(url: &[u8], endpoint: Endpoint<'_>) {
+    let shown = said(endpoint);
+    assert!(shown.len() <= url.len() + 1, "{shown} is longer than what it was read from");
+    let again =
+        Endpoint::parse(shown.as_bytes()).unwrap_or_else(|wrong| panic!("{shown}: {}", wrong.words()));
+    assert_eq!(again, endpoint);
+    assert_eq!(said(again), shown);
+
+    let (scheme, rest) = shown.split_once("://").expect("a scheme");
+    assert!(url[..scheme.len()].eq_ignore_ascii_case(scheme.as_bytes()), "{shown}");
+    let (host, port) = rest.strip_suffix('/').expect("a final slash").rsplit_once(':').expect("a port");
+    assert_eq!(port.parse(), Ok(endpoint.port));
+    assert_ne!(endpoint.port, 0);
+    match endpoint.host {
+        Host::Address { address, zone } => {
+            match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+                None => {
+                    let written: Ipv4Addr = host.parse().expect("an address");
+                    assert_eq!((address, zone), (Address::v4(written.octets()), &b""[..]));
+                }
+                Some(inner) => {
+                    let (written, after) = inner.split_once('%').unwrap_or((inner, ""));
+                    let written: Ipv6Addr = written.parse().expect("an address");
+                    assert_eq!(address, Address(written.octets()));
+                    let after = after.as_bytes();
+                    assert!(after == zone || after.strip_prefix(b"25") == Some(zone), "zone of {shown}");
+                    assert!(
+                        zone.len() <= ZONE_BYTES_MAX && zone.is_empty() != inner.contains('%'),
+                        "zone of {shown}"
+                    );
+                }
+            }
+        }
+        Host::Name(name) => {
+            assert_eq!(name, host.as_bytes());
+            assert!(host.parse::<Ipv4Addr>().is_err());
+            assert!((1..=NAME_BYTES_MAX + 1).contains(&name.len()), "{host}");
+        }
+    }
+}

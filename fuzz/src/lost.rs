@@ -1,0 +1,37 @@
+//! The program's own lines about records that never came or may be unread.
+
+use earlykmsg::clock::WallOffset;
+use earlykmsg::encode::{Encoder, Lost, Unread, clock_of, seq_of};
+use earlykmsg::limits::LOST_LINE_BYTES_MAX;
+use serde_json::Value;
+
+use crate::Input;
+
+/// Any range at any time becomes one line of JSON that fits and names the range.
+pub fn check(bytes: &[u8]) {
+    let mut input = Input(bytes);
+    let numbers = (|| Some((input.u64()?, input.u64()?, input.u64()?, input.i64()?)))();
+    let Some((one, other, clock_us, wall)) = numbers else { return };
+    let (from, to) = (one.min(other), one.max(other));
+    let count = (to - from).saturating_add(1);
+    let (encoder, wall) = (&mut Encoder::new(), WallOffset(wall));
+
+    let mut out = [b'~'; LOST_LINE_BYTES_MAX];
+    let why = "the kernel's ring was overwritten before they could be sent";
+    let len = Lost { from, to, why }.encode(encoder, &mut out, clock_us, wall);
+    line(&out[..len], from, clock_us, &format!("earlykmsg: lost {count} records, seq {from}-{to}: {why}\n"));
+
+    let mut out = [b'~'; LOST_LINE_BYTES_MAX];
+    let len = Unread { from, to }.encode(encoder, &mut out, clock_us, wall);
+    let words = format!("earlykmsg: {count} records, seq {from}-{to}, sent but perhaps unread\n");
+    line(&out[..len], from, clock_us, &words);
+}
+
+fn line(line: &[u8], seq: u64, clock_us: u64, msg: &str) {
+    assert!(line.len() < LOST_LINE_BYTES_MAX, "{} bytes and a newline", line.len());
+    let object: Value = serde_json::from_slice(line).expect("JSON");
+    assert_eq!((&object["seq"], &object["clock"]), (&seq.into(), &clock_us.into()));
+    assert_eq!((seq_of(line), clock_of(line)), (Some(seq), Some(clock_us)));
+    assert_eq!(object["msg"], msg);
+    assert_eq!((&object["facility"], &object["priority"]), (&"user".into(), &"warning".into()));
+}

@@ -1,0 +1,235 @@
+//! What went into the program, as a CycloneDX bill of materials: the crates that were compiled, with their
+//! checksums, Rust's `core`, the C library and the compiler. No time and no random number is in it: the same program
+//! has the same bill.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs, io};
+
+use serde_json::{Value, json};
+
+use crate::overlay::{at, sha256};
+
+/// The name of the file.
+pub const FILE: &str = "earlykmsg.cdx.json";
+
+/// The bill of a program that was built from this workspace.
+///
+/// # Errors
+/// The step that failed: the program is for no known processor, or `cargo`, `rustc` or the lock file say nothing.
+pub fn of(program: &[u8]) -> io::Result<Vec<u8>> {
+    let processor = Processor::of(program)?;
+    let crates = crates(&processor)?;
+    let [root, libraries @ ..] = &crates[..] else { return Err(unknown("cargo tree names no crate")) };
+    let rustc = rustc()?;
+    let (core, musl) = (core(&rustc), musl(&processor));
+
+    let mut needs: BTreeMap<String, BTreeSet<String>> =
+        crates.iter().map(|library| (library.reference(), library.needs.clone())).collect();
+    for part in [&core, &musl] {
+        let reference = part["bom-ref"].as_str().unwrap_or_default().to_owned();
+        needs.entry(root.reference()).or_default().insert(reference.clone());
+        needs.entry(reference).or_default();
+    }
+    let mut components: Vec<Value> = libraries.iter().map(Crate::component).collect();
+    components.extend([core, musl]);
+    let edges = needs.iter().map(|(reference, needs)| json!({ "ref": reference, "dependsOn": needs }));
+    let bill = json!({
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": {
+            "tools": { "components": [{ "type": "application", "name": "rustc", "version": rustc }] },
+            "component": {
+                "type": "application",
+                "bom-ref": root.reference(),
+                "name": root.name,
+                "version": root.version,
+                "hashes": hashes(&sha256(program)),
+                "licenses": licenses(&root.license),
+                "properties": [{ "name": "earlykmsg:processor", "value": processor.name }],
+            },
+        },
+        "components": components,
+        "dependencies": edges.collect::<Vec<_>>(),
+    });
+    Ok(format!("{bill:#}\n").into_bytes())
+}
+
+/// What the program runs on.
+struct Processor {
+    /// As Rust names it.
+    name: &'static str,
+    /// As Debian names it.
+    debian: &'static str,
+}
+
+impl Processor {
+    fn of(program: &[u8]) -> io::Result<Processor> {
+        match program.get(18..20) {
+            Some([62, 0]) => Ok(Processor { name: "x86_64", debian: "amd64" }),
+            Some([183, 0]) => Ok(Processor { name: "aarch64", debian: "arm64" }),
+            _ => Err(unknown("the program is neither for x86-64 nor for arm64")),
+        }
+    }
+}
+
+/// A crate that is compiled into the program.
+struct Crate {
+    name: String,
+    version: String,
+    license: String,
+    /// SHA-256 of the package, as the lock file has it; none for the program's own.
+    checksum: Option<String>,
+    /// The references of those that it uses itself.
+    needs: BTreeSet<String>,
+}
+
+impl Crate {
+    fn reference(&self) -> String {
+        format!("pkg:cargo/{}@{}", self.name, self.version)
+    }
+
+    fn component(&self) -> Value {
+        json!({
+            "type": "library",
+            "bom-ref": self.reference(),
+            "name": self.name,
+            "version": self.version,
+            "scope": "required",
+            "hashes": self.checksum.as_deref().map_or_else(|| json!([]), hashes),
+            "licenses": licenses(&self.license),
+            "purl": self.reference(),
+        })
+    }
+}
+
+/// The program's own crate first, then all that cargo compiles into it, by name.
+fn crates(processor: &Processor) -> io::Result<Vec<Crate>> {
+    let target = format!("{}-unknown-linux-gnu", processor.name);
+    let tree = said(
+        Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["tree", "--locked", "--package", "earlykmsg", "--edges", "normal", "--no-dedupe"])
+            .args(["--prefix", "depth", "--format", "\t{p}\t{l}\t", "--target", &target]),
+    )?;
+    let lock = workspace().join("Cargo.lock");
+    let checksums = checksums(&fs::read_to_string(&lock).map_err(at("unable to read", &lock))?);
+
+    let mut crates: BTreeMap<String, Crate> = BTreeMap::new();
+    // The references above the line that is read.
+    let mut above: Vec<String> = Vec::new();
+    for line in tree.lines() {
+        let (depth, name, version, license) =
+            branch(line).ok_or_else(|| unknown("cargo tree speaks differently"))?;
+        let checksum = checksums.get(&(name.to_owned(), version.to_owned())).cloned();
+        let found = Crate {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            license: license.to_owned(),
+            checksum,
+            needs: BTreeSet::new(),
+        };
+        above.truncate(depth);
+        let reference = found.reference();
+        if let Some(user) = above.last().and_then(|user| crates.get_mut(user)) {
+            user.needs.insert(reference.clone());
+        }
+        crates.entry(reference.clone()).or_insert(found);
+        above.push(reference);
+    }
+    let root = above.first().and_then(|root| crates.remove(root));
+    Ok(root.into_iter().chain(crates.into_values()).collect())
+}
+
+/// `2⇥hash32 v0.3.1⇥MIT OR Apache-2.0⇥`: depth, name, version, licence.
+fn branch(line: &str) -> Option<(usize, &str, &str, &str)> {
+    let mut fields = line.split('\t');
+    let (depth, package, license) = (fields.next()?, fields.next()?, fields.next()?);
+    let mut package = package.split(' ');
+    let (name, version) = (package.next()?, package.next()?.strip_prefix('v')?);
+    Some((depth.parse().ok()?, name, version, license))
+}
+
+/// The checksums of a lock file, by name and version.
+fn checksums(lock: &str) -> BTreeMap<(String, String), String> {
+    let packages = lock.split("[[package]]").skip(1).filter_map(|package| {
+        let field = |name: &str| {
+            let value = |line: &str| {
+                Some(line.strip_prefix(name)?.strip_prefix(" = \"")?.strip_suffix('"')?.to_owned())
+            };
+            package.lines().find_map(value)
+        };
+        Some(((field("name")?, field("version")?), field("checksum")?))
+    });
+    packages.collect()
+}
+
+/// `1.95.0 (59807616e 2026-04-14)`
+fn rustc() -> io::Result<String> {
+    let words = said(Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())).arg("--version"))?;
+    let version = words.trim().strip_prefix("rustc ").ok_or_else(|| unknown("rustc tells no version"))?;
+    Ok(version.to_owned())
+}
+
+/// The part of Rust's standard library that is in the program.
+fn core(rustc: &str) -> Value {
+    let version = rustc.split(' ').next().unwrap_or_default();
+    json!({
+        "type": "library",
+        "bom-ref": format!("rust-core@{version}"),
+        "name": "core",
+        "version": version,
+        "description": "Rust's core library, as the compiler brings it",
+        "scope": "required",
+        "licenses": licenses("MIT OR Apache-2.0"),
+    })
+}
+
+/// The C library that `build.rs` links. What is not known of it here (a build elsewhere) is left out.
+fn musl(processor: &Processor) -> Value {
+    let package = format!("musl-dev:{}", processor.debian);
+    let version = said(Command::new("dpkg-query").args(["--show", "--showformat=${Version}", &package])).ok();
+    let archive = fs::read(format!("/usr/lib/{}-linux-musl/libc.a", processor.name)).ok();
+    let mut musl = json!({
+        "type": "library",
+        "bom-ref": "musl",
+        "name": "musl",
+        "scope": "required",
+        "hashes": archive.map_or_else(|| json!([]), |archive| hashes(&sha256(&archive))),
+        "licenses": licenses("MIT"),
+    });
+    if let Some(version) = version {
+        musl["purl"] = json!(format!("pkg:deb/debian/musl-dev@{version}?arch={}", processor.debian));
+        musl["version"] = json!(version);
+    }
+    musl
+}
+
+fn hashes(sha256: &str) -> Value {
+    json!([{ "alg": "SHA-256", "content": sha256 }])
+}
+
+fn licenses(expression: &str) -> Value {
+    json!([{ "expression": expression }])
+}
+
+/// The root of the repository.
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// What a command says, in the workspace.
+fn said(command: &mut Command) -> io::Result<String> {
+    let name = Path::new(command.get_program()).to_owned();
+    let output = command.current_dir(workspace()).output().map_err(at("unable to start", &name))?;
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(at("failed:", &name)(io::Error::other(why)));
+    }
+    String::from_utf8(output.stdout).map_err(|_| unknown("a tool that says no text"))
+}
+
+fn unknown(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}

@@ -1,0 +1,82 @@
+//! The program's memory while it runs: nothing can be both written and run, and what only the start had to write is
+//! read-only afterwards.
+
+use core::ops::Range;
+use core::time::Duration;
+use std::fs;
+
+use earlykmsg_tests::program::Run;
+use earlykmsg_tests::receiver::{Manner, Tcp, Udp};
+use earlykmsg_tests::sandbox::alone;
+use earlykmsg_tests::{binary, proc};
+use nix::unistd::Pid;
+use object::elf;
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// A line of `/proc/PID/maps`.
+struct Mapping {
+    addresses: Range<u64>,
+    rights: String,
+    line: String,
+}
+
+fn mappings(pid: Pid) -> Vec<Mapping> {
+    let read = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let (start, end) = fields.next()?.split_once('-')?;
+        let address = |digits| u64::from_str_radix(digits, 16).ok();
+        let addresses = address(start)?..address(end)?;
+        Some(Mapping { addresses, rights: fields.next()?.to_owned(), line: line.to_owned() })
+    };
+    let all = proc::file(pid, "maps");
+    let mappings: Vec<Mapping> = all.lines().map(|line| read(line).expect("a mapping")).collect();
+    assert!(!mappings.is_empty(), "{pid} is gone");
+    mappings
+}
+
+/// Where the program's relocated constants are, counted from its lowest address.
+fn relocated() -> Range<u64> {
+    let bytes = fs::read(binary::earlykmsg()).expect("read the binary");
+    let file = ElfFile64::<object::Endianness>::parse(&*bytes).expect("an ELF file");
+    let endian = file.elf_header().endian().expect("a byte order");
+    let header = file.elf_program_headers().iter().find(|header| header.p_type(endian) == elf::PT_GNU_RELRO);
+    let header = header.expect("a header for what is made read-only");
+    let start = header.p_vaddr(endian);
+    start..start + header.p_memsz(endian)
+}
+
+#[test]
+fn what_runs_cannot_be_written() {
+    alone(|_| {
+        let (tcp, udp) = (Tcp::new(Manner::Reads), Udp::new());
+        let program = Run::new(&[tcp.url(), udp.url()]).start();
+        tcp.lines.wait_count(1, WITHIN);
+        udp.lines.wait_count(1, WITHIN);
+        let family = proc::family(program.pid);
+        assert_eq!(family.len(), 3, "the watcher and a shipper for each destination");
+        let relocated = relocated();
+        for pid in family {
+            let mappings = mappings(pid);
+            for mapping in &mappings {
+                let both = mapping.rights.contains('w') && mapping.rights.contains('x');
+                assert!(!both, "{pid} could write what it runs: {}", mapping.line);
+            }
+            let name = binary::earlykmsg().to_string_lossy();
+            let own =
+                mappings.iter().find(|mapping| mapping.line.ends_with(&*name)).expect("the program itself");
+            let base = own.addresses.start;
+            let (first, last) = (base + relocated.start, base + relocated.end - 1);
+            for address in [first, last] {
+                let mapping = mappings.iter().find(|mapping| mapping.addresses.contains(&address));
+                let mapping = mapping.unwrap_or_else(|| panic!("nothing at {address:x}"));
+                assert!(
+                    mapping.rights.starts_with("r--"),
+                    "{pid} could change its constants: {}",
+                    mapping.line
+                );
+            }
+        }
+    });
+}

@@ -1,0 +1,96 @@
+//! The same sources give the same bytes, wherever and by whomever they are built: the program, and the overlay of it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use earlykmsg_tests::binary::{self, workspace};
+
+/// A folder whose name a careless build would stumble over, gone when the test is over.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        let name = format!("earlykmsg somewhere else, with a long name {}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("make a folder");
+        Folder(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Copies what git knows, as a fresh clone would have it.
+fn copy_sources(to: &Path) {
+    let files = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
+        .current_dir(workspace())
+        .output()
+        .expect("start git");
+    assert!(files.status.success(), "git ls-files failed");
+    let files = String::from_utf8(files.stdout).expect("paths are text");
+    for name in files.split_terminator('\0').filter(|name| workspace().join(name).is_file()) {
+        let copy = to.join(name);
+        fs::create_dir_all(copy.parent().expect("a folder above")).expect("make a folder");
+        fs::copy(workspace().join(name), copy).expect("copy a file");
+    }
+}
+
+/// Where cargo keeps what it has fetched.
+fn cargo_home() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cargo");
+    std::env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
+}
+
+fn run(command: &mut Command) {
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
+    let status = status.unwrap_or_else(|why| panic!("{command:?}: {why}"));
+    assert!(status.success(), "{command:?}: {status}");
+}
+
+/// Builds as somebody else: other folders for sources, output and fetched crates, another home, umask, time zone,
+/// language and number of jobs.
+fn built_elsewhere(folder: &Path) -> PathBuf {
+    let (sources, target, home) = (folder.join("src/earlykmsg"), folder.join("out"), folder.join("home"));
+    copy_sources(&sources);
+    fs::create_dir_all(home.join("cargo")).expect("make a home");
+    symlink(cargo_home().join("registry"), home.join("cargo/registry")).expect("make a link");
+    let rustup = std::env::var_os("RUSTUP_HOME");
+    let rustup = rustup.unwrap_or_else(|| cargo_home().with_file_name(".rustup").into_os_string());
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    run(Command::new("sh")
+        .args(["-c", "umask 077; exec \"$0\" \"$@\""])
+        .arg(cargo)
+        .args(["build", "--quiet", "--release", "--locked", "--offline", "--jobs", "1", "--manifest-path"])
+        .arg(sources.join("Cargo.toml"))
+        .current_dir("/")
+        .env("CARGO_TARGET_DIR", &target)
+        .env("CARGO_HOME", home.join("cargo"))
+        .env("RUSTUP_HOME", rustup)
+        .env("HOME", &home)
+        .env("TZ", "Pacific/Kiritimati")
+        .env("LC_ALL", "C"));
+    target.join("release/earlykmsg")
+}
+
+#[test]
+fn the_same_bytes_from_anywhere() {
+    let folder = Folder::new();
+    let (here, there) = (binary::earlykmsg(), built_elsewhere(&folder.0));
+    let (one, two) = (fs::read(here).expect("read a binary"), fs::read(&there).expect("read a binary"));
+    if let Some(at) = one.iter().zip(&two).position(|(a, b)| a != b) {
+        panic!("{} and {} differ from byte {at:#x} on", here.display(), there.display());
+    }
+    assert_eq!(one.len(), two.len());
+
+    // Whatever differs in a path must not get into the program either.
+    for part in [workspace().as_os_str(), cargo_home().as_os_str()] {
+        let part = part.as_encoded_bytes();
+        assert!(!one.windows(part.len()).any(|window| window == part), "{} is in it", part.escape_ascii());
+    }
+}

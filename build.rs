@@ -29,7 +29,8 @@ fn main() {
     arg("-Wl,--no-eh-frame-hdr");
     arg("-T"); // a word of its own: in -Wl a comma in the path would end it
     arg(concat!(env!("CARGO_MANIFEST_DIR"), "/no-unwind-tables.ld"));
-    // A musl target brings its own start files; it only has to be told to link the C library.
+    // A musl target brings its own start files, which `src/sys/start.rs` then uses; it only has to be told to link the
+    // C library.
     if var("CARGO_CFG_TARGET_ENV") == "musl" {
         arg("-lc");
         return;
@@ -38,21 +39,19 @@ fn main() {
     let arch = var("CARGO_CFG_TARGET_ARCH");
     let musl = format!("/usr/lib/{arch}-linux-musl");
     println!("cargo:rerun-if-changed={musl}/libc.a");
-    if !Path::new(&musl).join("rcrt1.o").exists() {
+    if !Path::new(&musl).join("libc.a").exists() {
         fail(&format!(
-            "{musl}/rcrt1.o not found: the program is linked against musl; \
+            "{musl}/libc.a not found: the program is linked against musl; \
              install it (Debian: apt-get install musl-tools)"
         ));
     }
-    // Neither the start files nor the libraries of the host's C library.
+    // Neither the start files (`src/sys/start.rs` is ours) nor the libraries of the host's C library.
     arg("-nostartfiles");
     arg("-nostdlib");
     // No interpreter, no shared library, at a random address.
     arg("-static-pie");
-    // musl's start files and library, by full path, so that no search path can find another's.
-    for file in ["rcrt1.o", "crti.o", "libc.a", "crtn.o"] {
-        arg(&format!("{musl}/{file}"));
-    }
+    // musl's library, by full path, so that no search path can find another's.
+    arg(&format!("{musl}/libc.a"));
 }
 
 fn arg(flag: &str) {

@@ -5,16 +5,14 @@
 
 use earlykmsg::boot::{next_init, pid1};
 use earlykmsg::sys::args::Args;
-use earlykmsg::sys::memory::lock_constants;
 use earlykmsg::sys::process::{exit, is_pid1};
 use earlykmsg::watch::code;
 use earlykmsg::{entry, hand, report};
 
-entry!(run);
+entry!(crate::run);
 
 /// Returns the exit code, which the kernel sees as PID 1's death.
 fn run(args: Args) -> i32 {
-    lock_constants();
     if is_pid1() { pid1::run(args) } else { hand::run(args) }
 }
 

@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_char, c_int};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use super::last;
+use super::call::call3;
 use crate::error::{Error, Step};
 
 /// The program's arguments and, behind them, its environment.
@@ -15,16 +15,19 @@ pub struct Args {
 
 /// Where they are, for those who cannot be handed them.
 static ARGV: AtomicPtr<*mut c_char> = AtomicPtr::new(core::ptr::null_mut());
+/// The path that this program was started by, as the kernel noted it.
+static PATH: AtomicPtr<c_char> = AtomicPtr::new(core::ptr::null_mut());
 
 impl Args {
-    /// Takes what `main` is called with.
+    /// Takes what the program is started with.
     ///
     /// # Safety
     ///
-    /// `argv` is the array that `main` got, followed by the environment as the kernel lays it out, and nobody
-    /// else changes it.
-    pub unsafe fn of_main(count: c_int, argv: *mut *mut c_char) -> Args {
+    /// `argv` is the kernel's array, followed by the environment, and nobody else changes it. `path` is null or a
+    /// string of the kernel's.
+    pub unsafe fn of_start(count: c_int, argv: *mut *mut c_char, path: *const c_char) -> Args {
         ARGV.store(argv, Ordering::Relaxed);
+        PATH.store(path.cast_mut(), Ordering::Relaxed);
         Args { argv, count: count.max(0) as usize }
     }
 
@@ -67,8 +70,8 @@ impl Args {
         // SAFETY: `argv` has at least one place; the kernel only reads what is put there.
         let first = unsafe { core::mem::replace(&mut *argv, path.as_ptr().cast_mut()) };
         // SAFETY: both arrays end with a null pointer and hold strings that end with NUL.
-        unsafe { libc::execve(path.as_ptr(), argv.cast(), envp.cast()) };
-        let error = last(Step::Exec);
+        let failed = unsafe { call3(libc::SYS_execve, path.as_ptr() as usize, argv as usize, envp as usize) };
+        let error = Step::Exec.failed(failed.err().unwrap_or_default());
         // SAFETY: as above.
         unsafe { *argv = first };
         error
@@ -109,24 +112,7 @@ impl Args {
 
 /// The path that this program was started by, as the kernel noted it.
 pub fn program_path() -> Option<&'static CStr> {
-    // SAFETY: reads the auxiliary vector, no more.
-    let path = unsafe { libc::getauxval(libc::AT_EXECFN) } as *const c_char;
-    if path.is_null() {
-        return None;
-    }
+    let path = PATH.load(Ordering::Relaxed);
     // SAFETY: the kernel's string ends with NUL and lives as long as the process.
-    Some(unsafe { CStr::from_ptr(path) })
-}
-
-/// Makes `$run` the program's `main`, which musl's start-up code calls.
-#[macro_export]
-macro_rules! entry {
-    ($run:path) => {
-        #[allow(unsafe_code, missing_docs)]
-        #[unsafe(no_mangle)]
-        extern "C" fn main(count: core::ffi::c_int, argv: *mut *mut core::ffi::c_char) -> core::ffi::c_int {
-            // SAFETY: these are main's own arguments, and main is called once.
-            $run(unsafe { $crate::sys::args::Args::of_main(count, argv) })
-        }
-    };
+    (!path.is_null()).then(|| unsafe { CStr::from_ptr(path) })
 }

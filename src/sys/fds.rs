@@ -3,6 +3,8 @@
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::fcntl_getfd;
 
+use super::call::{call1, call3};
+
 /// Descriptor 0, 1 or 2, if it is open. Only for processes that never close these.
 pub fn standard_stream(number: i32) -> Option<BorrowedFd<'static>> {
     // SAFETY: the caller's process leaves the standard streams alone; if it is not open, it is not given out.
@@ -17,15 +19,15 @@ pub fn close_all_but(kept: &[BorrowedFd<'_>]) {
     let highest = kept.iter().map(AsRawFd::as_raw_fd).max().unwrap_or(-1);
     for fd in (0..highest).filter(|&fd| !is_kept(fd)) {
         // SAFETY: see above: no one uses it any more. That it may not be open does not matter.
-        unsafe { libc::close(fd) };
+        let _ = unsafe { call1(libc::SYS_close, fd as usize) };
     }
     // SAFETY: the same, for all that come after.
-    let done = unsafe { libc::syscall(libc::SYS_close_range, highest + 1, -1, 0) };
-    if done != 0 {
+    let done = unsafe { call3(libc::SYS_close_range, (highest + 1) as usize, u32::MAX as usize, 0) };
+    if done.is_err() {
         // Before Linux 5.9. More than this nobody has open when an init is started.
         for fd in highest + 1..1024 {
             // SAFETY: as above.
-            unsafe { libc::close(fd) };
+            let _ = unsafe { call1(libc::SYS_close, fd as usize) };
         }
     }
 }

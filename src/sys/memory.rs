@@ -102,19 +102,3 @@ pub fn shared_numbers<const N: usize>() -> Result<&'static [AtomicU64; N]> {
     // SAFETY: the mapping is zeroed, large enough, aligned to a page and never unmapped; atomics may be shared.
     Ok(unsafe { &*page.cast::<[AtomicU64; N]>() })
 }
-
-/// Makes read-only what only the start had to write: for a static program, nobody else does. Without it the program
-/// would run all the same, so a kernel that refuses is not heard.
-pub fn lock_constants() {
-    // SAFETY: reads the auxiliary vector, no more.
-    let (table, count) = unsafe { (libc::getauxval(libc::AT_PHDR), libc::getauxval(libc::AT_PHNUM)) };
-    // SAFETY: the program's own headers, which the kernel names and nobody ever writes.
-    let headers = unsafe { core::slice::from_raw_parts(table as *const libc::Elf64_Phdr, count as usize) };
-    let find = |kind| headers.iter().find(|header| header.p_type == kind);
-    if let (Some(own), Some(constants)) = (find(libc::PT_PHDR), find(libc::PT_GNU_RELRO)) {
-        let start = table - own.p_vaddr + constants.p_vaddr;
-        let (first, end) = (start & !4095, (start + constants.p_memsz) & !4095);
-        // SAFETY: the linker put nothing there that is written after the relocations, which are done.
-        unsafe { libc::mprotect(first as *mut _, (end - first) as usize, libc::PROT_READ) };
-    }
-}

@@ -5,12 +5,14 @@
 #![allow(unsafe_code)]
 
 pub mod args;
+mod call;
 pub mod fds;
 pub mod memory;
 pub mod process;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
+pub mod start;
 pub mod time;
 
 use crate::error::{Error, Result, Step};
@@ -33,10 +35,4 @@ impl<T> At<T> for rustix::io::Result<T> {
 /// A call has failed.
 pub fn failed(step: Step, errno: rustix::io::Errno) -> Error {
     step.failed(errno.raw_os_error() as u16)
-}
-
-/// The libc call that was made just now has failed.
-fn last(step: Step) -> Error {
-    // SAFETY: the location is this thread's own, always valid.
-    step.failed(unsafe { *libc::__errno_location() } as u16)
 }

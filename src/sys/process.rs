@@ -2,7 +2,7 @@
 
 use rustix::process::Pid;
 
-use super::last;
+use super::call::{call1, call5};
 use crate::error::{Result, Step};
 
 /// Which of the two processes one is after a fork.
@@ -18,11 +18,8 @@ pub enum Fork {
 pub fn fork() -> Result<Fork> {
     // The bare call: what musl's fork adds is for threads and for a heap, and takes 3 KiB.
     // SAFETY: the program has one thread and no lock, so the child may do all that the parent may.
-    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } as libc::pid_t;
-    if pid < 0 {
-        return Err(last(Step::Fork));
-    }
-    match Pid::from_raw(pid) {
+    let pid = unsafe { call5(libc::SYS_clone, libc::SIGCHLD as usize, 0, 0, 0, 0) };
+    match Pid::from_raw(pid.map_err(|errno| Step::Fork.failed(errno))? as i32) {
         None => Ok(Fork::Child),
         Some(pid) => Ok(Fork::Parent(pid)),
     }
@@ -30,8 +27,10 @@ pub fn fork() -> Result<Fork> {
 
 /// Ends this process.
 pub fn exit(code: i32) -> ! {
-    // SAFETY: never returns and touches nothing.
-    unsafe { libc::_exit(code) }
+    loop {
+        // SAFETY: never returns and touches nothing.
+        let _ = unsafe { call1(libc::SYS_exit_group, code as usize) };
+    }
 }
 
 /// Whether the kernel started this process as the first, or a namespace did.

@@ -3,7 +3,7 @@
 use rustix::fd::{AsFd, FromRawFd, OwnedFd};
 use rustix::io::read;
 
-use super::last;
+use super::call::call4;
 use crate::error::{Result, Step};
 
 /// The signals that concern the program, since they were last asked for.
@@ -33,10 +33,9 @@ fn set_disposition(signal: libc::c_int, handler: libc::sighandler_t) {
     /// Handlers are told of the signal, and never return to where it came.
     const FLAGS: libc::c_ulong = 0x0400_0000 | libc::SA_SIGINFO as libc::c_ulong;
     let new = Disposition { handler, flags: FLAGS, restorer: handler, mask: 0 };
-    let old = core::ptr::null_mut::<Disposition>();
     // SAFETY: neither the default nor ignoring runs code of this program, and the one handler may run anywhere. musl's
     // own function keeps a lock and an account for handlers, which takes 1 KiB.
-    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &new, old, SET_BYTES) };
+    let _ = unsafe { call4(libc::SYS_rt_sigaction, signal as usize, &raw const new as usize, 0, SET_BYTES) };
 }
 
 /// What ends a process that asked for a system call that its filter denies.
@@ -67,17 +66,16 @@ pub fn listen() -> Result<OwnedFd> {
     for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
         set_disposition(signal, libc::SIG_IGN);
     }
-    let old = core::ptr::null_mut::<u64>();
     // SAFETY: the kernel reads one set; no one needs the old mask.
-    if unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &set, old, SET_BYTES) } != 0 {
-        return Err(last(Step::BlockSignals));
+    unsafe {
+        call4(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK as usize, &raw const set as usize, 0, SET_BYTES)
     }
+    .map_err(|errno| Step::BlockSignals.failed(errno))?;
     let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
     // SAFETY: the kernel reads one set.
-    let fd = unsafe { libc::syscall(libc::SYS_signalfd4, -1, &set, SET_BYTES, flags) };
-    if fd < 0 {
-        return Err(last(Step::ListenToSignals));
-    }
+    let fd =
+        unsafe { call4(libc::SYS_signalfd4, usize::MAX, &raw const set as usize, SET_BYTES, flags as usize) }
+            .map_err(|errno| Step::ListenToSignals.failed(errno))?;
     // SAFETY: new, and owned by no one else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }

@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use rustix::fd::{AsFd, AsRawFd};
 
-use super::last;
+use super::call::{call3, call5, call6};
 use crate::error::{Result, Step};
 use crate::limits::ZONE_BYTES_MAX;
 
@@ -50,18 +50,17 @@ pub fn tcp_info(fd: impl AsFd) -> Result<TcpInfo> {
     let mut raw = MaybeUninit::<Raw>::zeroed();
     let mut len = size_of::<Raw>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `len` bytes into `raw`.
-    let done = unsafe {
-        libc::getsockopt(
-            fd.as_fd().as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            raw.as_mut_ptr().cast(),
-            &mut len,
+    unsafe {
+        call5(
+            libc::SYS_getsockopt,
+            number(fd),
+            libc::IPPROTO_TCP as usize,
+            libc::TCP_INFO as usize,
+            raw.as_mut_ptr() as usize,
+            &raw mut len as usize,
         )
-    };
-    if done != 0 {
-        return Err(last(Step::AskState));
     }
+    .map_err(|errno| Step::AskState.failed(errno))?;
     // SAFETY: zeroed before, and any bytes are numbers.
     let raw = unsafe { raw.assume_init() };
     Ok(TcpInfo {
@@ -83,11 +82,14 @@ pub fn hear_all_errors(fd: impl AsFd) {
         (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, NO_DISCOVERY),
         (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, NO_DISCOVERY),
     ];
+    let fd = number(fd);
     for (level, name, value) in options {
         let value: libc::c_int = value;
-        let len = size_of::<libc::c_int>() as libc::socklen_t;
         // SAFETY: the kernel reads one number.
-        unsafe { libc::setsockopt(fd.as_fd().as_raw_fd(), level, name, (&raw const value).cast(), len) };
+        let _ = unsafe {
+            let value = &raw const value as usize;
+            call5(libc::SYS_setsockopt, fd, level as usize, name as usize, value, size_of::<libc::c_int>())
+        };
     }
 }
 
@@ -105,43 +107,38 @@ pub fn interface(fd: impl AsFd, name: &[u8]) -> Result<u32> {
         *place = byte;
     }
     // SAFETY: the kernel reads and writes one request.
-    match unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::SIOCGIFINDEX as _, &raw mut request) } {
-        0 => Ok(request.index),
-        _ => Err(last(Step::LookUpZone)),
-    }
+    unsafe { call3(libc::SYS_ioctl, number(fd), libc::SIOCGIFINDEX as usize, &raw mut request as usize) }
+        .map_err(|errno| Step::LookUpZone.failed(errno))?;
+    Ok(request.index)
 }
 
 /// Whether something that was sent has not left the machine: a datagram waits for its neighbour's address.
 pub fn holds_unsent(fd: impl AsFd) -> bool {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the kernel writes one number.
-    unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCOUTQ as _, &raw mut bytes) };
+    let _ = unsafe { call3(libc::SYS_ioctl, number(fd), libc::TIOCOUTQ as usize, &raw mut bytes as usize) };
     bytes > 0
 }
 
 /// Drops all that has been received. `true`: the peer has closed its side.
 pub fn discard(fd: impl AsFd) -> Result<bool> {
     const MUCH: usize = 1 << 30;
+    const AGAIN: u16 = libc::EAGAIN as u16;
+    const INTERRUPTED: u16 = libc::EINTR as u16;
+    let fd = number(fd);
     loop {
+        let flags = (libc::MSG_TRUNC | libc::MSG_DONTWAIT) as usize;
         // SAFETY: with MSG_TRUNC a TCP socket drops the bytes and writes nothing to the buffer.
-        let dropped = unsafe {
-            libc::recv(
-                fd.as_fd().as_raw_fd(),
-                core::ptr::null_mut(),
-                MUCH,
-                libc::MSG_TRUNC | libc::MSG_DONTWAIT,
-            )
-        };
-        match dropped {
-            0 => return Ok(true),
-            1.. => continue,
-            _ => {}
-        }
-        let error = last(Step::Receive);
-        match i32::from(error.errno) {
-            libc::EAGAIN => return Ok(false),
-            libc::EINTR => continue,
-            _ => return Err(error),
+        match unsafe { call6(libc::SYS_recvfrom, fd, 0, MUCH, flags, 0, 0) } {
+            Ok(0) => return Ok(true),
+            Ok(_) | Err(INTERRUPTED) => {}
+            Err(AGAIN) => return Ok(false),
+            Err(errno) => return Err(Step::Receive.failed(errno)),
         }
     }
+}
+
+/// The descriptor, as the kernel numbers it.
+fn number(fd: impl AsFd) -> usize {
+    fd.as_fd().as_raw_fd() as usize
 }

@@ -10,24 +10,6 @@ use crate::limits::{ESCAPE_BYTES_MAX, LINE_FIXED_BYTES_MAX};
 use crate::words;
 use crate::words::{Line, Words, decimal, hex_digit};
 
-/// What stands before and after the record's number, for each level: its name, and what Talos makes of it.
-const LEVELS: [(&str, &str); 8] = {
-    const ERROR: &str = ",\"talos-level\":\"error\",\"talos-time\":\"";
-    const WARN: &str = ",\"talos-level\":\"warn\",\"talos-time\":\"";
-    const INFO: &str = ",\"talos-level\":\"info\",\"talos-time\":\"";
-    const DEBUG: &str = ",\"talos-level\":\"debug\",\"talos-time\":\"";
-    [
-        ("\",\"priority\":\"emerg\",\"seq\":", ERROR),
-        ("\",\"priority\":\"alert\",\"seq\":", ERROR),
-        ("\",\"priority\":\"crit\",\"seq\":", ERROR),
-        ("\",\"priority\":\"err\",\"seq\":", ERROR),
-        ("\",\"priority\":\"warning\",\"seq\":", WARN),
-        ("\",\"priority\":\"notice\",\"seq\":", INFO),
-        ("\",\"priority\":\"info\",\"seq\":", INFO),
-        ("\",\"priority\":\"debug\",\"seq\":", DEBUG),
-    ]
-};
-
 /// Makes JSON objects of records.
 #[derive(Debug, Default)]
 pub struct Encoder {
@@ -59,10 +41,13 @@ impl Encoder {
         }
         out.text(b"\",\"msg\":\"");
         out.decoded(Decoded::new(record.body));
-        let (priority, talos_level) = LEVELS[record.level.number()];
-        out.text(priority.as_bytes());
+        out.text(b"\",\"priority\":\"");
+        out.text(record.level.name());
+        out.text(b"\",\"seq\":");
         out.number(record.seq);
-        out.text(talos_level.as_bytes());
+        out.text(b",\"talos-level\":\"");
+        out.text(record.level.talos_name());
+        out.text(b"\",\"talos-time\":\"");
         let (second, micros) = wall.wall(record.clock_us);
         out.text(self.time.second(second));
         out.fraction(micros);
@@ -164,7 +149,7 @@ struct Out<'a> {
 
 impl Out<'_> {
     /// Appends `text`. There is room by design; were there none, nothing would be written past the end.
-    #[inline(always)]
+    #[inline(never)]
     fn text(&mut self, text: &[u8]) {
         if let Some(room) = self.bytes.get_mut(self.len..self.len + text.len()) {
             room.copy_from_slice(text);

@@ -14,21 +14,18 @@ use crate::words;
 use crate::words::Quoted;
 
 const HELP: &str = "\
-earlykmsg ships every record of the kernel log as Talos-compatible JSON lines.
+earlykmsg ships the kernel log as Talos-compatible JSON lines.
 
 usage: earlykmsg [--once] [WORD=VALUE ...] [URL ...]
 
-  URL        tcp://HOST:PORT/ or udp://HOST:PORT/; several are served side by side.
-             Without one, talos.logging.kernel=URL is read from /proc/cmdline.
+  URL        tcp://HOST:PORT/ or udp://HOST:PORT/, several if you like;
+             without one, those of the kernel command line
   WORD=VALUE a word of the kernel command line, for this run
-  --once     ship what the ring holds, wait until it is confirmed, and exit;
-             gives up after 5 s
-  --help     this text
+  --once     ship what the log holds, within 5 s, and exit
   --version  the version
 
-exit codes: 0 done, 64 wrong usage, 69 gave up with records unconfirmed or without
-access to /dev/kmsg. As PID 1 (rdinit=/earlykmsg) it ships in the background and
-becomes the next init.
+exit codes: 0 done, 64 wrong usage, 69 records unconfirmed or no access
+As PID 1 it ships in the background and becomes the next init.
 ";
 
 /// Runs as anyone but PID 1. Returns the exit code.

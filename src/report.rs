@@ -8,7 +8,7 @@ use rustix::io::write;
 use crate::kmsg::record::Level;
 use crate::limits::{WORDS_BURST, WORDS_EVERY_MS};
 pub use crate::sys::fds::standard_stream;
-use crate::sys::memory::SharedFd;
+use crate::sys::memory::{Lent, Loan, SharedFd};
 use crate::words;
 use crate::words::Line;
 
@@ -30,23 +30,28 @@ pub fn info(words: impl FnOnce(&mut Line)) {
     say(Level::INFO, words);
 }
 
-#[inline(never)] // a line takes 1 KiB of the stack, which its callers keep small
 fn say(level: Level, words: impl FnOnce(&mut Line)) {
-    let mut line = begin(level);
-    words(&mut line);
-    end(&mut line);
+    if let Some(mut line) = begin(level) {
+        words(&mut line);
+        end(line);
+    }
 }
 
 /// What the kernel takes before the text: a number that holds facility user (1) and the level.
 const NUMBER_BYTES: usize = b"<14>".len();
 
-fn begin(level: Level) -> Line {
-    let mut line = Line::new();
+/// None while another line is being made: words about words are none.
+#[inline(never)]
+fn begin(level: Level) -> Option<Loan<Line>> {
+    static LINE: Lent<Line> = Lent::new(Line::new());
+    let mut line = LINE.lend()?;
+    line.clear();
     words!(&mut line, "<", 8 + level.number() as u64, ">earlykmsg: ");
-    line
+    Some(line)
 }
 
-fn end(line: &mut Line) {
+#[inline(never)]
+fn end(mut line: Loan<Line>) {
     let line = line.ended();
     if let Some(kernel) = KERNEL_LOG.get() {
         let _ = write(kernel, line);

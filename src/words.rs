@@ -32,6 +32,11 @@ impl Line {
         Line { bytes: [0; WORDS_BYTES_MAX + 1], len: 0 }
     }
 
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// What was put into it.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]

@@ -108,8 +108,28 @@ impl Level {
 
     /// Reads one of the eight names.
     pub fn from_name(name: &[u8]) -> Option<Level> {
-        let at = (0..8).find(|&at| nth_name(Level::NAMES, at) == name)?;
-        Some(Level(at as u8))
+        (0..8).map(Level).find(|level| level.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static [u8] {
+        // Where each name begins in the list; the last entry is where a further one would.
+        const STARTS: [u8; 9] = [0, 7, 14, 20, 25, 34, 42, 48, 55];
+        let at = self.number();
+        Level::NAMES
+            .as_bytes()
+            .get(usize::from(STARTS[at])..usize::from(STARTS[at + 1]) - 2)
+            .unwrap_or_default()
+    }
+
+    /// What Talos makes of it.
+    pub fn talos_name(self) -> &'static [u8] {
+        match self.0 {
+            0..=3 => b"error",
+            4 => b"warn",
+            5..=6 => b"info",
+            _ => b"debug",
+        }
     }
 
     /// 0 to 7.

@@ -81,11 +81,21 @@ impl Turn {
         Turn::take(File::lock)
     }
 
+    /// As [`Turn::alone`], if nobody else has one now.
+    pub fn try_alone() -> Option<Turn> {
+        let file = Turn::file();
+        file.try_lock().is_ok().then_some(Turn { _lock: file })
+    }
+
     fn take(lock: fn(&File) -> std::io::Result<()>) -> Turn {
-        let path = std::env::temp_dir().join("earlykmsg-tests.lock");
-        let file = File::create(path).expect("make a lock file");
+        let file = Turn::file();
         lock(&file).expect("lock a file");
         Turn { _lock: file }
+    }
+
+    fn file() -> File {
+        let path = std::env::temp_dir().join("earlykmsg-tests.lock");
+        File::create(path).expect("make a lock file")
     }
 }
 
@@ -110,6 +120,11 @@ impl Writer {
     /// For more than the ring holds.
     pub fn storm() -> Writer {
         Writer::with(Turn::alone())
+    }
+
+    /// As [`Writer::storm`], if nobody else writes now.
+    pub fn try_storm() -> Option<Writer> {
+        Turn::try_alone().map(Writer::with)
     }
 
     fn with(turn: Turn) -> Writer {

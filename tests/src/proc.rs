@@ -35,9 +35,13 @@ pub fn pss_kb(pid: Pid) -> u64 {
 
 /// The time that a process has run so far.
 pub fn cpu(pid: Pid) -> Duration {
+    try_cpu(pid).unwrap_or_else(|| panic!("no schedstat of {pid}"))
+}
+
+/// As [`cpu`]; none when the process is gone.
+pub fn try_cpu(pid: Pid) -> Option<Duration> {
     let all = file(pid, "schedstat");
-    let nanoseconds = all.split_whitespace().next().and_then(|field| field.parse().ok());
-    Duration::from_nanos(nanoseconds.unwrap_or_else(|| panic!("no schedstat of {pid}")))
+    all.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// How often a process has begun to wait.

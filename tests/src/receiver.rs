@@ -343,10 +343,22 @@ impl Udp {
 
     /// At an address.
     pub fn at(address: SocketAddr) -> Udp {
+        Udp::again(address, Arc::default())
+    }
+
+    /// Ends, then listens at the same address and goes on with the same list after `pause`.
+    #[must_use]
+    pub fn restart(mut self, pause: Duration) -> Udp {
+        self.stop();
+        thread::sleep(pause); // the fault itself, not a wait for anything
+        Udp::again(self.address, Arc::clone(&self.lines))
+    }
+
+    fn again(address: SocketAddr, lines: Arc<Lines>) -> Udp {
         let socket = UdpSocket::bind(address).unwrap_or_else(|why| panic!("{address}: {why}"));
         let address = socket.local_addr().expect("an address");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("set a time-out");
-        let (lines, ended) = (Arc::new(Lines::default()), Arc::new(AtomicBool::new(false)));
+        let ended = Arc::new(AtomicBool::new(false));
         // The reader does nothing but read: it is the buffer that is small, not our patience.
         let (arrived, take) = channel::<Line>();
         let reader = thread::spawn({
@@ -372,6 +384,13 @@ impl Udp {
     pub fn url(&self) -> String {
         format!("udp://{}/", self.address)
     }
+
+    fn stop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some((reader, keeper)) = self.threads.take() {
+            let _ = (reader.join(), keeper.join());
+        }
+    }
 }
 
 impl Default for Udp {
@@ -382,9 +401,6 @@ impl Default for Udp {
 
 impl Drop for Udp {
     fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
-        if let Some((reader, keeper)) = self.threads.take() {
-            let _ = (reader.join(), keeper.join());
-        }
+        self.stop();
     }
 }

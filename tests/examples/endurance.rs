@@ -444,15 +444,17 @@ impl<'a> Books<'a> {
     /// After the faults: a last record reaches all, and nothing before it is missing.
     fn settle(&mut self, watch: &mut Watch) {
         let mut missing: Vec<usize> = (0..self.accounts.len()).collect();
-        let until = Instant::now() + PATIENCE;
+        let mut until = Instant::now() + PATIENCE;
         let mut last = 0;
         let first = self.stream.written.load(Ordering::Relaxed);
         let mut write = Instant::now();
         while !missing.is_empty() && Instant::now() < until {
             // More than one: a datagram may be lost, and a limit on writers may swallow one.
-            if Instant::now() >= write {
+            let now = Instant::now();
+            if now >= write {
                 last = self.stream.write(&Writer::new(), 1);
-                write += Duration::from_secs(1);
+                write = Instant::now() + Duration::from_secs(1);
+                until += now.elapsed(); // others had the log for themselves
             }
             thread::sleep(LOOK_EVERY);
             self.take();

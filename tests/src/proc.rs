@@ -44,6 +44,13 @@ pub fn try_cpu(pid: Pid) -> Option<Duration> {
     all.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
+/// The time that a process has run or has had to wait for a processor; what spins does nothing else.
+pub fn busy(pid: Pid) -> Duration {
+    let all = file(pid, "schedstat");
+    let fields = all.split_whitespace().take(2).filter_map(|field| field.parse().ok());
+    fields.map(Duration::from_nanos).sum()
+}
+
 /// How often a process has begun to wait.
 pub fn waits(pid: Pid) -> u64 {
     number(pid, "voluntary_ctxt_switches")

@@ -25,6 +25,7 @@ pub fn start(url: &str) -> Program {
 pub struct Run {
     privileges: Vec<&'static str>,
     held: Option<PathBuf>,
+    tracer: Vec<String>,
     arguments: Vec<String>,
 }
 
@@ -32,7 +33,7 @@ impl Run {
     /// On the machine's own log.
     pub fn new<S: AsRef<str>>(arguments: &[S]) -> Run {
         let arguments = arguments.iter().map(|argument| argument.as_ref().to_owned()).collect();
-        Run { privileges: Vec::new(), held: None, arguments }
+        Run { privileges: Vec::new(), held: None, tracer: Vec::new(), arguments }
     }
 
     /// On a fake log: without the right to write into what it may only read.
@@ -55,14 +56,21 @@ impl Run {
         self
     }
 
-    /// Both of these change what they are told to and become the program.
+    /// As the one child of `strace` with these arguments, so that system calls can be made to fail.
+    #[must_use]
+    pub fn traced(self, arguments: &[&str]) -> Run {
+        let words = ["strace", "-f", "-qq"].iter().chain(arguments);
+        Run { tracer: words.map(|&word| word.to_owned()).collect(), ..self }
+    }
+
+    /// All but the tracer change what they are told to and become the program.
     fn command(&self) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).args(&self.privileges).arg("--");
         if let Some(path) = &self.held {
             command.args(["sh", "-c", "exec 9<\"$0\" \"$@\""]).arg(path);
         }
-        command.arg(binary::earlykmsg()).args(&self.arguments).current_dir("/");
+        command.args(&self.tracer).arg(binary::earlykmsg()).args(&self.arguments).current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -91,7 +99,15 @@ impl Run {
             let _ = stdout.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        Program { pid, words, ended, threads: Some((reader, printer, waiter)), started: Instant::now() }
+        let traced = !self.tracer.is_empty();
+        Program {
+            pid,
+            traced,
+            words,
+            ended,
+            threads: Some((reader, printer, waiter)),
+            started: Instant::now(),
+        }
     }
 
     /// Starts it and waits until each of its destinations is connected. A fake log is fed only then: what is in
@@ -120,8 +136,9 @@ fn wait(child: &mut Child, ended: &Feed<ExitStatus>) {
 /// The program, running. Ended with all its children when this value is dropped.
 #[derive(Debug)]
 pub struct Program {
-    /// The watcher.
+    /// The watcher, or its tracer.
     pub pid: Pid,
+    traced: bool,
     /// What it says on stderr, by line.
     pub words: Arc<Feed<String>>,
     ended: Arc<Feed<ExitStatus>>,
@@ -145,14 +162,26 @@ pub struct Finished {
 }
 
 impl Program {
+    /// The watcher; none when it is not there yet, or has ended.
+    pub fn watcher(&self) -> Option<Pid> {
+        if self.traced { proc::children(self.pid).first().copied() } else { Some(self.pid) }
+    }
+
     /// Sends a signal to the watcher.
     pub fn signal(&self, signal: Signal) {
-        kill(self.pid, signal).expect("signal the program");
+        if let Some(watcher) = self.watcher() {
+            kill(watcher, signal).expect("signal the program");
+        }
     }
 
     /// The shippers that run now.
     pub fn shippers(&self) -> Vec<Pid> {
-        proc::children(self.pid)
+        self.watcher().map_or_else(Vec::new, proc::children)
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
     }
 
     /// Waits for a line on stderr that holds `part`.
@@ -172,18 +201,22 @@ impl Program {
 
     /// Waits for its end.
     #[track_caller]
-    pub fn finish(mut self, within: Duration) -> Finished {
-        let status = self.ended.try_wait(within, |ended| ended.first().copied());
-        let Some(status) = status else {
-            panic!("still running after {within:?}; it said {:#?}", *self.words.items());
-        };
+    pub fn finish(self, within: Duration) -> Finished {
+        let words = Arc::clone(&self.words);
+        let end = self.ends(within);
+        end.unwrap_or_else(|| panic!("still running after {within:?}; it said {:#?}", *words.items()))
+    }
+
+    /// As [`Program::finish`]; none when it still runs.
+    pub fn ends(mut self, within: Duration) -> Option<Finished> {
+        let status = self.ended.try_wait(within, |ended| ended.first().copied())?;
         let took = self.started.elapsed();
         let (reader, printer, waiter) = self.threads.take().expect("it finishes once");
         waiter.join().expect("wait for the program");
         reader.join().expect("read stderr");
         let stdout = printer.join().expect("read stdout");
         let words = self.words.items().clone();
-        Finished { code: status.code(), signal: status.signal(), stdout, words, took }
+        Some(Finished { code: status.code(), signal: status.signal(), stdout, words, took })
     }
 }
 

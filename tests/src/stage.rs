@@ -51,6 +51,10 @@ pub struct Boot {
     pub cmdline: Option<Vec<u8>>,
     /// System calls of PID 1 that fail.
     pub refused: Vec<Refusal>,
+    /// The one that fails by its place among all that PID 1 makes, counted from 0, and how.
+    pub refused_at: Option<(usize, i32)>,
+    /// Whether PID 1's system calls are printed, by number, a line each.
+    pub listed: bool,
     /// What happens to each child of PID 1 as soon as it is there.
     pub child: Fate,
     /// The most address space PID 1 may have.
@@ -122,6 +126,23 @@ impl Boot {
             errno: errno as i32,
         });
         self
+    }
+
+    /// With all its system calls on the console.
+    #[must_use]
+    pub fn list(self) -> Boot {
+        Boot { listed: true, ..self }
+    }
+
+    /// The calls that [`Boot::list`] printed on a console.
+    pub fn listed(console: &[String]) -> Vec<i64> {
+        console.iter().filter_map(|line| line.strip_prefix(LISTED)?.parse().ok()).collect()
+    }
+
+    /// With one system call that fails, by its place.
+    #[must_use]
+    pub fn refuse_at(self, place: usize, errno: Errno) -> Boot {
+        Boot { refused_at: Some((place, errno as i32)), ..self }
     }
 
     /// Starts it.
@@ -256,6 +277,8 @@ impl Drop for Machine {
 
 const OUTER: &str = "--make-this-boot";
 const INNER: &str = "--be-its-pid-1";
+/// What stands before the number of a system call.
+const LISTED: &str = "system call ";
 
 /// What a stage's exit code is when it failed itself.
 pub const STAGE_FAILED: i32 = 99;
@@ -286,7 +309,7 @@ fn outer(boot: &Boot) -> nix::Result<i32> {
     }
     let child = command.arg(INNER).arg(serde_json::to_string(boot).expect("a boot is data")).spawn();
     let init = Pid::from_raw(child.expect("start PID 1").id().cast_signed());
-    let mut tracer = Tracer { boot, init, call: None, cmdline: BTreeMap::new(), done: false };
+    let mut tracer = Tracer { boot, init, call: None, calls: 0, cmdline: BTreeMap::new(), done: false };
     loop {
         match waitpid(init, Some(WaitPidFlag::__WALL))? {
             WaitStatus::Exited(_, code) => return Ok(code),
@@ -353,7 +376,12 @@ fn inner(boot: &Boot) -> nix::Result<i32> {
 
 impl Boot {
     fn is_traced(&self) -> bool {
-        self.cmdline.is_some() || !self.refused.is_empty() || self.child != Fate::Lives
+        self.cmdline.is_some() || self.is_troubled()
+    }
+
+    /// Whether anything is to be done but to give the command line.
+    fn is_troubled(&self) -> bool {
+        !self.refused.is_empty() || self.refused_at.is_some() || self.listed || self.child != Fate::Lives
     }
 }
 
@@ -363,6 +391,8 @@ struct Tracer<'a> {
     init: Pid,
     /// The system call that PID 1 is in.
     call: Option<Call>,
+    /// How many it has begun.
+    calls: usize,
     /// Descriptors of the command line, and how much of it each has given.
     cmdline: BTreeMap<u64, usize>,
     /// Whether all is done that the boot asks for.
@@ -411,7 +441,7 @@ impl Tracer<'_> {
         ptrace::syscall(self.init, signal)
     }
 
-    fn begins(&self) -> nix::Result<Call> {
+    fn begins(&mut self) -> nix::Result<Call> {
         let mut registers = ptrace::getregs(self.init)?;
         let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10];
         let number = registers.orig_rax;
@@ -420,7 +450,12 @@ impl Tracer<'_> {
             let holds = |with: &String| texts().any(|text| text.contains(with.as_str()));
             numbers(&refusal.call).contains(&number.cast_signed()) && refusal.with.as_ref().is_none_or(holds)
         });
-        let refused = hit.map(|refusal| refusal.errno);
+        let here = self.boot.refused_at.filter(|&(place, _)| place == self.calls);
+        let refused = hit.map(|refusal| refusal.errno).or(here.map(|(_, errno)| errno));
+        self.calls += 1;
+        if self.boot.listed {
+            eprintln!("{LISTED}{number}");
+        }
         if refused.is_some() {
             registers.orig_rax = u64::MAX; // no such call: the kernel does nothing
             ptrace::setregs(self.init, registers)?;
@@ -455,8 +490,7 @@ impl Tracer<'_> {
                         .and_then(|memory| memory.write_all_at(given, second))
                         .map_err(|_| Errno::EFAULT)?;
                     *done += given.len();
-                    let faultless = self.boot.refused.is_empty() && self.boot.child == Fate::Lives;
-                    self.done = given.is_empty() && faultless;
+                    self.done = given.is_empty() && !self.boot.is_troubled();
                     registers.rax = given.len() as u64;
                     ptrace::setregs(self.init, registers)?;
                 }
@@ -501,6 +535,19 @@ fn numbers(name: &str) -> &'static [i64] {
         "close_range" => &[libc::SYS_close_range],
         _ => panic!("which system call is {name}?"),
     }
+}
+
+/// Whether the kernel cannot refuse a system call that is asked for rightly. Of those that [`Boot::listed`] gives
+/// these are the C library's first, and the question for the own process id.
+#[cfg(target_arch = "x86_64")]
+pub fn cannot_fail(number: i64) -> bool {
+    [libc::SYS_arch_prctl, libc::SYS_getpid].contains(&number)
+}
+
+/// As above.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn cannot_fail(number: i64) -> bool {
+    number == libc::SYS_getpid
 }
 
 #[cfg(not(target_arch = "x86_64"))]

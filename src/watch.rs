@@ -74,7 +74,7 @@ pub fn watch(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> i32 {
 
 fn begin<'a>(options: &'a Options<'a>, reach: &'a Reach, origin: Origin<'a>) -> Result<Watcher<'a>> {
     let signals = signal::listen()?;
-    let stamp = say_start(options, reach, origin)?;
+    let (stamp, oldest) = say_start(options, reach, origin)?;
     let board = Board::new()?;
     let switch = if matches!(origin, Origin::Pid1 { .. }) { Switch::watch(reach) } else { None };
     let empty = reach::empty();
@@ -90,6 +90,8 @@ fn begin<'a>(options: &'a Options<'a>, reach: &'a Reach, origin: Origin<'a>) -> 
         origin,
         signals,
         stamp,
+        // As PID 1 there is nothing before record 0: what the ring no longer has is a loss.
+        first: if matches!(origin, Origin::Pid1 { .. }) { Some(0) } else { oldest },
         switch,
         empty,
         switched_ms: None,
@@ -105,6 +107,8 @@ struct Watcher<'a> {
     origin: Origin<'a>,
     signals: OwnedFd,
     stamp: StampOffset,
+    /// The first record that is to be shipped, as far as it is known.
+    first: Option<u64>,
     switch: Option<Switch>,
     /// A directory without anything in it: the shippers' root.
     empty: Option<OwnedFd>,
@@ -169,6 +173,12 @@ impl Watcher<'_> {
                 && let Err(error) = self.start(at, now)
             {
                 let shipper = &mut self.shippers[at];
+                if self.origin == (Origin::Hand { once: true }) && shipper.pause_ms > DRAIN_MS {
+                    report::error(|line| words!(line, shipper.endpoint, ": ", error));
+                    self.worst = code::UNAVAILABLE;
+                    shipper.state = State::Ended;
+                    continue;
+                }
                 report::warn(|line| {
                     words!(line, shipper.endpoint, ": ", error, "; tried again in ", shipper.pause_ms, " ms");
                 });
@@ -263,13 +273,11 @@ impl Watcher<'_> {
         if let Origin::Hand { once: true } = self.origin {
             life.once(time::now_ms());
         }
-        // As PID 1 there is nothing before record 0: what the ring no longer has is a loss.
-        let first = shipper.progress.resume().or(if by_hand { None } else { Some(0) });
         let job = Job {
             endpoint: shipper.endpoint,
             level: self.options.level,
             life,
-            first,
+            first: shipper.progress.resume().or(self.first),
             unsent: shipper.progress.unsent(),
             stamp: self.stamp,
             progress: shipper.progress,
@@ -427,10 +435,12 @@ impl Words for Start<'_> {
     }
 }
 
-/// Says who starts and what for. The line is written between two readings of the clock and read back, which tells
-/// how the kernel's stamps and the clock belong together.
-fn say_start(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> Result<StampOffset> {
+/// Says who starts and what for, and gives the number of the oldest record. The line is written between two readings
+/// of the clock and read back, which tells how the kernel's stamps and the clock belong together.
+fn say_start(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> Result<(StampOffset, Option<u64>)> {
     let kmsg = reach.open_kmsg()?;
+    let mut bytes = [0; 2 * WORDS_BYTES_MAX];
+    let oldest = read_one(&kmsg, &mut bytes).flatten().map(|record| record.seq);
     let _ = seek(&kmsg, SeekFrom::End(0));
     // The kernel takes ten lines at once of each who has opened its log: these words get an opening of their own.
     report::to_kernel_log(reach.open_kmsg()?);
@@ -438,21 +448,27 @@ fn say_start(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> Result
     report::info(|line| words!(line, Start { options, origin }));
     let after = time::raw_ns();
 
-    let mut bytes = [0; 2 * WORDS_BYTES_MAX];
-    loop {
-        let len = match read(&kmsg, &mut bytes) {
-            Ok(len @ 1..) => len,
-            // Too large to be ours, or others write faster than this reads.
-            Err(Errno::INVAL | Errno::PIPE | Errno::INTR) => continue,
-            _ => break,
-        };
-        if let Some(record) = bytes.get(..len).and_then(Record::parse)
+    while let Some(record) = read_one(&kmsg, &mut bytes) {
+        if let Some(record) = record
             && let Body::Escaped { text, .. } = record.body
             && text.starts_with(b"earlykmsg: ")
         {
-            return Ok(StampOffset::measured(before, record.clock_us, after));
+            return Ok((StampOffset::measured(before, record.clock_us, after), oldest));
         }
     }
     // The kernel was told to take no words from programs: its clock and ours begin at about the same time.
-    Ok(StampOffset(0))
+    Ok((StampOffset(0), oldest))
+}
+
+/// The next record that `bytes` can hold, if it is one.
+fn read_one<'a>(kmsg: &OwnedFd, bytes: &'a mut [u8]) -> Option<Option<Record<'a>>> {
+    let len = loop {
+        match read(kmsg, &mut *bytes) {
+            Ok(len @ 1..) => break len,
+            // Too large, or others write faster than this reads.
+            Err(Errno::INVAL | Errno::PIPE | Errno::INTR) => {}
+            _ => return None,
+        }
+    };
+    Some(bytes.get(..len).and_then(Record::parse))
 }

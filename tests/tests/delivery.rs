@@ -209,6 +209,24 @@ fn ring_overrun_while_away() {
     });
 }
 
+/// By hand too the first record that counts is the oldest at the start, not at the first connection.
+#[test]
+fn ring_overrun_before_the_first_connection() {
+    alone(|_| {
+        let mut receiver = Tcp::new(Manner::Reads);
+        receiver.stop(End::Close);
+        let mut stream = Stream::storm("first");
+        stream.write(10);
+        let program = start(&receiver.url());
+        program.says("shipping to ", WITHIN);
+        stream.write(5_000);
+        let receiver = receiver.restart(End::Close, Duration::ZERO);
+        let last = stream.write(10);
+        let account = account("not yet there, 5,000 written", &stream, &receiver.lines, &program, &last);
+        assert!(account.lost + account.received as u64 >= 5_020, "lost in silence: {account:?}");
+    });
+}
+
 /// The same after a death with bytes unread: what the ring no longer has is said to be perhaps unread.
 #[test]
 fn ring_overrun_after_a_reset() {

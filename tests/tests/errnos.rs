@@ -35,8 +35,9 @@ const fn row(call: &'static str, once: &'static [Errno], lasting: &'static [Errn
     Row { call, once, lasting }
 }
 
-/// In the order in which they are first made. Not here are those that cannot fail when asked rightly:
-/// `arch_prctl`, `set_tid_address`, `getpid`, `getuid`, `uname`, `clock_gettime`, `exit_group`.
+/// In the order in which they are first made. Not here are those that cannot fail when asked rightly
+/// (`arch_prctl`, `set_tid_address`, `getpid`, `getuid`, `uname`, `clock_gettime`, `wait4` that does not wait,
+/// `exit_group`), nor that a `read` finds nothing: what the ring says of itself is true.
 const ROWS: &[Row] = &[
     row("open", &[EMFILE, ENFILE, ENOENT, EACCES, ENOMEM], &[ENOENT, ENFILE]),
     row("fcntl", &[EBADF, EMFILE, EINVAL], &[EBADF, EMFILE]),
@@ -48,7 +49,7 @@ const ROWS: &[Row] = &[
     row("signalfd4", &[EMFILE, ENFILE, ENOMEM, ENODEV], &[ENOSYS, ENFILE]),
     row("lseek", &[ESPIPE, EINVAL], &[ESPIPE]),
     row("write", &[EINTR, EAGAIN, EIO, EPIPE, ENOSPC, EPERM, EINVAL], &[EIO, EPERM]),
-    row("read", &[EINTR, EAGAIN, EIO, EPIPE, EINVAL, ENOMEM, EPERM], &[EIO, EPERM]),
+    row("read", &[EINTR, EIO, EPIPE, EINVAL, ENOMEM, EPERM], &[]),
     row("mmap", &[ENOMEM, EAGAIN, EPERM], &[ENOMEM]),
     row("fsopen", &[ENOSYS, EPERM, ENODEV, EMFILE, ENFILE, ENOMEM], &[ENOSYS, EPERM]),
     row("fsconfig", &[EPERM, ENOMEM, EBUSY, EINVAL], &[EPERM]),
@@ -96,7 +97,6 @@ const ROWS: &[Row] = &[
     row("ioctl", &[EINVAL, ENOMEM, ENOTTY], &[EINVAL]),
     row("shutdown", &[ENOTCONN, ENOBUFS], &[ENOTCONN]),
     row("kill", &[EPERM, ESRCH], &[EPERM]),
-    row("wait4", &[EINTR], &[]),
 ];
 
 /// How the program is used meanwhile.
@@ -125,6 +125,7 @@ const DELIVERY: Duration = Duration::from_secs(4);
 const ENDING: Duration = Duration::from_secs(12);
 /// How long it is looked whether a process spins.
 const LOOK: Duration = Duration::from_millis(200);
+const LOOKS: usize = 10;
 
 /// What became of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -200,16 +201,27 @@ fn received(lines: &Lines, tag: &str) -> BTreeSet<u64> {
     lines.items().iter().filter_map(|line| number(&String::from_utf8_lossy(&line.bytes))).collect()
 }
 
-/// Whether a process does nothing but run.
+/// Whether a process does nothing but run, for as long as it is looked. One that still ships soon waits.
 fn spins(program: &Program) -> Option<String> {
-    let processes: Vec<_> = program.watcher().into_iter().chain(program.shippers()).collect();
-    let before: Vec<_> = processes.iter().map(|&pid| proc::busy(pid)).collect();
-    let since = Instant::now();
-    thread::sleep(LOOK); // what is measured
-    let took = since.elapsed();
-    let after = processes.iter().map(|&pid| proc::busy(pid));
-    let worst = after.zip(before).map(|(after, before)| after.saturating_sub(before)).max()?;
-    (worst > took / 2).then(|| format!("a process ran for {worst:?} of {took:?}"))
+    for _ in 0..LOOKS {
+        let processes: Vec<_> = program.watcher().into_iter().chain(program.shippers()).collect();
+        let before: Vec<_> = processes.iter().map(|&pid| proc::busy(pid)).collect();
+        let since = Instant::now();
+        thread::sleep(LOOK); // what is measured
+        let took = since.elapsed();
+        let after = processes.iter().map(|&pid| proc::busy(pid));
+        let worst = after.zip(before).map(|(after, before)| after.saturating_sub(before)).max()?;
+        if worst < took / 2 {
+            return None;
+        }
+    }
+    Some(format!("a process does nothing but run, for {LOOKS} times {LOOK:?}"))
+}
+
+/// Whether a line names the error.
+fn names(line: &str, errno: Errno) -> bool {
+    let mut words = line.split(|c: char| !c.is_ascii_alphanumeric()).skip_while(|&word| word != "errno");
+    words.nth(1).is_some_and(|number| number == (errno as i32).to_string())
 }
 
 /// It has ended in time, nothing span, and either all records arrived or the program has said what is missing:
@@ -236,7 +248,8 @@ fn judge(
     let Some(code) = end.code else { return fail("a signal ended it") };
     if code != 0 {
         // Where words cannot be written the code has to do.
-        let named = end.said(&format!("(errno {})", fault.errno as i32)) || fault.call == "write";
+        let mute = fault.call == "write" || fault.call == "fcntl";
+        let named = mute || end.words.iter().any(|line| names(line, fault.errno));
         let unconfirmed = end.words.iter().any(|line| json::unconfirmed(line).is_some());
         let forced = end.said("did not end in time and is ended by force");
         return if named || unconfirmed || forced {
@@ -298,7 +311,12 @@ fn a_call_fails_once() {
     let faults = |row: &'static Row| {
         row.once.iter().map(|&errno| Fault { call: row.call, errno, when: "1", used: Use::Tcp })
     };
-    check(&ROWS.iter().flat_map(faults).collect::<Vec<_>>());
+    let mut faults: Vec<Fault> = ROWS.iter().flat_map(faults).collect();
+    // What has a bound ends, though no shipper can ever be started.
+    for (call, errno) in [("pipe2", ENFILE), ("clone", EAGAIN)] {
+        faults.push(Fault { call, errno, when: "1+", used: Use::Once });
+    }
+    check(&faults);
 }
 
 /// Each call that PID 1 makes, in each boot that makes others, fails with each of these: the next init runs.

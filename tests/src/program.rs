@@ -195,7 +195,7 @@ impl Program {
     }
 
     /// Waits whether it ends `within` this.
-    pub fn ends(&self, within: Duration) -> bool {
+    pub fn ends_within(&self, within: Duration) -> bool {
         self.ended.try_wait(within, |ended| ended.first().map(|_| ())).is_some()
     }
 

@@ -41,7 +41,7 @@ fn reboot(program: Program, grace: Duration) -> Finished {
     for pid in proc::family(program.pid) {
         kill(pid, Signal::SIGTERM).expect("signal a process");
     }
-    if !program.ends(grace) {
+    if !program.ends_within(grace) {
         for pid in proc::family(program.pid) {
             let _ = kill(pid, Signal::SIGKILL); // it may have ended by now
         }

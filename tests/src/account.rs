@@ -23,8 +23,10 @@ pub struct Stream {
     /// How many there are.
     pub written: usize,
     writer: Writer,
-    /// The newest record of the ring before the first of them; none: more of them come than the ring holds.
-    after: Option<u64>,
+    /// The newest record of the ring before the first of them.
+    after: u64,
+    /// More of them come than the ring holds.
+    storm: bool,
 }
 
 impl Stream {
@@ -32,14 +34,13 @@ impl Stream {
     #[must_use]
     pub fn new(what: &str) -> Stream {
         let writer = Writer::new();
-        let after = ring().last().map(|record| record.seq);
-        Stream { writer, tag: tag(what), written: 0, after }
+        Stream { writer, tag: tag(what), written: 0, after: newest(), storm: false }
     }
 
     /// More than the ring holds.
     #[must_use]
     pub fn storm(what: &str) -> Stream {
-        Stream { writer: Writer::storm(), tag: tag(what), written: 0, after: None }
+        Stream { writer: Writer::storm(), tag: tag(what), written: 0, after: newest(), storm: true }
     }
 
     /// Writes more; gives the last one's text.
@@ -77,12 +78,17 @@ pub struct Account {
     pub received: usize,
     /// Received once more, others' among them.
     pub duplicates: usize,
-    /// Reported as lost, others' among them.
+    /// Reported as lost of what was written since the test began, others' among them. (The ring may be full of what
+    /// was there before, and every word of the program, as of anyone, takes the place of the oldest.)
     pub lost: u64,
     /// Reported as sent but perhaps unread, others' among them.
     pub perhaps_unread: u64,
     /// Someone who knows nothing of turns has overrun the ring meanwhile.
     pub disturbed: bool,
+}
+
+fn newest() -> u64 {
+    ring().last().map_or(0, |record| record.seq)
 }
 
 /// Counts at the end of a test, after `last` has arrived, and prints the figures. Judged by sequence numbers: from
@@ -103,8 +109,8 @@ pub fn account(fault: &str, stream: &Stream, lines: &Lines, program: &Program, l
     };
     let (lost, unread) = (reported(true), reported(false));
     // They are sorted by where they begin, and may overlap.
-    let sum = |ranges: &[RangeInclusive<u64>]| {
-        let (mut sum, mut next) = (0, 0);
+    let sum = |ranges: &[RangeInclusive<u64>], from: u64| {
+        let (mut sum, mut next) = (0, from);
         for range in ranges {
             let start = next.max(*range.start());
             sum += (range.end() + 1).saturating_sub(start);
@@ -132,9 +138,9 @@ pub fn account(fault: &str, stream: &Stream, lines: &Lines, program: &Program, l
         written: stream.written,
         received: own.map(json::seq).collect::<BTreeSet<u64>>().len(),
         duplicates: received.values().map(|count| count - 1).sum(),
-        lost: sum(&lost),
-        perhaps_unread: sum(&unread),
-        disturbed: stream.after.is_some_and(|after| ring().first().is_none_or(|oldest| oldest.seq > after)),
+        lost: sum(&lost, stream.after + 1),
+        perhaps_unread: sum(&unread, 0),
+        disturbed: !stream.storm && ring().first().is_none_or(|oldest| oldest.seq > stream.after),
     };
     println!(
         "| {fault:<52} | {:>6} | {:>6} | {:>5} | {:>6} | {:>6} | {unaccounted:?} |",

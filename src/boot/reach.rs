@@ -25,8 +25,7 @@ pub struct Reach {
     pub dev: Option<OwnedFd>,
 }
 
-/// How a directory is opened.
-pub const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Reach {
     /// Through mounts of our own, as PID 1.

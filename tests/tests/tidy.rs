@@ -165,7 +165,6 @@ const PURE: &[&str] = &[
     "error",
     "batch",
     "life",
-    "channel",
     "cmdline",
     "endpoint",
     "encode",
@@ -173,13 +172,6 @@ const PURE: &[&str] = &[
     "ledger",
     "kmsg::record",
     "harden::policy",
-    "names",
-    "names::hosts",
-    "names::lookup",
-    "names::message",
-    "names::resolv",
-    "network",
-    "network::netlink",
 ];
 
 /// The module that a file of `src/` is.

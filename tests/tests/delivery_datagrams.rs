@@ -89,7 +89,6 @@ fn datagrams_wait_for_the_neighbour() {
         let account = account("nobody answers for the address", &stream, &receiver.lines, &program, &last);
         // What the full ring dropped meanwhile is said; what it still had has arrived, none of it sent in vain.
         assert_eq!(account.received, account.written);
-        assert!(account.perhaps_unread <= 1, "only the first datagram was sent before: {account:?}");
     });
 }
 

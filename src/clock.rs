@@ -84,9 +84,10 @@ impl TimeText {
     pub fn second(&mut self, second: i64) -> &[u8; TimeText::SECOND_BYTES] {
         if second != self.second {
             self.second = second;
-            let second = second.clamp(TimeText::SECOND_MIN, TimeText::SECOND_MAX);
-            let (year, month, day) = date(second.div_euclid(86_400));
-            let of_day = second.rem_euclid(86_400) as u32;
+            let second =
+                (second.clamp(TimeText::SECOND_MIN, TimeText::SECOND_MAX) - TimeText::SECOND_MIN) as u64;
+            let (year, month, day) = date((second / 86_400) as u32);
+            let of_day = (second % 86_400) as u32;
             let fields = [(2, year % 100), (5, month), (8, day)];
             let times = [(11, of_day / 3_600), (14, of_day / 60 % 60), (17, of_day % 60)];
             self.two_digits(0, year / 100);
@@ -109,21 +110,21 @@ impl Default for TimeText {
     }
 }
 
-/// The civil date of a day since 1970, in the proleptic Gregorian calendar, counted in years that begin in March
+/// The civil date of a day since the year 0, in the proleptic Gregorian calendar, counted in years that begin in March
 /// and eras of 400 years, which all have the same length.
-fn date(day: i64) -> (u32, u32, u32) {
-    const ERA_DAYS: i64 = 146_097;
-    const DAYS_TO_1970: i64 = 719_468; // from 0000-03-01
-    let day = day + DAYS_TO_1970;
-    let era = day.div_euclid(ERA_DAYS);
-    let of_era = day.rem_euclid(ERA_DAYS);
+fn date(day: u32) -> (u32, u32, u32) {
+    const ERA_DAYS: u32 = 146_097;
+    const JANUARY_AND_FEBRUARY: u32 = 60; // of the year 0, in whose March the first era begins
+    let day = day + ERA_DAYS - JANUARY_AND_FEBRUARY;
+    let era = day / ERA_DAYS;
+    let of_era = day % ERA_DAYS;
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * of_year + 2) / 153;
     let day_of_month = of_year - (153 * march_month + 2) / 5 + 1;
     let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    (year as u32, month as u32, day_of_month as u32)
+    let year = era * 400 + year_of_era + u32::from(month <= 2) - 400;
+    (year, month, day_of_month)
 }
 
 #[cfg(test)]
@@ -154,9 +155,9 @@ mod tests {
 
     #[test]
     fn every_day_follows_the_one_before() {
-        let mut before = date(-719_528);
+        let mut before = date(0);
         assert_eq!(before, (0, 1, 1));
-        for day in -719_527..=2_932_896 {
+        for day in 1..=3_652_424 {
             let today = date(day);
             let next_in_month = (before.0, before.1, before.2 + 1);
             let first = today.2 == 1 && before.2 >= 28 && (today.1 == before.1 % 12 + 1);

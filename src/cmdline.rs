@@ -5,14 +5,11 @@
 use heapless::Vec;
 
 use crate::address::number;
-use crate::endpoint::{Endpoint, Host, Wrong};
+use crate::endpoint::{Endpoint, Wrong};
 use crate::kmsg::record::Level;
-use crate::limits::{
-    DESTINATIONS_MAX, LINGER_SECONDS, LINGER_SECONDS_MAX, PATH_BYTES_MAX, QUOTED_BYTES_MAX, TAGS_BYTES_MAX,
-    TAGS_MAX,
-};
+use crate::limits::{DESTINATIONS_MAX, LINGER_SECONDS, LINGER_SECONDS_MAX, PATH_BYTES_MAX, QUOTED_BYTES_MAX};
 use crate::words;
-use crate::words::{Line, Quoted, Words};
+use crate::words::{Line, Quoted, Words, nth_name};
 
 /// Everything that the command line can ask for.
 #[derive(Clone, Debug)]
@@ -21,34 +18,19 @@ pub struct Options<'a> {
     pub destinations: Vec<Endpoint<'a>, DESTINATIONS_MAX>,
     /// A destination was asked for, even if it was left out.
     pub wanted: bool,
-    /// `earlykmsg.tags=`
-    pub tags: Vec<Tag<'a>, TAGS_MAX>,
     /// `earlykmsg.level=`: the least severe level that is shipped.
     pub level: Level,
     /// `earlykmsg.init=`: an absolute path.
     pub init: Option<&'a [u8]>,
     /// `earlykmsg.linger=`
     pub linger_s: u32,
-    /// `earlykmsg.extra=caller`
-    pub extra_caller: bool,
-    /// `earlykmsg.extra=dict`
-    pub extra_dict: bool,
-}
-
-/// A further member of every JSON object. The value may hold `{uuid}` and its like.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Tag<'a> {
-    /// The member's name.
-    pub name: &'a [u8],
-    /// Its value, as it stands on the command line.
-    pub value: &'a [u8],
 }
 
 /// A word that could not be taken as it stands. Displays as the whole message, the word first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Problem<'a> {
     /// The word's name: `talos.logging.kernel`.
-    pub name: &'a str,
+    pub name: &'static [u8],
     /// The word's value.
     pub value: &'a [u8],
     /// What is wrong with it.
@@ -60,30 +42,27 @@ pub struct Problem<'a> {
 #[allow(missing_docs)] // each is explained by its words below
 pub enum Why {
     Destination(Wrong),
-    DestinationName,
     DestinationTooMany,
     Level,
     Init,
     InitLong,
     Linger,
-    Extra,
     Ip,
-    TagForm,
-    TagTooMany,
-    TagsLong,
     TagsLater,
     ExtraLater,
 }
 
-// The words that are ours. (A match on bytes would compare them one by one, 10 bytes of the program each.)
-const DESTINATION: &str = "talos.logging.kernel";
-const TAGS: &str = "earlykmsg.tags";
-const LEVEL: &str = "earlykmsg.level";
-const INIT: &str = "earlykmsg.init";
-const LINGER: &str = "earlykmsg.linger";
-const EXTRA: &str = "earlykmsg.extra";
-const IP: &str = "earlykmsg.ip";
-const NAMES: [&str; 7] = [DESTINATION, TAGS, LEVEL, INIT, LINGER, EXTRA, IP];
+/// The words that are ours, in the order of their numbers below. (A match on bytes would compare them one by one, 10
+/// bytes of the program each.)
+const NAMES: &str = "talos.logging.kernel, earlykmsg.tags, earlykmsg.level, earlykmsg.init, earlykmsg.linger, \
+                     earlykmsg.extra, earlykmsg.ip";
+const DESTINATION: usize = 0;
+const TAGS: usize = 1;
+const LEVEL: usize = 2;
+const INIT: usize = 3;
+const LINGER: usize = 4;
+const EXTRA: usize = 5;
+const IP: usize = 6;
 
 impl<'a> Options<'a> {
     /// What holds when nothing is asked for.
@@ -91,12 +70,9 @@ impl<'a> Options<'a> {
         Options {
             destinations: Vec::new(),
             wanted: false,
-            tags: Vec::new(),
             level: Level::DEBUG,
             init: None,
             linger_s: LINGER_SECONDS,
-            extra_caller: false,
-            extra_dict: false,
         }
     }
 
@@ -111,11 +87,12 @@ impl<'a> Options<'a> {
 
     /// Takes one word. Returns whether its name is one of ours.
     pub fn word(&mut self, name: &[u8], value: &'a [u8], report: &mut dyn FnMut(Problem<'a>)) -> bool {
-        let Some(name) = NAMES.iter().find(|known| known.as_bytes() == name) else { return false };
-        let bad = &mut |why| report(Problem { name, value, why });
-        match *name {
+        let Some(number_of_name) = (0..=IP).find(|&at| nth_name(NAMES, at) == name) else { return false };
+        let bad = &mut |why| report(Problem { name: nth_name(NAMES, number_of_name), value, why });
+        match number_of_name {
             DESTINATION => self.destination(value, bad),
-            TAGS => self.tags(value, bad),
+            TAGS | EXTRA if value.is_empty() => {}
+            TAGS => bad(Why::TagsLater),
             LEVEL => match Level::from_name(value) {
                 Some(level) => self.level = level,
                 None => bad(Why::Level),
@@ -129,24 +106,10 @@ impl<'a> Options<'a> {
                 Some(seconds) if seconds <= LINGER_SECONDS_MAX => self.linger_s = seconds,
                 _ => bad(Why::Linger),
             },
-            EXTRA => self.extra(value, bad),
+            EXTRA => bad(Why::ExtraLater),
             _ => bad(Why::Ip),
         }
         true
-    }
-
-    fn extra(&mut self, list: &[u8], bad: &mut dyn FnMut(Why)) {
-        for extra in list.split(|&b| b == b',') {
-            match extra {
-                b"caller" => self.extra_caller = true,
-                b"dict" => self.extra_dict = true,
-                b"" => {}
-                _ => bad(Why::Extra),
-            }
-        }
-        if self.extra_caller || self.extra_dict {
-            bad(Why::ExtraLater);
-        }
     }
 
     fn destination(&mut self, url: &'a [u8], bad: &mut dyn FnMut(Why)) {
@@ -157,32 +120,11 @@ impl<'a> Options<'a> {
         match Endpoint::parse(url) {
             Err(wrong) => bad(Why::Destination(wrong)),
             Ok(endpoint) if self.destinations.contains(&endpoint) => {}
-            Ok(Endpoint { host: Host::Name(_), .. }) => bad(Why::DestinationName),
             Ok(endpoint) => {
                 if self.destinations.push(endpoint).is_err() {
                     bad(Why::DestinationTooMany);
                 }
             }
-        }
-    }
-
-    fn tags(&mut self, list: &'a [u8], bad: &mut dyn FnMut(Why)) {
-        self.tags.clear();
-        if list.len() > TAGS_BYTES_MAX {
-            return bad(Why::TagsLong);
-        }
-        for tag in list.split(|&b| b == b',').filter(|tag| !tag.is_empty()) {
-            match tag.iter().position(|&b| b == b'=') {
-                None | Some(0) => bad(Why::TagForm),
-                Some(at) => {
-                    if self.tags.push(Tag { name: &tag[..at], value: &tag[at + 1..] }).is_err() {
-                        return bad(Why::TagTooMany);
-                    }
-                }
-            }
-        }
-        if !self.tags.is_empty() {
-            bad(Why::TagsLater);
         }
     }
 }
@@ -201,9 +143,6 @@ impl Words for Problem<'_> {
         words!(line, self.name, "=", Quoted(quoted), dots);
         match self.why {
             Why::Destination(wrong) => words!(line, wrong.words(), "; this destination is left out"),
-            Why::DestinationName => {
-                words!(line, "this version looks up no names, give an address; this destination is left out");
-            }
             Why::DestinationTooMany => {
                 let most = DESTINATIONS_MAX as u64;
                 words!(line, "only ", most, " destinations are served; this destination is left out");
@@ -220,17 +159,8 @@ impl Words for Problem<'_> {
                 let (most, usual) = (LINGER_SECONDS_MAX, LINGER_SECONDS);
                 words!(line, "must be a number of seconds from 0 to ", most, "; ", usual, " are taken");
             }
-            Why::Extra => words!(line, "only caller and dict are known; the rest is left out"),
             Why::Ip => {
                 words!(line, "this version does not bring the network up; the network is left alone");
-            }
-            Why::TagForm => words!(line, "a tag must be name=value; this tag is left out"),
-            Why::TagTooMany => {
-                words!(line, "only ", TAGS_MAX as u64, " tags are taken; the rest is left out");
-            }
-            Why::TagsLong => {
-                let most = TAGS_BYTES_MAX as u64;
-                words!(line, "must not be longer than ", most, " bytes; all tags are left out");
             }
             Why::TagsLater => words!(line, "this version adds no tags; the records go out without them"),
             Why::ExtraLater => {
@@ -372,12 +302,6 @@ mod tests {
         assert_eq!(options.init, Some(&b"/sbin/next"[..]));
         assert_eq!(options.linger_s, 0);
         assert!(!options.wanted);
-
-        let mut options = Options::none();
-        options.read(b"earlykmsg.tags=\"rack=r 7,id={uuid}\" earlykmsg.extra=caller,dict", &mut |_| {});
-        assert_eq!(options.tags[0], Tag { name: b"rack", value: b"r 7" });
-        assert_eq!(options.tags[1], Tag { name: b"id", value: b"{uuid}" });
-        assert!(options.extra_caller && options.extra_dict);
     }
 
     #[test]
@@ -391,14 +315,9 @@ mod tests {
             ("earlykmsg.linger=-1", "must be a number of seconds from 0 to 86400; 120 are taken"),
             ("earlykmsg.linger=", "must be a number of seconds from 0 to 86400; 120 are taken"),
             ("earlykmsg.linger=99999999999", "must be a number of seconds from 0 to 86400; 120 are taken"),
-            ("earlykmsg.extra=colour", "only caller and dict are known; the rest is left out"),
+            ("earlykmsg.extra=caller", "this version adds no members; the records go out without them"),
+            ("earlykmsg.tags=a=b", "this version adds no tags; the records go out without them"),
             ("earlykmsg.ip=dhcp", "this version does not bring the network up; the network is left alone"),
-            ("earlykmsg.tags=rack", "a tag must be name=value; this tag is left out"),
-            ("earlykmsg.tags==r7", "a tag must be name=value; this tag is left out"),
-            (
-                "talos.logging.kernel=tcp://logs:1",
-                "this version looks up no names, give an address; this destination is left out",
-            ),
         ];
         for (word, want) in cases {
             assert_eq!(read(word), format!("{word}: {want}\n"));

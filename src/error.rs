@@ -54,7 +54,7 @@ pub enum Step {
     NewPrivileges,
     TakeBuffers,
     Answer,
-    MakePipe,
+    MakeChannel,
 }
 
 impl Step {
@@ -92,7 +92,7 @@ impl Step {
             Step::NewPrivileges => "give up new privileges",
             Step::TakeBuffers => "take the buffers",
             Step::Answer => "wait for an answer",
-            Step::MakePipe => "make a pipe",
+            Step::MakeChannel => "make a channel",
         }
     }
 
@@ -104,7 +104,11 @@ impl Step {
 
 impl Words for Error {
     fn put(&self, line: &mut Line) {
-        words!(line, self.step.words(), ": ", Errno(self.errno));
+        words!(line, self.step.words());
+        // What the name servers said is told beside it.
+        if self.step != Step::LookUpName {
+            words!(line, ": ", Errno(self.errno));
+        }
     }
 }
 

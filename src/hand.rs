@@ -8,7 +8,7 @@ use crate::boot::reach::Reach;
 use crate::cmdline::{Options, Problem, Split};
 use crate::report;
 use crate::sys::args::Args;
-use crate::sys::fds::close_all_but;
+use crate::sys::fds::{close_all_but, keep};
 use crate::watch::{Origin, code, watch};
 use crate::words;
 use crate::words::Quoted;
@@ -89,7 +89,7 @@ pub fn run(args: Args) -> i32 {
         return code::USAGE;
     }
     if let Ok(kmsg) = reach.open_kmsg() {
-        report::to_kernel_log(kmsg);
+        report::to_kernel_log(Some(keep(kmsg)));
     }
     watch(&options, &reach, Origin::Hand { once })
 }

@@ -12,15 +12,55 @@ pub const CMDLINE_BYTES: usize = 4096 + 64;
 pub const NAME_BYTES_MAX: usize = 253;
 /// The longest label between two dots of a host name.
 pub const LABEL_BYTES_MAX: usize = 63;
+/// The same as a message has it: each dot is a length, and there is one at either end.
+pub const WIRE_NAME_BYTES_MAX: usize = NAME_BYTES_MAX + 2;
 /// The longest name of a network interface (the kernel's IFNAMSIZ less its final NUL).
 pub const ZONE_BYTES_MAX: usize = 15;
 /// The longest path of a next init, and the size of the buffer that it is made a C string in.
 pub const PATH_BYTES_MAX: usize = 255;
 
-/// Tags of `earlykmsg.tags=`.
-pub const TAGS_MAX: usize = 16;
-/// Bytes of the value of `earlykmsg.tags=`.
-pub const TAGS_BYTES_MAX: usize = 512;
+/// Addresses of a name that are kept, of either family; also, the name servers that are asked.
+pub const ADDRESSES_MAX: usize = 8;
+/// Aliases that lead to a name's addresses.
+pub const CHAIN_MAX: u8 = 12;
+/// The longest query: TCP's length, header, name, kind, and what says that long answers are welcome.
+pub const QUERY_BYTES_MAX: usize = 2 + 12 + WIRE_NAME_BYTES_MAX + 4 + 11;
+/// The longest answer that may come as a datagram: what passes every IPv6 path whole.
+pub const ANSWER_BYTES_MAX: usize = 1232;
+/// A name server has this time for an answer, is asked once more, and has it again.
+pub const NAME_ASK_MS: u64 = 1_000;
+/// When the addresses of one family are there, the other's are waited for this long.
+pub const NAME_OTHER_MS: u64 = 300;
+/// How often the name servers are asked one after the other, before the name is given up for now.
+pub const NAME_ROUNDS: usize = 2;
+
+/// Of a file that says where names lead, what is read. (Two of this length fit into a channel.)
+pub const FILE_BYTES_MAX: usize = 40 * 1024;
+/// They go from the watcher to a shipper in pieces of this size.
+pub const PIECE_BYTES: usize = 2048;
+/// Where a shipper puts such pieces, the answers of name servers and what the kernel tells of the network. A line of
+/// a file that is longer than what is left beside a piece is passed over.
+pub const ANSWERS_BYTES: usize = 4096;
+/// The kernel's news are read in pieces of this size; longer ones are good news.
+pub const NEWS_BYTES: usize = 2048;
+/// So many of them are read before an attempt.
+pub const NEWS_READS_MAX: usize = 1_000;
+/// After good news the kernel has this time to finish what it told of.
+pub const NEWS_SETTLE_MS: u64 = 3;
+/// While news go on, a pause still has this length …
+pub const NEWS_PAUSE_MS_MAX: u64 = 50;
+/// … and an attempt that lasts longer than this goes on.
+pub const NEWS_ATTEMPT_MS_MAX: u64 = 500;
+/// Where name servers listen.
+pub const NAME_PORT: u16 = 53;
+/// The least time between two searches for a name whose address is in use …
+pub const NAME_AGAIN_MS: u64 = 1_000;
+/// … and when the last one failed.
+pub const NAME_LATER_MS: u64 = 30_000;
+/// What was found is used for as long as the answer says, and no longer than this: a receiver that has moved is found.
+pub const NAME_KEPT_S: u32 = 60;
+/// How long a shipper waits for the watcher's files.
+pub const FILES_MS: u64 = 1_000;
 
 /// What one read of `/dev/kmsg` can give: the kernel's own limit. A smaller buffer would lose records.
 pub const RECORD_BYTES_MAX: usize = 8192;
@@ -168,6 +208,11 @@ const _: () = {
     assert!(RECORD_BYTES_MAX > RECORD_CUT_BYTES_MIN, "a cut record must be readable");
     assert!(WORDS_BYTES_MAX < 1024 - 16, "the kernel refuses longer words");
     assert!(FAREWELL_MS < DRAIN_GRACE_MS, "the watcher must not end a shipper that is saying its last words");
+    assert!(FILE_BYTES_MAX.is_multiple_of(PIECE_BYTES), "a file is read in whole pieces");
+    assert!(
+        2 * PIECE_BYTES <= ANSWERS_BYTES && 2 * ANSWER_BYTES_MAX < ANSWERS_BYTES,
+        "there is room for both"
+    );
     assert!(PAUSE_MS_MIN < PAUSE_MS_MAX && CONNECT_MS < DRAIN_MS, "an attempt must end within a drain");
     assert!(
         (KEEPALIVE_IDLE_S + KEEPALIVE_EVERY_S * KEEPALIVE_TRIES as u64) * 1000 <= DEAD_MS as u64 + 5_000,

@@ -2,7 +2,7 @@
 //!
 //! They reach the receiver in the same stream as everything else, of facility `user`.
 
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::BorrowedFd;
 use rustix::io::write;
 
 use crate::kmsg::record::Level;
@@ -61,8 +61,8 @@ fn end(mut line: Loan<Line>) {
     }
 }
 
-/// Words go into the kernel's log through `fd` from now on.
-pub fn to_kernel_log(fd: OwnedFd) {
+/// Words go into the kernel's log through `fd` from now on, or no longer.
+pub fn to_kernel_log(fd: Option<BorrowedFd<'static>>) {
     KERNEL_LOG.set(fd);
 }
 
@@ -73,19 +73,12 @@ pub fn kernel_log() -> Option<BorrowedFd<'static>> {
 
 /// Words go to stderr as well.
 pub fn begin_stderr() {
-    if let Some(stderr) = standard_stream(2) {
-        STDERR.lend(stderr);
-    }
+    STDERR.set(standard_stream(2));
 }
 
 /// Stderr, if words go there.
 pub fn stderr() -> Option<BorrowedFd<'static>> {
     STDERR.get()
-}
-
-/// Words no longer go into the kernel's log: the descriptor was closed.
-pub fn leave_kernel_log() {
-    KERNEL_LOG.clear();
 }
 
 /// The last words of a program that found itself to be wrong. Needs nothing that could fail.

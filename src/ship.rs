@@ -4,30 +4,34 @@
 //! watcher. What interrupts it there is the [`Life`]'s business; the loops only ask whether the end has come.
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 
 use crate::batch::{Batch, BatchBuffer};
 use crate::board::Progress;
 use crate::clock::{StampOffset, WallOffset};
 use crate::encode::{Encoder, Lost, Unread, clock_of, seq_of};
-use crate::endpoint::{Endpoint, Scheme};
+use crate::endpoint::{Endpoint, Host, Scheme};
 use crate::error::{Error, Result, Step};
 use crate::kmsg::record::{Level, Record};
 use crate::kmsg::source::{Next, ReadBuffer, Source};
 use crate::ledger::{Ledger, Marks};
 use crate::life::{End, Life, Why};
 use crate::limits::{
-    ACK_LOOK_MS, BATCH_BYTES, CLOSE_MS, CONNECT_MS, LEDGER_STEP_BYTES, LIFE_LOOK_MS, LOST_LINE_BYTES_MAX,
-    NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX, REPEAT_BYTES_MAX, UDP_BURST,
-    UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS, UDP_LEDGER_STEP_MS, UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS,
+    ACK_LOOK_MS, ANSWERS_BYTES, BATCH_BYTES, CLOSE_MS, CONNECT_MS, LEDGER_STEP_BYTES, LIFE_LOOK_MS,
+    LOST_LINE_BYTES_MAX, NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX,
+    REPEAT_BYTES_MAX, UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS, UDP_LEDGER_STEP_MS,
+    UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS,
 };
+use crate::news::{News, tell_network};
 use crate::report::{self, Rate};
+use crate::resolve::{Heard, Names};
 use crate::sys::memory::Buffer;
 use crate::sys::{self, signal, time};
 use crate::takeover::Delivery;
 use crate::transport::tcp::Tcp;
 use crate::transport::udp::{Sent, Udp};
 use crate::words;
+use crate::words::Line;
 
 /// What a shipper is told when it starts.
 pub struct Job<'a> {
@@ -50,11 +54,11 @@ pub struct Job<'a> {
 /// The descriptors that a shipper works with.
 pub struct Fds {
     /// `/dev/kmsg`.
-    pub kmsg: OwnedFd,
+    pub kmsg: BorrowedFd<'static>,
     /// Signals.
-    pub signals: OwnedFd,
-    /// The watcher's word that the root was switched; its end: the watcher is gone.
-    pub watcher: OwnedFd,
+    pub signals: BorrowedFd<'static>,
+    /// The watcher's channel: the switch, files; its end: the watcher is gone.
+    pub watcher: BorrowedFd<'static>,
     /// The kernel's lists of sockets.
     pub delivery: Delivery,
 }
@@ -73,7 +77,10 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
     static READ: Buffer<ReadBuffer> = Buffer::new([0; RECORD_BYTES_MAX]);
     static BATCH: Buffer<BatchBuffer> = Buffer::new([0; BATCH_BYTES]);
     static MARKS: Buffer<Marks> = Buffer::new(Marks::NONE);
-    let (Some(read), Some(batch), Some(marks)) = (READ.take(), BATCH.take(), MARKS.take()) else {
+    static ANSWERS: Buffer<[u8; ANSWERS_BYTES]> = Buffer::new([0; ANSWERS_BYTES]);
+    let (Some(read), Some(batch), Some(marks), Some(answers)) =
+        (READ.take(), BATCH.take(), MARKS.take(), ANSWERS.take())
+    else {
         return Err(Step::TakeBuffers.failed(0));
     };
     let now = time::now_ms();
@@ -98,6 +105,8 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
         farewell_said: false,
         down: Down::since(now),
         pause_ms: 0,
+        names: Names::new(job.endpoint.host, answers),
+        news: News::DEAF,
         endpoint: job.endpoint,
         level: job.level,
         life: job.life,
@@ -110,8 +119,8 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
     }
 }
 
-struct Shipper<'a> {
-    endpoint: Endpoint<'a>,
+pub(crate) struct Shipper<'a> {
+    pub(crate) endpoint: Endpoint<'a>,
     level: Level,
     life: Life,
     source: Source,
@@ -121,8 +130,10 @@ struct Shipper<'a> {
     stamp: StampOffset,
     wall: WallOffset,
     progress: Progress,
-    signals: OwnedFd,
-    watcher: Option<OwnedFd>,
+    signals: BorrowedFd<'static>,
+    pub(crate) watcher: Option<BorrowedFd<'static>>,
+    pub(crate) names: Names<'a>,
+    pub(crate) news: News,
     delivery: Delivery,
     words: Rate,
     /// The ring had nothing more when it was last read.
@@ -226,10 +237,14 @@ impl Shipper<'_> {
 
     /// Connects. `None`: the end has come first.
     fn connect_tcp(&mut self) -> Result<Option<Tcp>> {
-        let tcp = Tcp::begin(&self.endpoint)?;
+        let Some(to) = self.target()? else { return Ok(None) };
+        let tcp = Tcp::begin(&to)?;
         let until = time::now_ms() + CONNECT_MS;
         loop {
-            if !self.wait(Some((tcp.fd(), PollFlags::OUT)), false, Some(until)).is_empty() {
+            // Only the first address of a round: no storm of news keeps the others from their time.
+            let anew = self.news.attempt_until().filter(|_| !self.names.is_midway());
+            let until = anew.map_or(until, |anew| anew.min(until));
+            if !self.wait(&[(tcp.fd(), PollFlags::OUT)], false, Some(until))[0].is_empty() {
                 tcp.connected()?;
                 break;
             }
@@ -241,6 +256,7 @@ impl Shipper<'_> {
                 return Err(Step::Connect.failed(sys::TIMED_OUT));
             }
         }
+        self.news.stop();
         self.connected();
         self.begin_ledger(0);
         Ok(Some(tcp))
@@ -286,7 +302,7 @@ impl Shipper<'_> {
             let mut interest = PollFlags::IN | PollFlags::RDHUP;
             interest.set(PollFlags::OUT, !self.batch.is_empty());
             let until = if more { Some(now) } else { look_ms };
-            let events = self.wait(Some((tcp.fd(), interest)), self.batch.is_empty() && !more, until);
+            let events = self.wait(&[(tcp.fd(), interest)], self.batch.is_empty() && !more, until)[0];
             if events.intersects(PollFlags::IN | PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
                 && tcp.discard().map_err(Fault::Receiver)?
             {
@@ -315,8 +331,9 @@ impl Shipper<'_> {
                 return Ok(Over::Deadline((!state.all_acked).then_some(state.acked)));
             }
             // Nothing tells of acknowledgements: it is looked for.
-            let socket = (!closed).then(|| (tcp.fd(), PollFlags::IN | PollFlags::RDHUP));
-            let events = self.wait(socket, false, Some(now + ACK_LOOK_MS));
+            let socket = [(tcp.fd(), PollFlags::IN | PollFlags::RDHUP)];
+            let socket = if closed { &[] } else { &socket[..] };
+            let events = self.wait(socket, false, Some(now + ACK_LOOK_MS))[0];
             if !events.is_empty() {
                 closed = tcp.discard().map_err(Fault::Receiver)?;
             }
@@ -325,11 +342,18 @@ impl Shipper<'_> {
 
     fn ship_udp(&mut self) -> Result<Outcome> {
         loop {
-            let error = match Udp::open(&self.endpoint) {
+            let opened = match self.target() {
+                Ok(None) => return self.unconfirmed(None),
+                Ok(Some(to)) => Udp::open(&to),
+                Err(error) => Err(error),
+            };
+            let error = match opened {
                 Ok(udp) => {
                     self.begin_ledger(time::now_ms());
                     match self.serve_udp(&udp)? {
-                        Over::Done | Over::Closed => return Ok(Outcome::Done),
+                        Over::Done => return Ok(Outcome::Done),
+                        // The name has another address now.
+                        Over::Closed => continue,
                         Over::Deadline(_) => return self.unconfirmed(None),
                         Over::Broken(error) => {
                             self.repeat_from(time::now_ms().saturating_sub(UDP_REPEAT_MS), None)?;
@@ -360,7 +384,7 @@ impl Shipper<'_> {
             let now = time::now_ms();
             if first && burst > 0 {
                 let events =
-                    self.wait(Some((udp.fd(), PollFlags::IN)), false, Some(now + UDP_NEIGHBOUR_LOOK_MS));
+                    self.wait(&[(udp.fd(), PollFlags::IN)], false, Some(now + UDP_NEIGHBOUR_LOOK_MS))[0];
                 if !events.is_empty()
                     && let Err(error) = udp.refusal()
                 {
@@ -376,6 +400,13 @@ impl Shipper<'_> {
             }
             if self.batch.is_empty() {
                 self.fill(now, 1)?;
+            }
+            if !self.batch.is_empty() && self.names.is_old(now) && self.life.end(now).is_none() {
+                if self.has_moved() {
+                    return Ok(Over::Closed);
+                }
+                // That took its time.
+                continue;
             }
             let mut full = false;
             while let Some(line) = self.batch.first_line() {
@@ -437,7 +468,7 @@ impl Shipper<'_> {
             if until == Some(now) && burst > 0 {
                 continue;
             }
-            let events = self.wait(Some((udp.fd(), PollFlags::IN)), idle && !pause, until);
+            let events = self.wait(&[(udp.fd(), PollFlags::IN)], idle && !pause, until)[0];
             if events.contains(PollFlags::ERR)
                 && let Err(error) = udp.refusal()
             {
@@ -451,11 +482,23 @@ impl Shipper<'_> {
 
     /// Nothing was refused for a while: as far as one can know, the receiver is there.
     fn reached_udp(&mut self) {
+        self.news.stop();
         if self.down.tries > 0 || self.progress.reached_ms().is_none() {
             self.connected();
             self.pause_ms = 0;
             self.down = Down::since(time::now_ms());
         }
+    }
+
+    /// Looks for a name again. Returns whether its addresses are others than the one in use.
+    fn has_moved(&mut self) -> bool {
+        if self.down.tries == 0 {
+            // The receiver was there until now.
+            self.down = Down::since(time::now_ms());
+        }
+        let used = self.names.address();
+        let found = self.search() == Ok(true);
+        !self.names.go_on_with(used) && found
     }
 
     /// The datagram is known to be undeliverable: what it held is said in its place.
@@ -593,12 +636,14 @@ impl Shipper<'_> {
     fn connected(&mut self) {
         let now = time::now_ms();
         self.life.reached(now);
+        self.names.reached();
         if self.progress.reached_ms().is_none() {
             self.progress.set_reached_ms(now);
         }
         if self.words.allows(now) {
             report::info(|line| {
                 words!(line, "connected to ", self.endpoint);
+                self.put_address(line);
                 if self.down.tries > 0 {
                     words!(line, ", failed tries before: ", self.down.tries);
                 }
@@ -615,6 +660,14 @@ impl Shipper<'_> {
 
     fn not_reached(&mut self, error: Error) {
         self.down.tries = self.down.tries.saturating_add(1);
+        self.tell_of_absence(error);
+        if error.step != Step::LookUpName {
+            self.names.failed(self.news.attempt_until().is_some());
+        }
+    }
+
+    /// Says, when it is time for it, that the receiver is not reached.
+    pub(crate) fn tell_of_absence(&mut self, error: Error) {
         let now = time::now_ms();
         if self.down.must_say(now) {
             let what = match self.progress.reached_ms() {
@@ -623,14 +676,35 @@ impl Shipper<'_> {
             };
             report::warn(|line| {
                 let seconds = (now - self.down.since_ms) / 1_000;
-                words!(line, what, seconds, " s: ", self.endpoint, ": ", error);
+                words!(line, what, seconds, " s: ", self.endpoint);
+                if error.step != Step::LookUpName {
+                    self.put_address(line);
+                }
+                words!(line, ": ", error);
+                if matches!(self.endpoint.host, Host::Name(_)) {
+                    words!(line, "; name servers: ", self.names.lookup);
+                }
                 words!(line, "; ", self.down.tries, " tries");
+                tell_network(line, self.names.answers);
             });
+        }
+    }
+
+    /// The address that a name led to.
+    fn put_address(&self, line: &mut Line) {
+        if matches!(self.endpoint.host, Host::Name(_))
+            && let Some(address) = self.names.address()
+        {
+            words!(line, " at ", address);
         }
     }
 
     /// Waits before the next attempt, longer each time. `false`: the end has come.
     fn pause(&mut self) -> bool {
+        if self.names.is_midway() {
+            return !self.over(time::now_ms());
+        }
+        self.news.listen();
         // Jitter: machines that lost the same receiver do not come back in step.
         let jitter = time::raw_ns().unsigned_abs() / 1_000 % (self.pause_ms / 4 + 1);
         let until = time::now_ms() + self.pause_ms - jitter;
@@ -640,15 +714,16 @@ impl Shipper<'_> {
             if self.over(now) {
                 return false;
             }
+            let until = self.news.pause_until().map_or(until, |news| news.min(until));
             if now >= until {
                 return true;
             }
-            self.wait(None, false, Some(until));
+            self.wait(&[], false, Some(until));
         }
     }
 
     /// Whether the end has come, and its time is over.
-    fn over(&mut self, now: u64) -> bool {
+    pub(crate) fn over(&mut self, now: u64) -> bool {
         self.life.end(now).is_some_and(|end| now >= end.deadline_ms)
     }
 
@@ -698,65 +773,68 @@ impl Shipper<'_> {
         Ok(Outcome::Unconfirmed)
     }
 
-    /// Waits until the socket is ready, the ring has a record, a signal or the watcher's word has come, or `until`.
-    /// Returns what is ready of the socket.
-    fn wait(
+    /// Waits until a socket is ready, the ring has a record, a signal, the watcher's word or news of the network have
+    /// come, or `until`. Returns what is ready of the sockets, of which there are at most two.
+    pub(crate) fn wait(
         &mut self,
-        socket: Option<(BorrowedFd<'_>, PollFlags)>,
+        sockets: &[(BorrowedFd<'_>, PollFlags)],
         ring: bool,
         until: Option<u64>,
-    ) -> PollFlags {
+    ) -> [PollFlags; 2] {
         // Once the end has begun, its deadline wakes those who wait.
         let timeout = time::timeout([until, self.life.wake_ms()].into_iter().flatten().min());
-        let mut fds = heapless::Vec::<PollFd<'_>, 4>::new();
-        // Four at most, and there are four places.
-        let _ = fds.push(PollFd::new(&self.signals, PollFlags::IN));
-        let _ = fds.push(match &self.watcher {
-            Some(watcher) => PollFd::new(watcher, PollFlags::IN),
-            None => PollFd::new(&self.signals, PollFlags::IN),
-        });
-        let ring_fd = self.source.fd();
-        let _ = fds.push(match socket {
-            Some((socket, interest)) => PollFd::from_borrowed_fd(socket, interest),
-            None => PollFd::new(&self.signals, PollFlags::IN),
-        });
-        if ring {
-            let _ = fds.push(PollFd::from_borrowed_fd(ring_fd, PollFlags::IN));
+        let own = [
+            Some((self.signals.as_fd(), PollFlags::IN)),
+            self.watcher.as_ref().map(|watcher| (watcher.as_fd(), PollFlags::IN)),
+            ring.then(|| (self.source.fd(), PollFlags::IN)),
+            self.news.fd().map(|news| (news, PollFlags::IN)),
+        ];
+        let mut fds = heapless::Vec::<PollFd<'_>, 6>::new();
+        for &(fd, interest) in own.iter().flatten().chain(sockets) {
+            // Four and two: there is room.
+            let _ = fds.push(PollFd::from_borrowed_fd(fd, interest));
         }
         if poll(&mut fds, timeout.as_ref()).is_err() {
-            return PollFlags::empty();
+            return [PollFlags::empty(); 2];
         }
-        let signal = !fds[0].revents().is_empty();
-        let watcher = self.watcher.is_some() && !fds[1].revents().is_empty();
-        let ready = if socket.is_some() { fds[2].revents() } else { PollFlags::empty() };
-        if ring && !fds[3].revents().is_empty() {
+        let mut ready = fds.iter().map(PollFd::revents);
+        let mut next =
+            |there| if there { ready.next().unwrap_or(PollFlags::empty()) } else { PollFlags::empty() };
+        let [signal, watcher, ring, news] = own.map(|own| !next(own.is_some()).is_empty());
+        let events = [next(true), next(true)];
+        drop(fds);
+        if ring {
             self.ring_empty = false;
         }
-        drop(fds);
+        if news {
+            self.news.read();
+        }
         let now = time::now_ms();
-        if signal && signal::received(&self.signals).terminate {
+        if signal && signal::received(self.signals).terminate {
             self.life.asked(now);
         }
         if watcher {
             self.hear(now);
         }
         if self.life.must_look(now) {
-            let seen = self.delivery.seen(&self.endpoint);
+            // During a search, what is known is kept aside.
+            let known = [&self.names.lookup.found, &self.names.found];
+            let seen = known.iter().any(|known| self.delivery.seen(known, self.endpoint.port));
             self.life.looked(seen, now);
         }
-        ready
+        events
     }
 
-    /// Takes the watcher's word. It has only one.
+    /// Takes the watcher's word.
     fn hear(&mut self, now: u64) {
-        let mut word = [0; 8];
-        let heard = self.watcher.as_ref().map(|fd| rustix::io::read(fd, &mut word));
-        if matches!(heard, Some(Ok(8))) {
-            // The word is when it happened.
-            self.life.switched(u64::from_ne_bytes(word));
-        } else {
-            self.watcher = None;
-            self.life.orphaned(now);
+        let Some(watcher) = &self.watcher else { return };
+        match self.names.hear(*watcher) {
+            Heard::Switched(when) => self.life.switched(when),
+            Heard::Nothing => {}
+            Heard::Gone => {
+                self.watcher = None;
+                self.life.orphaned(now);
+            }
         }
     }
 }

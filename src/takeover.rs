@@ -3,18 +3,19 @@
 //! The kernel lists its sockets as text, a line each: `sl local remote state … uid …`, numbers in hexadecimal. Ours
 //! are known by the shippers' user ids.
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::BorrowedFd;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::read;
 
 use crate::address::{Address, cut, hex, number};
-use crate::endpoint::{Endpoint, Host, Scheme};
+use crate::endpoint::Scheme;
 use crate::limits::{DESTINATIONS_MAX, SHIPPER_UID};
+use crate::names::Found;
 
 /// The kernel's lists, opened before the file system was out of reach.
 #[derive(Default)]
 pub struct Delivery {
-    lists: heapless::Vec<OwnedFd, 2>,
+    lists: heapless::Vec<BorrowedFd<'static>, 2>,
 }
 
 impl Delivery {
@@ -27,25 +28,20 @@ impl Delivery {
     }
 
     /// Adds a list.
-    pub fn add(&mut self, list: OwnedFd) {
+    pub fn add(&mut self, list: BorrowedFd<'static>) {
         // Two names, two places.
         let _ = self.lists.push(list);
     }
 
-    /// The lists' descriptors.
-    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.lists.iter().map(AsFd::as_fd)
-    }
-
-    /// Whether someone else's socket is connected to `endpoint` now.
-    pub fn seen(&self, endpoint: &Endpoint<'_>) -> bool {
-        let Host::Address { address, .. } = endpoint.host else { return false };
-        self.lists.iter().any(|list| list_has(list, |socket| socket.delivers_to(address, endpoint.port)))
+    /// Whether someone else's socket is connected to one of these addresses now.
+    pub fn seen(&self, addresses: &Found, port: u16) -> bool {
+        let is_it = |socket: Socket| addresses.iter().any(|address| socket.delivers_to(address, port));
+        self.lists.iter().any(|&list| list_has(list, is_it))
     }
 }
 
 /// Reads a list line by line.
-fn list_has(list: &OwnedFd, is_it: impl Fn(Socket) -> bool) -> bool {
+fn list_has(list: BorrowedFd<'_>, is_it: impl Fn(Socket) -> bool) -> bool {
     if seek(list, SeekFrom::Start(0)).is_err() {
         return false;
     }
@@ -84,7 +80,10 @@ struct Socket {
 impl Socket {
     fn delivers_to(self, address: Address, port: u16) -> bool {
         let ours = SHIPPER_UID..SHIPPER_UID + DESTINATIONS_MAX as u32;
-        self.established && self.port == port && self.remote == address && !ours.contains(&self.uid)
+        self.established
+            && self.port == port
+            && self.remote.bytes == address.bytes
+            && !ours.contains(&self.uid)
     }
 
     fn parse(line: &[u8]) -> Option<Socket> {
@@ -106,8 +105,8 @@ fn address(digits: &[u8]) -> Option<Address> {
         place.copy_from_slice(&hex(word)?.to_ne_bytes());
     }
     match digits.len() {
-        8 => Some(Address::v4([bytes[0], bytes[1], bytes[2], bytes[3]])),
-        32 => Some(Address(bytes)),
+        8 => Some(Address::of(&bytes[..4])),
+        32 => Some(Address::of(&bytes)),
         _ => None,
     }
 }

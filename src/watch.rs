@@ -4,18 +4,20 @@
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{OFlags, SeekFrom, seek};
-use rustix::io::{Errno, read, write};
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::fs::{Mode, OFlags, SeekFrom, open, seek};
+use rustix::io::{Errno, read};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 
 use crate::board::{Board, Progress};
-use crate::boot::reach::{self, Reach};
+use crate::boot::reach::{self, DIRECTORY, Reach};
 use crate::boot::switch::Switch;
+use crate::channel::SWITCHED;
 use crate::clock::StampOffset;
 use crate::cmdline::Options;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, Step};
+use crate::files;
 use crate::harden::privileges;
 use crate::kmsg::record::{Body, Record};
 use crate::life::Life;
@@ -26,8 +28,9 @@ use crate::limits::{
 use crate::report;
 use crate::ship::{Fds, Job, Outcome, ship};
 use crate::sys::At;
+use crate::sys::fds::{close_all_but, keep};
 use crate::sys::process::{Fork, exit, fork};
-use crate::sys::{fds, signal, time};
+use crate::sys::{signal, time};
 use crate::takeover::Delivery;
 use crate::words;
 use crate::words::{Line, Quoted, Words};
@@ -73,11 +76,18 @@ pub fn watch(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> i32 {
 }
 
 fn begin<'a>(options: &'a Options<'a>, reach: &'a Reach, origin: Origin<'a>) -> Result<Watcher<'a>> {
-    let signals = signal::listen()?;
+    let signals = keep(signal::listen()?);
     let (stamp, oldest) = say_start(options, reach, origin)?;
     let board = Board::new()?;
     let switch = if matches!(origin, Origin::Pid1 { .. }) { Switch::watch(reach) } else { None };
     let empty = reach::empty();
+    let home = match origin {
+        Origin::Hand { .. } => None,
+        Origin::Pid1 { .. } => match &empty {
+            Some(empty) => rustix::io::fcntl_dupfd_cloexec(empty, 3).ok(),
+            None => open(c"/", DIRECTORY, Mode::empty()).ok(),
+        },
+    };
     privileges::drop_to_watcher()?;
     let mut shippers = heapless::Vec::new();
     for (number, &endpoint) in options.destinations.iter().enumerate() {
@@ -94,6 +104,7 @@ fn begin<'a>(options: &'a Options<'a>, reach: &'a Reach, origin: Origin<'a>) -> 
         first: if matches!(origin, Origin::Pid1 { .. }) { Some(0) } else { oldest },
         switch,
         empty,
+        home,
         switched_ms: None,
         asked_ms: None,
         shippers,
@@ -105,13 +116,15 @@ struct Watcher<'a> {
     options: &'a Options<'a>,
     reach: &'a Reach,
     origin: Origin<'a>,
-    signals: OwnedFd,
+    signals: BorrowedFd<'static>,
     stamp: StampOffset,
     /// The first record that is to be shipped, as far as it is known.
     first: Option<u64>,
     switch: Option<Switch>,
     /// A directory without anything in it: the shippers' root.
     empty: Option<OwnedFd>,
+    /// The root to come back to from PID 1's.
+    home: Option<OwnedFd>,
     switched_ms: Option<u64>,
     asked_ms: Option<u64>,
     shippers: heapless::Vec<Shipper<'a>, DESTINATIONS_MAX>,
@@ -131,8 +144,8 @@ struct Shipper<'a> {
 enum State {
     /// To be started at this time.
     Due(u64),
-    /// At work since this time; through the pipe it is told of the switch.
-    AtWork { pid: Pid, since_ms: u64, word: OwnedFd },
+    /// At work since this time; the channel is gone when it has closed its end.
+    AtWork { pid: Pid, since_ms: u64, channel: Option<OwnedFd> },
     /// It has ended, as it should.
     Ended,
 }
@@ -153,7 +166,7 @@ impl Watcher<'_> {
             }
             self.wait();
             let now = time::now_ms();
-            let signals = signal::received(&self.signals);
+            let signals = signal::received(self.signals);
             if signals.terminate {
                 self.asked_ms.get_or_insert(now);
                 self.signal_all(Signal::TERM);
@@ -189,28 +202,30 @@ impl Watcher<'_> {
     }
 
     fn start(&mut self, at: usize, now: u64) -> Result<()> {
-        let (hears, word) = pipe_with(PipeFlags::CLOEXEC).at(Step::MakePipe)?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (channel, shippers) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).at(Step::MakeChannel)?;
         self.shippers[at].progress.begin();
         match fork()? {
             Fork::Child => {
-                drop(word);
-                exit(self.be_shipper(at, hears))
+                drop(channel);
+                exit(self.be_shipper(at, keep(shippers)))
             }
             Fork::Parent(pid) => {
                 if let Some(switched) = self.switched_ms {
-                    let _ = write(&word, &switched.to_ne_bytes());
+                    tell_switched(&channel, switched);
                 }
                 if self.asked_ms.is_some() {
                     let _ = kill_process(pid, Signal::TERM);
                 }
-                self.shippers[at].state = State::AtWork { pid, since_ms: now, word };
+                self.shippers[at].state = State::AtWork { pid, since_ms: now, channel: Some(channel) };
                 Ok(())
             }
         }
     }
 
     /// The shipper's process. Returns its exit code.
-    fn be_shipper(&self, at: usize, watcher: OwnedFd) -> i32 {
+    fn be_shipper(&self, at: usize, watcher: BorrowedFd<'static>) -> i32 {
         let shipper = &self.shippers[at];
         let fail = |error: Error| {
             report::error(|line| words!(line, shipper.endpoint, ": ", error));
@@ -228,15 +243,24 @@ impl Watcher<'_> {
     }
 
     /// Opens what a shipper needs, and gives up everything else.
-    fn prepare_shipper<'b>(&self, shipper: &Shipper<'b>, watcher: OwnedFd) -> Result<(Job<'b>, Fds)> {
+    fn prepare_shipper<'b>(
+        &self,
+        shipper: &Shipper<'b>,
+        watcher: BorrowedFd<'static>,
+    ) -> Result<(Job<'b>, Fds)> {
         let by_hand = matches!(self.origin, Origin::Hand { .. });
-        let signals = signal::listen()?;
-        let kmsg = self.reach.open_kmsg()?;
+        let signals = keep(signal::listen()?);
+        let kmsg = keep(self.reach.open_kmsg()?);
+        let mut kept = heapless::Vec::<_, 8>::new();
+        // Five and two lists: there is room.
+        kept.extend([signals, kmsg, watcher]);
         let mut delivery = Delivery::default();
         if !by_hand {
             for name in Delivery::names(shipper.endpoint.scheme) {
                 // A kernel without IPv6 has no such list.
                 if let Ok(list) = self.reach.open_proc(name, OFlags::RDONLY) {
+                    let list = keep(list);
+                    kept.extend([list]);
                     delivery.add(list);
                 }
             }
@@ -244,25 +268,11 @@ impl Watcher<'_> {
         if let Some(empty) = &self.empty {
             privileges::hide_files(empty)?;
         }
-        let words = rustix::io::fcntl_dupfd_cloexec(&kmsg, 3).ok();
+        let words = rustix::io::fcntl_dupfd_cloexec(kmsg, 3).ok().map(keep);
         let stderr = if by_hand { report::stderr() } else { None };
-        let mut kept = heapless::Vec::<BorrowedFd<'_>, 8>::new();
-        let own = [
-            Some(signals.as_fd()),
-            Some(kmsg.as_fd()),
-            Some(watcher.as_fd()),
-            words.as_ref().map(AsFd::as_fd),
-        ];
-        for fd in own.into_iter().chain([stderr]).flatten().chain(delivery.fds()) {
-            // Five and two lists: there is room.
-            let _ = kept.push(fd);
-        }
-        fds::close_all_but(&kept);
-        drop(kept);
-        report::leave_kernel_log();
-        if let Some(words) = words {
-            report::to_kernel_log(words);
-        }
+        kept.extend(words.into_iter().chain(stderr));
+        close_all_but(&kept);
+        report::to_kernel_log(words);
         let id = SHIPPER_UID + shipper.number as u32;
         privileges::drop_to_shipper(id, stderr.is_some(), shipper.progress)?;
 
@@ -285,7 +295,7 @@ impl Watcher<'_> {
         Ok((job, Fds { kmsg, signals, watcher, delivery }))
     }
 
-    /// Waits for a signal, a change of mounts, or the next thing that is due.
+    /// Waits for a signal, a change of mounts, a shipper's question, or the next thing that is due. Answers questions.
     fn wait(&mut self) {
         let due = self.shippers.iter().filter_map(|shipper| match shipper.state {
             State::Due(due) => Some(due),
@@ -293,19 +303,40 @@ impl Watcher<'_> {
         });
         let look = self.switch.as_ref().and_then(Switch::wake_ms);
         let timeout = time::timeout(due.chain(look).chain(self.force_ms()).min());
-        let signals = PollFd::new(&self.signals, PollFlags::IN);
-        let changed = match &self.switch {
-            None => {
-                let _ = poll(&mut [signals], timeout.as_ref());
-                false
+        let mut fds = heapless::Vec::<PollFd<'_>, { 2 + DESTINATIONS_MAX }>::new();
+        // The signals, the channels, the mounts: there is room for all of them.
+        let _ = fds.push(PollFd::new(&self.signals, PollFlags::IN));
+        for shipper in &self.shippers {
+            let _ = fds.push(match &shipper.state {
+                State::AtWork { channel: Some(channel), .. } => PollFd::new(channel, PollFlags::IN),
+                // A place of its own all the same.
+                _ => PollFd::new(&self.signals, PollFlags::empty()),
+            });
+        }
+        if let Some(switch) = &self.switch {
+            let _ = fds.push(PollFd::from_borrowed_fd(switch.fd(), Switch::EVENTS));
+        }
+        let _ = poll(&mut fds, timeout.as_ref());
+        let mut ready = [false; 2 + DESTINATIONS_MAX];
+        for (ready, fd) in ready.iter_mut().zip(&fds) {
+            *ready = !fd.revents().is_empty();
+        }
+        drop(fds);
+        for (shipper, ready) in self.shippers.iter_mut().zip(&ready[1..]) {
+            if *ready
+                && let State::AtWork { channel, .. } = &mut shipper.state
+                && let Some(open) = channel
+            {
+                if matches!(read(&mut *open, &mut [0; 1]), Ok(1..)) {
+                    files::hand_over(self.reach, self.home.as_ref(), open.as_fd());
+                } else {
+                    *channel = None;
+                }
             }
-            Some(switch) => {
-                let mut fds = [signals, PollFd::from_borrowed_fd(switch.fd(), Switch::EVENTS)];
-                let _ = poll(&mut fds, timeout.as_ref());
-                fds[1].revents().intersects(Switch::EVENTS | PollFlags::ERR)
-            }
-        };
-        if changed && let Some(switch) = &mut self.switch {
+        }
+        if ready[1 + self.shippers.len()]
+            && let Some(switch) = &mut self.switch
+        {
             switch.changed(time::now_ms());
         }
     }
@@ -355,8 +386,8 @@ impl Watcher<'_> {
         self.asked_ms = None;
         report::info(|line| words!(line, "root switched, shipping goes on"));
         for shipper in &self.shippers {
-            if let State::AtWork { word, .. } = &shipper.state {
-                let _ = write(word, &now.to_ne_bytes());
+            if let State::AtWork { channel: Some(channel), .. } = &shipper.state {
+                tell_switched(channel, now);
             }
         }
     }
@@ -394,6 +425,12 @@ impl Watcher<'_> {
             }
         }
     }
+}
+
+fn tell_switched(channel: &OwnedFd, switched_ms: u64) {
+    let mut packet = [SWITCHED; 9];
+    packet[1..].copy_from_slice(&switched_ms.to_ne_bytes());
+    files::tell(channel.as_fd(), &packet);
 }
 
 fn say_death(shipper: &Shipper<'_>, status: WaitStatus) {
@@ -443,7 +480,7 @@ fn say_start(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> Result
     let oldest = read_one(&kmsg, &mut bytes).flatten().map(|record| record.seq);
     let _ = seek(&kmsg, SeekFrom::End(0));
     // The kernel takes ten lines at once of each who has opened its log: these words get an opening of their own.
-    report::to_kernel_log(reach.open_kmsg()?);
+    report::to_kernel_log(Some(keep(reach.open_kmsg()?)));
     let before = time::raw_ns();
     report::info(|line| words!(line, Start { options, origin }));
     let after = time::raw_ns();

@@ -1,10 +1,8 @@
 //! The kernel's command line.
 
 use earlykmsg::cmdline::{Options, Split};
-use earlykmsg::endpoint::Host;
 use earlykmsg::limits::{
-    CMDLINE_BYTES, DESTINATIONS_MAX, LINGER_SECONDS_MAX, PATH_BYTES_MAX, TAGS_BYTES_MAX, TAGS_MAX,
-    WORDS_BYTES_MAX,
+    CMDLINE_BYTES, DESTINATIONS_MAX, LINGER_SECONDS_MAX, PATH_BYTES_MAX, WORDS_BYTES_MAX,
 };
 
 use crate::said;
@@ -23,27 +21,18 @@ pub fn check(bytes: &[u8]) {
         let told = said(problem);
         assert!("earlykmsg: ".len() + told.len() < WORDS_BYTES_MAX, "{} bytes: {told}", told.len());
         assert!(told.chars().all(|c| matches!(c, ' '..='~' | '…')), "{told}");
-        assert!(told.starts_with(problem.name), "{told}");
+        assert!(told.as_bytes().starts_with(problem.name), "{told}");
     });
 
     assert!(options.destinations.len() <= DESTINATIONS_MAX);
     assert!(options.wanted || options.destinations.is_empty());
     for (at, destination) in options.destinations.iter().enumerate() {
         assert!(!options.destinations[..at].contains(destination), "{} is there twice", said(*destination));
-        assert!(
-            !matches!(destination.host, Host::Name(_)),
-            "{} would have to be looked up",
-            said(*destination)
-        );
     }
     assert!(options.linger_s <= LINGER_SECONDS_MAX);
     if let Some(path) = options.init {
         assert!(path.starts_with(b"/") && path.len() <= PATH_BYTES_MAX && !path.contains(&0));
     }
-    assert!(options.tags.len() <= TAGS_MAX);
-    let tags: usize = options.tags.iter().map(|tag| tag.name.len() + 1 + tag.value.len()).sum();
-    assert!(tags <= TAGS_BYTES_MAX);
-    assert!(options.tags.iter().all(|tag| !tag.name.is_empty() && !tag.name.contains(&b'=')));
 
     // A later word over an earlier one: the same line twice says nothing new.
     let twice = [bytes, b" ", bytes].concat();

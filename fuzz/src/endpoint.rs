@@ -19,12 +19,12 @@ pub fn check(bytes: &[u8]) {
     if let Ok(address) = text.parse::<Ipv4Addr>() {
         let url = format!("udp://{text}:1");
         let got = Endpoint::parse(url.as_bytes()).map(|endpoint| endpoint.host);
-        assert_eq!(got, Ok(Host::Address { address: Address::v4(address.octets()), zone: b"" }), "{url}");
+        assert_eq!(got, Ok(Host::Address { address: Address::of(&address.octets()), zone: b"" }), "{url}");
     }
     if let Ok(address) = text.parse::<Ipv6Addr>() {
         let url = format!("udp://[{text}]:1");
         let got = Endpoint::parse(url.as_bytes()).map(|endpoint| endpoint.host);
-        assert_eq!(got, Ok(Host::Address { address: Address(address.octets()), zone: b"" }), "{url}");
+        assert_eq!(got, Ok(Host::Address { address: Address::of(&address.octets()), zone: b"" }), "{url}");
     }
 }
 
@@ -46,12 +46,12 @@ fn right(url: &[u8], endpoint: Endpoint<'_>) {
             match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
                 None => {
                     let written: Ipv4Addr = host.parse().expect("an address");
-                    assert_eq!((address, zone), (Address::v4(written.octets()), &b""[..]));
+                    assert_eq!((address, zone), (Address::of(&written.octets()), &b""[..]));
                 }
                 Some(inner) => {
                     let (written, after) = inner.split_once('%').unwrap_or((inner, ""));
                     let written: Ipv6Addr = written.parse().expect("an address");
-                    assert_eq!(address, Address(written.octets()));
+                    assert_eq!(address, Address::of(&written.octets()));
                     let after = after.as_bytes();
                     assert!(after == zone || after.strip_prefix(b"25") == Some(zone), "zone of {shown}");
                     assert!(

@@ -18,9 +18,12 @@ pub mod batch;
 pub mod clock;
 pub mod cmdline;
 pub mod endpoint;
+pub mod files;
 pub mod ledger;
 pub mod life;
+pub mod lookup;
 pub mod lost;
+pub mod netlink;
 pub mod record;
 pub mod takeover;
 
@@ -41,9 +44,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "clock", check: clock::check, bytes_max: 48 },
     Target { name: "cmdline", check: cmdline::check, bytes_max: 4096 },
     Target { name: "endpoint", check: endpoint::check, bytes_max: 300 },
+    Target { name: "files", check: files::check, bytes_max: 1024 },
     Target { name: "ledger", check: ledger::check, bytes_max: 1024 },
     Target { name: "life", check: life::check, bytes_max: 192 },
+    Target { name: "lookup", check: lookup::check, bytes_max: 2048 },
     Target { name: "lost", check: lost::check, bytes_max: 32 },
+    Target { name: "netlink", check: netlink::check, bytes_max: 4096 },
     Target { name: "record", check: record::check, bytes_max: 8192 },
     Target { name: "takeover", check: takeover::check, bytes_max: 4096 },
 ];

@@ -5,6 +5,8 @@ use core::cell::RefCell;
 use earlykmsg::address::Address;
 use earlykmsg::endpoint::{Endpoint, Host};
 use earlykmsg::limits::{DESTINATIONS_MAX, SHIPPER_UID};
+use earlykmsg::names::Found;
+use earlykmsg::sys::fds::keep;
 use earlykmsg::takeover::Delivery;
 use rustix::fd::OwnedFd;
 use rustix::fs::{MemfdFlags, SeekFrom, ftruncate, memfd_create, seek};
@@ -23,7 +25,7 @@ thread_local! {
     static LIST: RefCell<List> = RefCell::new({
         let file = memfd_create("list", MemfdFlags::CLOEXEC).expect("a file in memory");
         let mut delivery = Delivery::default();
-        delivery.add(rustix::io::dup(&file).expect("another descriptor"));
+        delivery.add(keep(rustix::io::dup(&file).expect("another descriptor")));
         List { file, delivery }
     });
 }
@@ -42,7 +44,11 @@ pub fn check(bytes: &[u8]) {
             let written = rustix::io::write(&*file, rest).expect("write the list");
             rest = &rest[written..];
         }
-        delivery.seen(&endpoint)
+        let mut addresses = Found::nothing();
+        if let Host::Address { address, .. } = endpoint.host {
+            addresses.add(address);
+        }
+        delivery.seen(&addresses, endpoint.port)
     });
     if list.split(|&byte| byte == b'\n').all(|line| line.len() <= LINE_BYTES_MAX) {
         let whole = list.iter().rposition(|&byte| byte == b'\n').map_or(&list[..0], |end| &list[..end]);
@@ -59,11 +65,11 @@ fn is_it(line: &[u8], endpoint: &Endpoint<'_>) -> Option<bool> {
     let uid: u32 = text(7).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
     let port = hex(port).filter(|_| port.len() <= 8)?;
     let address = match address.len() {
-        8 => Address::v4(hex(address)?.to_le_bytes()),
+        8 => Address::of(&hex(address)?.to_le_bytes()),
         32 => {
             let words: Option<Vec<u32>> = (0..4).map(|at| hex(address.get(at * 8..at * 8 + 8)?)).collect();
             let bytes: Vec<u8> = words?.into_iter().flat_map(u32::to_le_bytes).collect();
-            Address(bytes.try_into().ok()?)
+            Address::of(&bytes)
         }
         _ => return None,
     };

@@ -16,8 +16,11 @@
  *                       folder: one a connection, 000 and on behind those that are there; one for all datagrams,
  *                       a line each. With stop= it stops itself (SIGSTOP) when it has read so much; with slow= it
  *                       reads so much a second until SIGUSR1.
+ *   name-server IPV4    Answers every question for an IPv4 address with this one, which holds for a minute, and
+ *                       says that there is no other record.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -323,6 +326,28 @@ static int receive(const char *kind, const char *port, const char *how) {
     }
 }
 
+static int name_server(const char *address) {
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(53)}, from;
+    unsigned char message[512 + 16], record[16] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4};
+    if (inet_pton(AF_INET, address, record + 12) != 1) return fail("read", address);
+    if (fd < 0 || bind(fd, (void *)&own, sizeof own)) return fail("listen at port", "53");
+    for (;;) {
+        socklen_t size = sizeof from;
+        ssize_t length = recvfrom(fd, message, 512, 0, (void *)&from, &size);
+        ssize_t end = 12;
+        while (end < length && message[end]) end += message[end] + 1;
+        end += 5;
+        if (end > length) continue;
+        int has = message[end - 3] == 1;
+        message[2] = 0x85;
+        message[3] = 0x80;
+        memcpy(message + 6, (unsigned char[]){0, has, 0, 0, 0, 0}, 6);
+        memcpy(message + end, record, sizeof record);
+        sendto(fd, message, end + (has ? 16 : 0), 0, (void *)&from, size);
+    }
+}
+
 int main(int argc, char **argv) {
     const char *slash = strrchr(argv[0], '/');
     const char *name = slash ? slash + 1 : argv[0];
@@ -337,6 +362,7 @@ int main(int argc, char **argv) {
     if (argc == 3 && !strcmp(argv[1], "storm")) return storm(atoi(argv[2]));
     if ((argc == 4 || argc == 5) && !strcmp(argv[1], "receive"))
         return receive(argv[2], argv[3], argc == 5 ? argv[4] : "");
-    dprintf(2, "usage: tool world|ring|hold|move-root|write-log|count-log|say|storm|receive\n");
+    if (argc == 3 && !strcmp(argv[1], "name-server")) return name_server(argv[2]);
+    dprintf(2, "usage: tool world|ring|hold|move-root|write-log|count-log|say|storm|receive|name-server\n");
     return 2;
 }

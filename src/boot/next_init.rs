@@ -13,7 +13,8 @@ use crate::sys::failed;
 use crate::words;
 use crate::words::Quoted;
 
-const USUAL: [&CStr; 5] = [c"/init", c"/sbin/init", c"/etc/init", c"/bin/init", c"/bin/sh"];
+/// One behind the other: an array of texts has to be relocated.
+const USUAL: &[u8] = b"/init\0/sbin/init\0/etc/init\0/bin/init\0/bin/sh\0";
 
 /// A path as the kernel takes it.
 type PathBuffer = [u8; PATH_BYTES_MAX + 1];
@@ -25,7 +26,13 @@ fn candidates<'a>(asked: Option<&[u8]>, buffer: &'a mut PathBuffer) -> impl Iter
         *buffer.get_mut(path.len())? = 0;
         CStr::from_bytes_until_nul(&buffer[..=path.len()]).ok()
     });
-    asked.into_iter().chain(USUAL)
+    let mut rest = USUAL;
+    let usual = core::iter::from_fn(move || {
+        let path = CStr::from_bytes_until_nul(rest).ok()?;
+        rest = &rest[path.count_bytes() + 1..];
+        Some(path)
+    });
+    asked.into_iter().chain(usual)
 }
 
 /// Whether a path leads to this very program, by whatever name.

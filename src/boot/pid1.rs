@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::limits::{CMDLINE_BYTES, PROBLEMS_TOLD_MAX};
 use crate::report;
 use crate::sys::args::Args;
-use crate::sys::fds::close_all_but;
+use crate::sys::fds::{close_all_but, keep};
 use crate::sys::memory::Buffer;
 use crate::sys::process::{Fork, exit, fork};
 use crate::watch::{Origin, watch};
@@ -37,7 +37,7 @@ pub fn read_cmdline(reach: &Reach) -> Result<&'static [u8]> {
 pub fn run(args: Args) -> i32 {
     let reach = Reach::detached();
     if let Ok(kmsg) = reach.open_kmsg() {
-        report::to_kernel_log(kmsg);
+        report::to_kernel_log(Some(keep(kmsg)));
     }
     let mut options = Options::none();
     // Without a command line there is nothing to do but to go on.

@@ -25,7 +25,8 @@ pub struct Reach {
     pub dev: Option<OwnedFd>,
 }
 
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// How a directory is opened.
+pub const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Reach {
     /// Through mounts of our own, as PID 1.

@@ -36,22 +36,25 @@ const fn only(number: i64, index: u32, values: &'static [u32], _caller: &str) ->
 }
 
 /// What a shipper may do: read the log, send it, be told to end.
-pub const SHIPPER: [Row; 18] = [
-    any(libc::SYS_read, "kmsg::source: a record; ship: the watcher's word; takeover: the lists of sockets"),
-    any(libc::SYS_sendto, "transport: lines and datagrams"),
+pub const SHIPPER: [Row; 19] = [
+    any(
+        libc::SYS_read,
+        "kmsg::source: a record; ship: the watcher's packets; files: those; takeover: the lists of sockets",
+    ),
+    any(libc::SYS_sendto, "transport: lines and datagrams; resolve: questions; files: pieces of them"),
     any(libc::SYS_ppoll, "ship::wait: the one place that waits"),
     any(libc::SYS_clock_gettime, "sys::time"),
-    any(libc::SYS_recvfrom, "sys::socket::discard: what the receiver sends"),
+    any(libc::SYS_recvfrom, "sys::socket::discard: what the receiver sends; resolve: answers; news"),
     any(libc::SYS_getsockopt, "transport: a connection's state and errors"),
     any(libc::SYS_lseek, "kmsg::source: back to the oldest record; takeover: the lists from their start"),
     any(libc::SYS_write, "report: the program's own words"),
     only(
         libc::SYS_socket,
         0,
-        &[libc::AF_INET as u32, libc::AF_INET6 as u32],
-        "transport: the connection, of IPv4 or IPv6 and no other family",
+        &[libc::AF_INET as u32, libc::AF_INET6 as u32, libc::AF_NETLINK as u32],
+        "transport: connections, of IPv4 or IPv6; news: what the kernel tells of the network",
     ),
-    any(libc::SYS_setsockopt, "transport: send buffer, keep-alive"),
+    any(libc::SYS_setsockopt, "transport: send buffer, keep-alive; news: what to be told of"),
     any(libc::SYS_connect, "transport"),
     any(libc::SYS_shutdown, "transport::tcp: the orderly end"),
     only(
@@ -61,6 +64,7 @@ pub const SHIPPER: [Row; 18] = [
         "transport: the number of a zone's interface; whether a datagram has left",
     ),
     any(libc::SYS_close, "transport: a connection that ended"),
+    any(libc::SYS_getrandom, "resolve: the number of a question"),
     any(libc::SYS_getpid, "main: which role found itself to be wrong"),
     any(libc::SYS_exit_group, "the end"),
     any(libc::SYS_exit, "the end"),
@@ -76,8 +80,13 @@ pub const WATCHER: [Row; 21] = [
     only(
         libc::SYS_openat,
         2,
-        &[KMSG | libc::O_RDWR as u32, KMSG | libc::O_RDONLY as u32, OPEN | libc::O_RDONLY as u32],
-        "boot::reach: the log; files below /proc",
+        &[
+            KMSG | libc::O_RDWR as u32,
+            KMSG | libc::O_RDONLY as u32,
+            OPEN | libc::O_RDONLY as u32,
+            OPEN | libc::O_DIRECTORY as u32,
+        ],
+        "boot::reach: the log; files below /proc; files: PID 1's root and what it says of names",
     ),
     only(
         libc::SYS_clone,
@@ -85,7 +94,7 @@ pub const WATCHER: [Row; 21] = [
         &[libc::SIGCHLD as u32],
         "sys::process::fork: a shipper, in the same namespaces",
     ),
-    any(libc::SYS_pipe2, "watch: the way of words to a shipper"),
+    only(libc::SYS_socketpair, 0, &[libc::AF_UNIX as u32], "watch: the channel to a shipper"),
     only(
         libc::SYS_fcntl,
         1,
@@ -97,8 +106,8 @@ pub const WATCHER: [Row; 21] = [
     any(libc::SYS_rt_sigprocmask, "sys::signal"),
     any(libc::SYS_signalfd4, "sys::signal"),
     any(libc::SYS_getuid, "privileges: whether there is anything to give up"),
-    any(libc::SYS_fchdir, "privileges: the empty view"),
-    any(libc::SYS_chroot, "privileges: the empty view"),
+    any(libc::SYS_fchdir, "privileges: the empty view; files: PID 1's root"),
+    any(libc::SYS_chroot, "privileges: the empty view; files: PID 1's root"),
     any(libc::SYS_setgroups, "privileges"),
     any(libc::SYS_setresgid, "privileges"),
     any(libc::SYS_setresuid, "privileges"),

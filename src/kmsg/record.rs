@@ -3,6 +3,7 @@
 //! A [`Record`] is a view on the read buffer. Its text is decoded while it is encoded, and copied once.
 
 use crate::limits::RECORD_CUT_BYTES_MIN;
+use crate::words::nth_name;
 
 /// One record of the kernel's log.
 #[derive(Clone, Copy, Debug)]
@@ -146,23 +147,6 @@ pub fn facility_name(facility: u64) -> Option<&'static [u8]> {
         return None;
     }
     Some(nth_name(NAMES, facility as usize))
-}
-
-/// The name at place `nth` of a list. (An array of texts takes 40 bytes more a name.)
-fn nth_name(names: &'static str, nth: usize) -> &'static [u8] {
-    let names = names.as_bytes();
-    let (mut nth, mut from) = (nth, 0);
-    for (at, &byte) in names.iter().enumerate() {
-        match byte {
-            b',' if nth == 0 => return &names[from..at],
-            b',' => {
-                nth -= 1;
-                from = at + 2;
-            }
-            _ => {}
-        }
-    }
-    &names[from..]
 }
 
 /// The decoded bytes of an escaped text, one at a time. `Clone` is how one looks ahead.

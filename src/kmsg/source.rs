@@ -4,7 +4,7 @@
 //! shows as a gap in the numbers, which is given to the caller at its place. Going back means going to the oldest
 //! record and passing over those that are not wanted again.
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::BorrowedFd;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::{Errno, read};
 
@@ -18,7 +18,7 @@ pub type ReadBuffer = [u8; RECORD_BYTES_MAX];
 
 /// The kernel's log as a stream of records and gaps.
 pub struct Source {
-    fd: OwnedFd,
+    fd: BorrowedFd<'static>,
     buffer: &'static mut ReadBuffer,
     /// Bytes in the buffer that are read and not given out yet.
     held: usize,
@@ -49,13 +49,13 @@ pub enum Next<'a> {
 impl Source {
     /// Reads from `fd`, which is opened for reading without blocking, at its oldest record. `next` is the number
     /// of the first record that is wanted: those before it are passed over, and a later one is a gap.
-    pub fn new(fd: OwnedFd, buffer: &'static mut ReadBuffer, next: Option<u64>) -> Source {
+    pub fn new(fd: BorrowedFd<'static>, buffer: &'static mut ReadBuffer, next: Option<u64>) -> Source {
         Source { fd, buffer, held: 0, next, back: next.is_some() }
     }
 
     /// What to wait on for more.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    pub fn fd(&self) -> BorrowedFd<'static> {
+        self.fd
     }
 
     /// The number of the record that comes next, if the kernel has it.
@@ -65,7 +65,7 @@ impl Source {
 
     /// Goes back to record `seq`, or to the oldest that is left after it.
     pub fn back_to(&mut self, seq: u64) -> Result<()> {
-        seek(&self.fd, SeekFrom::Start(0)).at(Step::GoBack)?;
+        seek(self.fd, SeekFrom::Start(0)).at(Step::GoBack)?;
         self.held = 0;
         self.next = Some(seq);
         self.back = true;
@@ -132,7 +132,7 @@ impl Source {
     /// Reads a record, unless one is held. `false`: there is none.
     fn hold(&mut self) -> Result<bool> {
         while self.held == 0 {
-            match read(&self.fd, &mut self.buffer[..]) {
+            match read(self.fd, &mut self.buffer[..]) {
                 // The device has no end; a file in its place has.
                 Ok(0) | Err(Errno::AGAIN) => return Ok(false),
                 Ok(len) => self.held = len,

@@ -1,6 +1,6 @@
 //! Closing what a process inherited.
 
-use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::io::fcntl_getfd;
 
 use super::call::{call1, call3};
@@ -10,6 +10,12 @@ pub fn standard_stream(number: i32) -> Option<BorrowedFd<'static>> {
     // SAFETY: the caller's process leaves the standard streams alone; if it is not open, it is not given out.
     let fd = unsafe { BorrowedFd::borrow_raw(number) };
     fcntl_getfd(fd).ok().map(|_| fd)
+}
+
+/// A descriptor that stays open for as long as the process lives: whoever needs it may have it.
+pub fn keep(fd: OwnedFd) -> BorrowedFd<'static> {
+    // SAFETY: its owner is gone, so nobody closes it.
+    unsafe { BorrowedFd::borrow_raw(fd.into_raw_fd()) }
 }
 
 /// Closes every descriptor but `kept`. Nothing else in the process may own one: a child calls it right after its

@@ -4,7 +4,7 @@ use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
-use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
 use super::At;
@@ -77,37 +77,26 @@ impl<T> Drop for Loan<T> {
     }
 }
 
-/// A file descriptor that everything in the process may use, once it is set. It stays open for good.
-pub struct SharedFd(AtomicI32);
+/// A file descriptor that everything in the process may use, once it is set.
+pub struct SharedFd(AtomicI32); // one higher than it is: what begins as zeros is not in the file
 
 impl SharedFd {
     /// None yet.
     pub const fn none() -> SharedFd {
-        SharedFd(AtomicI32::new(-1))
+        SharedFd(AtomicI32::new(0))
     }
 
-    /// Sets it. One set before stays open, as others may still use it.
-    pub fn set(&self, fd: OwnedFd) {
-        self.0.store(fd.as_raw_fd(), Ordering::Relaxed);
-        core::mem::forget(fd);
-    }
-
-    /// Sets it to one that stays open for good anyway.
-    pub fn lend(&self, fd: BorrowedFd<'static>) {
-        self.0.store(fd.as_raw_fd(), Ordering::Relaxed);
-    }
-
-    /// Forgets it, as after all descriptors were closed.
-    pub fn clear(&self) {
-        self.0.store(-1, Ordering::Relaxed);
+    /// Sets it, or forgets it.
+    pub fn set(&self, fd: Option<BorrowedFd<'static>>) {
+        self.0.store(fd.map_or(0, |fd| fd.as_raw_fd() + 1), Ordering::Relaxed);
     }
 
     /// The descriptor.
     pub fn get(&self) -> Option<BorrowedFd<'static>> {
         match self.0.load(Ordering::Relaxed) {
-            -1 => None,
-            // SAFETY: `set` gave up its ownership, so nobody closes it.
-            fd => Some(unsafe { BorrowedFd::borrow_raw(fd) }),
+            0 => None,
+            // SAFETY: `set` was given one that nobody closes.
+            fd => Some(unsafe { BorrowedFd::borrow_raw(fd - 1) }),
         }
     }
 }

@@ -81,10 +81,10 @@ pub fn listen() -> Result<OwnedFd> {
 }
 
 /// What has come since the last time. Waits for nothing.
-pub fn received(fd: &OwnedFd) -> Signals {
+pub fn received(fd: impl AsFd) -> Signals {
     let mut signals = Signals::default();
     let mut info = [0; size_of::<libc::signalfd_siginfo>()];
-    while let Ok(len) = read(fd.as_fd(), &mut info)
+    while let Ok(len) = read(&fd, &mut info)
         && len == info.len()
     {
         // The record's first member is the signal's number.

@@ -138,6 +138,20 @@ pub fn discard(fd: impl AsFd) -> Result<bool> {
     }
 }
 
+/// Has a socket of the kernel's told of links, addresses and routes of both families.
+pub fn join_groups(fd: impl AsFd) {
+    let fd = number(fd);
+    // RTNLGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE
+    for group in [1, 5, 7, 9, 11] {
+        let group: libc::c_int = group;
+        let (level, name) = (libc::SOL_NETLINK as usize, libc::NETLINK_ADD_MEMBERSHIP as usize);
+        // SAFETY: the kernel reads one number.
+        let _ = unsafe {
+            call5(libc::SYS_setsockopt, fd, level, name, &raw const group as usize, size_of::<libc::c_int>())
+        };
+    }
+}
+
 /// The descriptor, as the kernel numbers it.
 fn number(fd: impl AsFd) -> usize {
     fd.as_fd().as_raw_fd() as usize

@@ -4,8 +4,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown, SocketType, connect, send, shutdown, sockopt};
 
-use super::{open, pending_error};
-use crate::endpoint::Endpoint;
+use super::{To, open, pending_error};
 use crate::error::{Result, Step};
 use crate::limits::{
     DEAD_MS, DEAD_TRIES, KEEPALIVE_EVERY_S, KEEPALIVE_IDLE_S, KEEPALIVE_TRIES, TCP_SEND_BUFFER_BYTES,
@@ -21,7 +20,7 @@ pub struct Tcp {
 
 impl Tcp {
     /// Begins to connect. It is done when the socket can be written and [`Tcp::connected`] agrees.
-    pub fn begin(to: &Endpoint<'_>) -> Result<Tcp> {
+    pub fn begin(to: &To<'_>) -> Result<Tcp> {
         use core::time::Duration;
         let (fd, address) = open(to, SocketType::STREAM)?;
         let options = || {

@@ -4,8 +4,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, SocketType, connect, send, sockopt};
 
-use super::{open, pending_error};
-use crate::endpoint::Endpoint;
+use super::{To, open, pending_error};
 use crate::error::{Error, Result, Step};
 use crate::limits::UDP_SEND_BUFFER_BYTES;
 use crate::sys::socket::{hear_all_errors, holds_unsent};
@@ -31,7 +30,7 @@ pub enum Sent {
 
 impl Udp {
     /// Opens the socket. Without a route to the receiver this fails.
-    pub fn open(to: &Endpoint<'_>) -> Result<Udp> {
+    pub fn open(to: &To<'_>) -> Result<Udp> {
         let (fd, address) = open(to, SocketType::DGRAM)?;
         sockopt::set_socket_send_buffer_size(&fd, UDP_SEND_BUFFER_BYTES).at(Step::SetUpSocket)?;
         hear_all_errors(&fd);

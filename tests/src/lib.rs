@@ -1,9 +1,10 @@
 //! What the tests from outside stand on: real sockets, real namespaces, the release binary.
 //!
 //! A test starts the program as a user or PID 1 would, gives it a kernel log ([`kmsg`]) and receivers with
-//! faults ([`receiver`]) or those that people have ([`foreign`]), and judges what arrives ([`json`], [`account`])
-//! against a decoder of its own ([`record`]). Tests that need a network, mounts or a kernel command line of their
-//! own run [`sandbox::alone`]. Waiting is always for an event, with a deadline ([`feed::Feed`]).
+//! faults ([`receiver`]) or those that people have ([`foreign`]), names to look up ([`nameserver`]), and judges what
+//! arrives ([`json`], [`account`]) against a decoder of its own ([`record`]). Tests that need a network, mounts or a
+//! kernel command line of their own run [`sandbox::alone`]. Waiting is always for an event, with a deadline
+//! ([`feed::Feed`]).
 
 pub mod account;
 pub mod binary;
@@ -12,6 +13,8 @@ pub mod foreign;
 pub mod intruder;
 pub mod json;
 pub mod kmsg;
+pub mod late;
+pub mod nameserver;
 pub mod proc;
 pub mod program;
 pub mod receiver;

@@ -48,6 +48,14 @@ impl Sandbox {
         mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("bind a file");
     }
 
+    /// Lets `/etc` be an empty folder, to be filled and changed as the test goes on.
+    pub fn etc(&self) -> PathBuf {
+        let path = self.dir().join("etc");
+        fs::create_dir(&path).expect("make a folder");
+        self.bind(&path, "/etc");
+        path
+    }
+
     /// Lets `/proc/cmdline` be `words`, from now on.
     pub fn cmdline(&self, words: impl AsRef<[u8]>) {
         let there = self.dir().join("cmdline").exists();

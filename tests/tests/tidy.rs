@@ -165,6 +165,7 @@ const PURE: &[&str] = &[
     "error",
     "batch",
     "life",
+    "channel",
     "cmdline",
     "endpoint",
     "encode",
@@ -172,6 +173,13 @@ const PURE: &[&str] = &[
     "ledger",
     "kmsg::record",
     "harden::policy",
+    "names",
+    "names::hosts",
+    "names::lookup",
+    "names::message",
+    "names::resolv",
+    "network",
+    "network::netlink",
 ];
 
 /// The module that a file of `src/` is.

@@ -1,0 +1,20 @@
+//! What the kernel tells of links, addresses and routes.
+
+use earlykmsg::network::netlink::{is_good_news, mac, tell};
+use earlykmsg::words::Line;
+
+/// Any bytes: cutting them short makes no news better, and what is told of them keeps within a line.
+pub fn check(bytes: &[u8]) {
+    let whole = is_good_news(bytes);
+    let half = is_good_news(&bytes[..bytes.len() / 2]);
+    assert!(whole || !half, "good news that are none with more behind them");
+    let mut line = Line::new();
+    tell(bytes, &mut line);
+    let told = line.bytes();
+    assert!(told.is_empty() || told.starts_with(b", "), "{}", told.escape_ascii());
+    for index in 0..4 {
+        if mac(bytes, index).is_some() {
+            assert!(bytes.len() > 16, "an address out of nothing");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `/etc/resolv.conf`, and `/proc/net/pnp`, which has the same lines: whom to ask, and what to append. Pure.
+//!
+//! No option counts: what is asked how often is a matter of [`super::lookup`], and a name with a dot is whole.
+
+use super::{Addresses, Bytes, Scope, add, line, read_address, word};
+
+/// What the files say.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The name servers, each once.
+    pub servers: Addresses,
+    /// The search list: domains with blanks between them. One that does not fit is none.
+    pub search: Bytes,
+}
+
+impl Config {
+    /// Nobody to ask.
+    pub const fn empty() -> Config {
+        Config { servers: Addresses::new(), search: Bytes::new() }
+    }
+
+    /// Adds what a file says: to the servers that are known already, in place of the search list.
+    pub fn read(&mut self, mut text: &[u8], scope: Scope<'_>) {
+        while let Some(mut line) = line(&mut text) {
+            let key = word(&mut line);
+            if key == b"nameserver" {
+                if let Some(address) = read_address(word(&mut line), scope) {
+                    add(&mut self.servers, address);
+                }
+            } else if key == b"search" || key == b"domain" {
+                self.search.clear();
+                let _ = self.search.extend_from_slice(line);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{ADDRESSES_MAX, QUERY_BYTES_MAX};
+    use crate::testing::{Random, said};
+    use std::format;
+    use std::string::String;
+
+    #[track_caller]
+    fn check(texts: &[&str], servers: &str, search: &str) {
+        let mut config = Config::empty();
+        for text in texts {
+            config.read(text.as_bytes(), &mut |zone| if zone == b"eth0" { 7 } else { 0 });
+        }
+        let got: std::vec::Vec<String> =
+            config.servers.iter().map(|server| format!("{} {}", said(server), server.scope)).collect();
+        assert_eq!(got.join(", "), servers, "{texts:?}");
+        assert_eq!(str::from_utf8(&config.search).unwrap().trim(), search, "{texts:?}");
+    }
+
+    #[test]
+    fn files_as_they_are_found() {
+        check(&[""], "", "");
+        check(
+            &["# by hand\n; old style\nnameserver 10.0.0.1 # first\nnameserver 10.0.0.2;x\n"],
+            "10.0.0.1 0, 10.0.0.2 0",
+            "",
+        );
+        check(
+            &["nameserver\tfe80::1%eth0\r\nnameserver   2001:db8::53\r\nsearch a.example  b.example\r\n"],
+            "fe80::1 7, 2001:db8::53 0",
+            "a.example  b.example",
+        );
+        // The last list counts; `domain` is a list of one.
+        check(&["search a b\ndomain c.example\n"], "", "c.example");
+        check(&["domain c.example\nsearch a b # c\noptions edns0 ndots:3 trust-ad\n"], "", "a b");
+        check(&["search a", "search b"], "", "b");
+        // What ip=dhcp leaves behind.
+        check(&["#PROTO: DHCP\ndomain lan\nnameserver 10.0.2.3\nbootserver 10.0.2.2\n"], "10.0.2.3 0", "lan");
+        // The same twice, one that is in both files, more than are asked.
+        check(
+            &[
+                "nameserver 1.0.0.1\nnameserver 1.0.0.1\nnameserver 1.0.0.2\nnameserver 1.0.0.3\n",
+                "nameserver 1.0.0.2\nnameserver 1.0.0.4\nnameserver 1.0.0.5\n",
+            ],
+            "1.0.0.1 0, 1.0.0.2 0, 1.0.0.3 0, 1.0.0.4 0, 1.0.0.5 0",
+            "",
+        );
+        let many: String = (0..30).map(|n| format!("nameserver 1.0.0.{n}\n")).collect();
+        let kept: std::vec::Vec<String> = (0..ADDRESSES_MAX).map(|n| format!("1.0.0.{n} 0")).collect();
+        check(&[&many], &kept.join(", "), "");
+        check(
+            &[
+                "nameserver\nnameserver x\nnameserver 10.0.0.300\nnameservers 10.0.0.1\n",
+                "NAMESERVER 10.0.0.1\n\u{0}\ndomainname x\n nameserver 10.0.0.9",
+            ],
+            "10.0.0.9 0",
+            "",
+        );
+    }
+
+    #[test]
+    fn a_list_that_does_not_fit_is_none() {
+        let long = "x".repeat(QUERY_BYTES_MAX);
+        check(&[&format!("search {long}")], "", &long);
+        check(&[&format!("search {long}x")], "", "");
+    }
+
+    #[test]
+    fn any_bytes_are_a_file() {
+        let mut random = Random::new(6);
+        let parts: [&[u8]; 12] = [
+            b"nameserver",
+            b" ",
+            b"\n",
+            b"10.0.0.",
+            b"1",
+            b"search",
+            b"\xff",
+            b"\0",
+            b"options ndots:",
+            b"99999999999",
+            b"%",
+            b"::",
+        ];
+        for _ in 0..20_000 {
+            let mut text = std::vec::Vec::new();
+            for _ in 0..random.below(60) {
+                text.extend_from_slice(parts[random.below(parts.len())]);
+            }
+            Config::empty().read(&text, &mut |_| 1);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What the kernel tells of the network. Pure.
+
+pub mod netlink;

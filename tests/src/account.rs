@@ -15,6 +15,9 @@ use crate::receiver::Lines;
 /// How long a record may take that nothing stands in the way of.
 const WITHIN: Duration = Duration::from_secs(10);
 
+/// What a test may write beside others.
+const FEW_BYTES: usize = 32 * 1024;
+
 /// Records of one test, numbered.
 #[derive(Debug)]
 pub struct Stream {
@@ -25,22 +28,24 @@ pub struct Stream {
     writer: Writer,
     /// The newest record of the ring before the first of them.
     after: u64,
-    /// More of them come than the ring holds.
+    /// They are so many that nobody else writes meanwhile.
     storm: bool,
+    /// How long they are together.
+    bytes: usize,
 }
 
 impl Stream {
-    /// A few: the ring holds them beside those of other tests.
+    /// A few: the ring, which may be of 128 KiB, holds them beside those of other tests.
     #[must_use]
     pub fn new(what: &str) -> Stream {
         let writer = Writer::new();
-        Stream { writer, tag: tag(what), written: 0, after: newest(), storm: false }
+        Stream { writer, tag: tag(what), written: 0, after: newest(), storm: false, bytes: 0 }
     }
 
-    /// More than the ring holds.
+    /// A good part of what the ring holds, or more.
     #[must_use]
     pub fn storm(what: &str) -> Stream {
-        Stream { writer: Writer::storm(), tag: tag(what), written: 0, after: newest(), storm: true }
+        Stream { writer: Writer::storm(), tag: tag(what), written: 0, after: newest(), storm: true, bytes: 0 }
     }
 
     /// Writes more; gives the last one's text.
@@ -56,6 +61,8 @@ impl Stream {
     /// Writes one that holds `more` as well; gives its text without that.
     pub fn write_one(&mut self, more: &str) -> String {
         let text = format!("{} {}.", self.tag, self.written);
+        self.bytes += text.len() + more.len();
+        assert!(self.storm || self.bytes < FEW_BYTES, "this pushes others' records out: make it a storm");
         self.writer.write(&format!("{text} {more}"));
         self.written += 1;
         text

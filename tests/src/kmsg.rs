@@ -117,7 +117,7 @@ impl Writer {
         Writer::with(Turn::shared())
     }
 
-    /// For more than the ring holds.
+    /// For a good part of what the ring holds, or more.
     pub fn storm() -> Writer {
         Writer::with(Turn::alone())
     }

@@ -63,7 +63,7 @@ fn mtu(bytes: u32) {
         ip(&format!("link set near mtu {bytes}"));
         network.enter(|| ip(&format!("link set far mtu {bytes}")));
         let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
-        let mut stream = Stream::new("mtu");
+        let mut stream = Stream::storm("mtu");
         let program = start(&receiver.url());
         let write = |stream: &mut Stream| {
             for length in [1, 300, 500, 700, 900] {

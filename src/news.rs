@@ -22,6 +22,8 @@ pub struct News {
     fd: Option<OwnedFd>,
     /// There were good ones since the attempt began, and when they came.
     heard: bool,
+    /// A link will soon run: what is told until then does not count.
+    coming: bool,
     heard_ms: u64,
     began_ms: u64,
     moment_ms: u64,
@@ -29,7 +31,8 @@ pub struct News {
 
 impl News {
     /// Nobody listens.
-    pub const DEAF: News = News { fd: None, heard: false, heard_ms: 0, began_ms: 0, moment_ms: 1 };
+    pub const DEAF: News =
+        News { fd: None, heard: false, coming: false, heard_ms: 0, began_ms: 0, moment_ms: 1 };
 
     /// Listens from now on. A kernel that tells nothing is no reason not to go on.
     pub fn listen(&mut self) {
@@ -59,6 +62,7 @@ impl News {
         }
         self.moment_ms = if self.heard { self.moment_ms.saturating_mul(2) } else { 1 };
         self.heard = false;
+        self.coming = false;
         self.began_ms = now_ms;
     }
 
@@ -74,7 +78,9 @@ impl News {
         let mut message = [0; NEWS_BYTES];
         match recv(fd, &mut message, RecvFlags::DONTWAIT) {
             // What does not fit may be good.
-            Ok((len, _)) => self.heard |= len == message.len() || is_good_news(&message[..len]),
+            Ok((len, _)) => {
+                self.heard |= len == message.len() || is_good_news(&message[..len], &mut self.coming);
+            }
             // There was more than the kernel keeps.
             Err(Errno::NOBUFS) => self.heard = true,
             Err(_) => return false,

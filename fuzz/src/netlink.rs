@@ -5,8 +5,8 @@ use earlykmsg::words::Line;
 
 /// Any bytes: cutting them short makes no news better, and what is told of them keeps within a line.
 pub fn check(bytes: &[u8]) {
-    let whole = is_good_news(bytes);
-    let half = is_good_news(&bytes[..bytes.len() / 2]);
+    let whole = is_good_news(bytes, &mut false);
+    let half = is_good_news(&bytes[..bytes.len() / 2], &mut false);
     assert!(whole || !half, "good news that are none with more behind them");
     let mut line = Line::new();
     tell(bytes, &mut line);

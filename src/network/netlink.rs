@@ -21,6 +21,7 @@ const NEW_ROUTE: u32 = 24;
 /// Of a link's flags (IFF_*).
 const UP: u32 = 0x1;
 const LOOPBACK: u32 = 0x8;
+const RUNNING: u32 = 0x40;
 const CARRIER: u32 = 0x1_0000;
 /// Of an address's flags (IFA_F_*): another has it, or may have it.
 const NOT_OURS: u8 = 0x40 | 0x08;
@@ -79,13 +80,13 @@ impl<'a> Message<'a> {
         number(self.body, 4)
     }
 
-    /// Whether it is of use for reaching someone: a link with a carrier, an address that is ours, a route that leads
+    /// Whether it is of use for reaching someone: a link that runs, an address that is ours, a route that leads
     /// away or to us; none of them the loopback's.
     fn is_good(&self) -> bool {
         let [family, _, flags, _] = number(self.body, 0).to_ne_bytes();
         match self.kind {
             // Bridges speak of their ports in a family of their own.
-            NEW_LINK => family == 0 && self.flags() & (UP | CARRIER | LOOPBACK) == UP | CARRIER,
+            NEW_LINK => family == 0 && self.flags() & (UP | RUNNING | LOOPBACK) == UP | RUNNING,
             NEW_ADDRESS => flags & NOT_OURS == 0 && self.index() > LOOPBACK_INDEX,
             NEW_ROUTE => {
                 matches!(self.index().to_ne_bytes()[3], UNICAST | LOCAL) && self.flags() & CLONED == 0
@@ -121,10 +122,15 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Whether there is reason to try again: a link with a carrier, an address, a route.
-pub fn is_good_news(mut received: &[u8]) -> bool {
+/// Whether there is reason to try again: a link that runs, an address, a route. `coming`: a link has a carrier, but
+/// does not run yet. What is asked for now may be lost, and a neighbour is asked for only a second later again; so what
+/// is told of it meanwhile is no reason.
+pub fn is_good_news(mut received: &[u8], coming: &mut bool) -> bool {
     while let Some(message) = next(&mut received) {
-        if message.is_news() {
+        if message.kind == NEW_LINK {
+            *coming = message.flags() & (UP | CARRIER | RUNNING) == UP | CARRIER;
+        }
+        if message.is_news() && !*coming {
             return true;
         }
     }
@@ -245,7 +251,7 @@ mod tests {
         for recorded in RECORDED {
             assert!(tell(recorded, &mut Line::new()), "its end was seen");
             assert!(!tell(&recorded[..recorded.len() - 20], &mut Line::new()), "but not before");
-            assert!(is_good_news(recorded));
+            assert!(is_good_news(recorded, &mut false));
         }
         assert_eq!(mac(RECORDED[0], 1), Some([0; 6]));
         assert_eq!(mac(RECORDED[0], 3), Some([2, 0, 0, 0, 0, 10]));
@@ -268,10 +274,10 @@ mod tests {
 
     #[test]
     fn news_good_and_bad() {
-        let up = UP | CARRIER;
+        let up = UP | CARRIER | RUNNING;
         let local: (u16, &[u8]) = (2, &[10, 0, 0, 1]);
         let cases = [
-            (true, "a carrier", link(0, 2, up | 0x1040, b"eth0\0")),
+            (true, "a carrier", link(0, 2, up | 0x1000, b"eth0\0")),
             (false, "no carrier", link(0, 2, UP, b"eth0\0")),
             (false, "down", link(0, 2, 0, b"eth0\0")),
             (false, "the loopback", link(0, 1, up | LOOPBACK, b"lo\0")),
@@ -319,22 +325,39 @@ mod tests {
             (false, "nothing", vec![]),
         ];
         for (good, what, bytes) in &cases {
-            assert_eq!(is_good_news(bytes), *good, "{what}");
+            assert_eq!(is_good_news(bytes, &mut false), *good, "{what}");
         }
         let bad: Vec<u8> = cases.iter().filter(|case| !case.0).flat_map(|case| case.2.clone()).collect();
-        assert!(!is_good_news(&bad));
+        assert!(!is_good_news(&bad, &mut false));
         let late = [bad, route(10, 0, 1, 0)].concat();
-        assert!(is_good_news(&late), "after all that");
-        assert!(!is_good_news(&late[..late.len() - 1]), "but not when it is cut");
+        assert!(is_good_news(&late, &mut false), "after all that");
+        assert!(!is_good_news(&late[..late.len() - 1], &mut false), "but not when it is cut");
+    }
+
+    /// As the kernel tells of a link that is set up: first of a carrier, at last that it runs.
+    #[test]
+    fn a_link_that_does_not_run_yet() {
+        let coming = link(0, 2, UP | CARRIER, b"eth0\0");
+        let route = route(2, 24, 1, 0);
+        let runs = link(0, 2, UP | CARRIER | RUNNING, b"eth0\0");
+        let mut state = false;
+        for (bytes, good) in [(&coming, false), (&route, false), (&runs, true), (&route, true)] {
+            assert_eq!(is_good_news(bytes, &mut state), good);
+        }
+        assert!(!is_good_news(&[coming, route].concat(), &mut state));
+        assert!(state);
+        // One that is lost meanwhile keeps nobody from another.
+        assert!(!is_good_news(&link(0, 2, UP, b"eth0\0"), &mut state));
+        assert!(!state);
     }
 
     #[test]
     fn what_is_told() {
-        let up = UP | CARRIER;
+        let up = UP | CARRIER | RUNNING;
         for (bytes, want) in [
             (link(0, 3, up, b"eth0\0"), ", eth0 up"),
             (link(0, 3, UP, b"eth0"), ", eth0 without carrier"),
-            (link(0, 3, CARRIER, b"eth0\0"), ", eth0 down"),
+            (link(0, 3, CARRIER | RUNNING, b"eth0\0"), ", eth0 down"),
             (link(0, 1, up | LOOPBACK, b"lo\0"), ""),
             // A point-to-point line has the other's address too.
             (address(0, 3, &[(1, &[10, 0, 0, 9]), (2, &[10, 0, 0, 8])]), ", 10.0.0.8"),
@@ -363,11 +386,11 @@ mod tests {
                     bytes[at] = [0, 1, 4, 15, 16, 20, 0xff, random.byte()][random.below(8)];
                 }
             }
-            news += usize::from(is_good_news(&bytes));
+            news += usize::from(is_good_news(&bytes, &mut false));
             tell(&bytes, &mut Line::new());
             mac(&bytes, 3);
             let noise: Vec<u8> = (0..random.below(64)).map(|_| random.byte() & 31).collect();
-            is_good_news(&noise);
+            is_good_news(&noise, &mut false);
         }
         assert!(news > 1_000, "{news}");
     }

@@ -145,7 +145,8 @@ impl Life {
         [asked, look, self.over().map(|(over, _)| over)].into_iter().flatten().min()
     }
 
-    fn looks(&self) -> bool {
+    /// Whether the main system's delivery is looked for.
+    pub fn looks(&self) -> bool {
         self.switched_ms.is_some() && self.end.is_none()
     }
 

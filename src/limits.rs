@@ -57,6 +57,8 @@ pub const NAME_PORT: u16 = 53;
 pub const NAME_AGAIN_MS: u64 = 1_000;
 /// … and when the last one failed.
 pub const NAME_LATER_MS: u64 = 30_000;
+/// A search for an address that is in use is given up after this: records wait for it.
+pub const NAME_IN_USE_MS: u64 = 5_000;
 /// What was found is used for as long as the answer says, and no longer than this: a receiver that has moved is found.
 pub const NAME_KEPT_S: u32 = 60;
 /// How long a shipper waits for the watcher's files.

@@ -18,7 +18,7 @@ use crate::endpoint::Host;
 use crate::error::{Result, Step};
 use crate::files;
 use crate::limits::{
-    ANSWER_BYTES_MAX, ANSWERS_BYTES, FILES_MS, NAME_AGAIN_MS, NAME_KEPT_S, NAME_LATER_MS, NAME_PORT,
+    ANSWER_BYTES_MAX, ANSWERS_BYTES, FILES_MS, NAME_AGAIN_MS, NAME_IN_USE_MS, NAME_LATER_MS, NAME_PORT,
     PIECE_BYTES,
 };
 use crate::names::lookup::{Action, Lookup};
@@ -43,8 +43,9 @@ pub(crate) struct Names<'a> {
     nth: usize,
     /// It is not the first of the round.
     midway: bool,
-    /// The root was switched since the search began: what it finds is the image's.
-    switched: bool,
+    /// They are to be looked for again, even those of a file: the root was switched since the search began, and what
+    /// it finds is the image's; or it found nothing.
+    again: bool,
     /// What the watcher's files say, as far as they are read.
     config: Config,
     pub(crate) found: Found,
@@ -82,7 +83,7 @@ impl<'a> Names<'a> {
             later_ms: 0,
             nth: 0,
             midway: false,
-            switched: false,
+            again: false,
             config: Config::empty(),
             found: Found::nothing(),
             read: true,
@@ -106,7 +107,7 @@ impl<'a> Names<'a> {
                 if self.until_ms != u64::MAX {
                     self.until_ms = 0;
                 }
-                self.switched = true;
+                self.again = true;
                 return Heard::Switched(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
             }
             [END, ..] => self.read = true,
@@ -175,7 +176,7 @@ impl<'a> Names<'a> {
 
     /// Whether an address that is in use has to be looked for again.
     pub(crate) fn is_old(&self, now_ms: u64) -> bool {
-        self.lookup.found.ttl_s != u32::MAX && now_ms >= self.until_ms.max(self.later_ms)
+        (self.again || self.lookup.found.ttl_s != u32::MAX) && now_ms >= self.until_ms.max(self.later_ms)
     }
 }
 
@@ -185,7 +186,7 @@ impl<'a> Shipper<'a> {
         let now = time::now_ms();
         if !self.names.midway {
             self.news.begin(now);
-            if now >= self.names.until_ms && !self.search()? {
+            if now >= self.names.until_ms && !self.search(false)? {
                 return Ok(None);
             }
         }
@@ -196,10 +197,11 @@ impl<'a> Shipper<'a> {
 
     /// Looks for the addresses of the host, which is a name. `false`: the end has come first.
     ///
-    /// When nothing is found, those that came from a file stay in force.
-    pub(crate) fn search(&mut self) -> Result<bool> {
+    /// When nothing is found, those that came from a file stay in force. One that is in use can be used on, and records
+    /// wait for that: nothing is told then, and the search ends with everything else.
+    pub(crate) fn search(&mut self, in_use: bool) -> Result<bool> {
         let Host::Name(host) = self.endpoint.host else { return Ok(true) };
-        self.names.switched = false;
+        self.names.again = false;
         if !self.read_files() {
             return Ok(false);
         }
@@ -214,12 +216,11 @@ impl<'a> Shipper<'a> {
         // What was known is kept there.
         swap(&mut self.names.lookup.found, &mut self.names.found);
         self.names.lookup.begin(host);
-        let asked = self.ask_servers();
+        let asked = self.ask_servers(in_use);
         let now = time::now_ms();
         if asked == Ok(true) {
-            let holds_s =
-                if self.names.switched { 0 } else { self.names.lookup.found.ttl_s.min(NAME_KEPT_S) };
-            self.names.until_ms = now + u64::from(holds_s) * 1_000;
+            let holds_ms = if self.names.again { 0 } else { self.names.lookup.found.holds_ms() };
+            self.names.until_ms = now + holds_ms;
             self.names.later_ms = now + NAME_AGAIN_MS;
             return asked;
         }
@@ -227,6 +228,7 @@ impl<'a> Shipper<'a> {
         let known = &self.names.lookup.found;
         let lasting = !known.is_empty() && known.ttl_s == u32::MAX;
         self.names.until_ms = 0;
+        self.names.again = true;
         self.names.later_ms = now + NAME_LATER_MS;
         if lasting && asked.is_err() { Ok(true) } else { asked }
     }
@@ -254,7 +256,7 @@ impl<'a> Shipper<'a> {
     }
 
     /// Asks the name servers. `false`: the end has come first.
-    fn ask_servers(&mut self) -> Result<bool> {
+    fn ask_servers(&mut self, in_use: bool) -> Result<bool> {
         // Answers over TCP are gathered at the start of the buffer, those that are datagrams go behind.
         const GATHERED: usize = ANSWERS_BYTES - ANSWER_BYTES_MAX;
         let nothing = Step::LookUpName.failed(0);
@@ -263,17 +265,21 @@ impl<'a> Shipper<'a> {
         let mut tcp = None;
         let mut query = Bytes::new();
         let (mut tcp_v6, mut tcp_asked, mut len) = (false, false, 0);
+        let in_use_until = time::now_ms() + NAME_IN_USE_MS;
         loop {
             let now = time::now_ms();
             if self.over(now) {
                 return Ok(false);
+            }
+            if in_use && (now >= in_use_until || self.life.end(now).is_some()) {
+                return Err(nothing);
             }
             let anew = self.news.attempt_until();
             if anew.is_some_and(|anew| now >= anew) {
                 return Err(nothing);
             }
             // It needs the buffer that an answer over TCP is gathered in.
-            if tcp.is_none() {
+            if tcp.is_none() && !in_use {
                 self.tell_of_absence(nothing);
             }
             let lookup = &mut self.names.lookup;

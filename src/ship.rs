@@ -122,7 +122,7 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
 pub(crate) struct Shipper<'a> {
     pub(crate) endpoint: Endpoint<'a>,
     level: Level,
-    life: Life,
+    pub(crate) life: Life,
     source: Source,
     batch: Batch,
     ledger: Ledger,
@@ -299,6 +299,11 @@ impl Shipper<'_> {
             }
 
             let more = self.batch.is_empty() && !self.ring_empty;
+            // The main system delivers to the addresses that it finds itself.
+            if self.batch.is_empty() && !more && self.life.looks() && self.names.is_old(now) {
+                self.has_moved();
+                continue;
+            }
             let mut interest = PollFlags::IN | PollFlags::RDHUP;
             interest.set(PollFlags::OUT, !self.batch.is_empty());
             let until = if more { Some(now) } else { look_ms };
@@ -401,7 +406,7 @@ impl Shipper<'_> {
             if self.batch.is_empty() {
                 self.fill(now, 1)?;
             }
-            if !self.batch.is_empty() && self.names.is_old(now) && self.life.end(now).is_none() {
+            if !self.batch.is_empty() && self.names.is_old(now) {
                 if self.has_moved() {
                     return Ok(Over::Closed);
                 }
@@ -492,12 +497,8 @@ impl Shipper<'_> {
 
     /// Looks for a name again. Returns whether its addresses are others than the one in use.
     fn has_moved(&mut self) -> bool {
-        if self.down.tries == 0 {
-            // The receiver was there until now.
-            self.down = Down::since(time::now_ms());
-        }
         let used = self.names.address();
-        let found = self.search() == Ok(true);
+        let found = self.search(true) == Ok(true);
         !self.names.go_on_with(used) && found
     }
 

@@ -15,7 +15,7 @@
 use heapless::Vec;
 
 use crate::address::{Address, v4_address, v6_address};
-use crate::limits::{ADDRESSES_MAX, QUERY_BYTES_MAX};
+use crate::limits::{ADDRESSES_MAX, NAME_KEPT_S, QUERY_BYTES_MAX};
 
 pub mod hosts;
 pub mod lookup;
@@ -86,6 +86,11 @@ impl Found {
     pub fn clear(&mut self) {
         self.families.iter_mut().for_each(Vec::clear);
         self.ttl_s = u32::MAX;
+    }
+
+    /// How long that holds, at most: a receiver that has moved is found.
+    pub fn holds_ms(&self) -> u64 {
+        u64::from(self.ttl_s.min(NAME_KEPT_S)) * 1_000
     }
 
     /// Whether there is no address.
@@ -190,6 +195,15 @@ mod tests {
         assert_eq!(all[7], address("10.0.0.7"));
         assert_eq!(all[8], address("2001:db8::1"));
         assert!(!found.is_empty());
+    }
+
+    #[test]
+    fn no_life_is_longer_than_a_minute() {
+        for (ttl_s, holds_ms) in
+            [(0, 0), (59, 59_000), (60, 60_000), (300, 60_000), (i32::MAX as u32, 60_000)]
+        {
+            assert_eq!(Found { ttl_s, ..Found::nothing() }.holds_ms(), holds_ms, "{ttl_s}");
+        }
     }
 
     #[test]

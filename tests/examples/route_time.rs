@@ -1,29 +1,45 @@
 //! How long a network that comes late is unused: from the kernel's word to the first record at the receiver.
 //!
-//! `cargo run -p earlykmsg-tests --example route_time [RUNS]` takes some two seconds a run and prints medians. The
-//! cable is one between two namespaces, of some 50 µs there and back.
+//! `cargo run -p earlykmsg-tests --example route_time [RUNS [MISSING]]` takes some three seconds a run and prints
+//! medians; `MISSING` is `Route` (the default), `Address`, `Link` or `hole`. The cable is one between two namespaces,
+//! of some 50 µs there and back.
 
 use core::time::Duration;
 
-use earlykmsg_tests::late::{Late, Missing, Took};
+use earlykmsg_tests::late::{Late, Missing, Took, hole};
 use earlykmsg_tests::sandbox::alone;
 
+/// Median, 90th percentile, longest.
+fn figures(times: impl Iterator<Item = Duration>) -> String {
+    let mut times: Vec<Duration> = times.collect();
+    times.sort_unstable();
+    let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1_000.0);
+    let last = times.len() - 1;
+    format!("{} | {} | {}", ms(times[last / 2]), ms(times[last * 9 / 10]), ms(times[last]))
+}
+
 fn main() {
-    let runs = std::env::args().nth(1).and_then(|runs| runs.parse().ok()).unwrap_or(50);
-    println!("{runs} runs each: median, 90th percentile, longest");
-    for missing in [Missing::Route, Missing::Address, Missing::Link] {
+    let mut arguments = std::env::args().skip(1);
+    let runs = arguments.next().and_then(|runs| runs.parse().ok()).unwrap_or(50);
+    let missing = match arguments.next().as_deref() {
+        None | Some("Route") => Missing::Route,
+        Some("Address") => Missing::Address,
+        Some("Link") => Missing::Link,
+        Some("hole") => {
+            let all = (0..runs).map(|run| alone(|_| hole(Duration::from_millis(3_000 + 370 * run))));
+            println!("{runs} runs, after a black hole, in ms: {}", figures(all));
+            return;
+        }
+        Some(other) => panic!("{other} cannot be missing"),
+    };
+    println!("{runs} runs each, in ms: median, 90 %, longest; from the kernel's word, and from the command");
+    for named in [false, true] {
         for (udp, v6) in [(false, false), (false, true), (true, false), (true, true)] {
-            let late = Late { missing, udp, v6 };
-            let all: Vec<Took> =
-                (0..runs).map(|run| alone(|_| late.run(Duration::from_millis(1_000 + 13 * run)))).collect();
-            let figures = |of: fn(&Took) -> Duration| {
-                let mut times: Vec<Duration> = all.iter().map(of).collect();
-                times.sort_unstable();
-                let last = times.len() - 1;
-                format!("{:>9.1?} {:>9.1?} {:>9.1?}", times[last / 2], times[last * 9 / 10], times[last])
-            };
-            let (event, command) = (figures(|took| took.event), figures(|took| took.command));
-            println!("{:<22} from the kernel's word {event}, from the command {command}", late.to_string());
+            let late = Late { missing, udp, v6, named };
+            let away = |run| Duration::from_millis(1_000 + 13 * run);
+            let all: Vec<Took> = (0..runs).map(|run| alone(|sandbox| late.run(sandbox, away(run)))).collect();
+            let (event, command) = (all.iter().map(|took| took.event), all.iter().map(|took| took.command));
+            println!("| {late} | {} | {} |", figures(event), figures(command));
         }
     }
 }

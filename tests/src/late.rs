@@ -1,10 +1,10 @@
 //! A network that comes late: what is missing, what brings it, and how long the first record then takes.
 
 use core::fmt::{self, Display, Formatter};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::fs;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -14,9 +14,14 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 
-use crate::program::Run;
+use crate::foreign::until;
+use crate::nameserver::{Habit, NameServer};
+use crate::proc;
+use crate::program::{Program, Run};
 use crate::receiver::{Lines, Manner, Tcp, Udp};
-use crate::sandbox::{Network, ip};
+use crate::sandbox::{Network, Sandbox, drop_nothing, drop_packets_to, ip};
+
+const WITHIN: Duration = Duration::from_secs(20);
 
 /// What is missing at first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,12 +45,15 @@ pub struct Late {
     pub udp: bool,
     /// Over IPv6, else IPv4.
     pub v6: bool,
+    /// By name: the receiver's machine is the name server too.
+    pub named: bool,
 }
 
 impl Display for Late {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let transport = if self.udp { "UDP" } else { "TCP" };
-        write!(out, "{transport}, IPv{}, {:?}", if self.v6 { 6 } else { 4 }, self.missing)
+        let by = if self.named { "name" } else { "address" };
+        write!(out, "{transport}, IPv{}, by {by}, {:?}", if self.v6 { 6 } else { 4 }, self.missing)
     }
 }
 
@@ -56,13 +64,15 @@ pub struct Took {
     pub command: Duration,
     /// From the kernel's last word about it before that record; zero when the record was faster.
     pub event: Duration,
+    /// From before the command until the machine asked for its neighbour, which is the first that an attempt does.
+    pub asked: Duration,
 }
 
 impl Late {
-    /// Keeps the program waiting for so long, then brings what is missing. In a network of the caller's own, which is
-    /// used up.
+    /// Keeps the program waiting for so long, and until it has just tried in vain after a long pause, then brings what
+    /// is missing. (Without a carrier it tries all the time.) In a sandbox of the caller's own, which is used up.
     #[track_caller]
-    pub fn run(self, away: Duration) -> Took {
+    pub fn run(self, sandbox: &Sandbox, away: Duration) -> Took {
         let (ours, theirs, behind, all) = match self.v6 {
             false => ("10.96.0.1/24", "10.96.0.2", "10.97.0.1", "0.0.0.0/0"),
             true => ("2001:db8:96::1/64", "2001:db8:96::2", "2001:db8:97::1", "::/0"),
@@ -102,11 +112,22 @@ impl Late {
             (lines, url) = (Arc::clone(&receiver.lines), receiver.url());
             (_tcp, _udp) = (Some(receiver), None);
         }
+        let _server = self.named.then(|| {
+            fs::write(sandbox.etc().join("resolv.conf"), format!("nameserver {host}\n"))
+                .expect("write a file");
+            let zone = format!("logs.example 300 {} {host}", if self.v6 { "AAAA" } else { "A" });
+            network.enter(|| NameServer::new(address.ip(), &zone, Habit::Answers))
+        });
+        let url = if self.named { url.replace(&address.to_string(), "logs.example:5044") } else { url };
         let program = Run::new(&[url]).start();
-        program.says("shipping to ", Duration::from_secs(10));
+        program.says("shipping to ", WITHIN);
         thread::sleep(away); // the fault itself
+        if self.missing != Missing::Carrier {
+            wait_for_attempt(&program);
+        }
         assert!(lines.is_empty(), "{self}: it was reached before");
         let news = listen();
+        let questions = watch(theirs.parse().expect("an address"));
         let before = Instant::now();
         if self.missing == Missing::Carrier {
             network.enter(|| ip(&bring));
@@ -115,14 +136,57 @@ impl Late {
         }
         let first = first_line(&lines);
         let event = news.try_iter().take_while(|&at| at <= first).last();
-        Took { command: first - before, event: first.saturating_duration_since(event.unwrap_or(first)) }
+        let asked = questions.recv_timeout(WITHIN).expect("it asked for its neighbour");
+        Took {
+            command: first - before,
+            event: first.saturating_duration_since(event.unwrap_or(first)),
+            asked: asked.saturating_duration_since(before),
+        }
+    }
+}
+
+/// Keeps the receiver behind a hole that swallows every packet, for so long. Returns how long the first record then
+/// takes; nothing tells the machine of the hole's end. In a network of the caller's own, which is used up.
+#[track_caller]
+pub fn hole(long: Duration) -> Duration {
+    let receiver = Tcp::at(SocketAddr::from(([127, 0, 9, 1], 5044)), Manner::Reads);
+    drop_packets_to(receiver.address.ip());
+    let program = Run::new(&[receiver.url()]).start();
+    program.says("shipping to ", WITHIN);
+    thread::sleep(long); // the fault itself
+    assert!(receiver.lines.is_empty(), "it was reached before");
+    let before = Instant::now();
+    drop_nothing();
+    first_line(&receiver.lines) - before
+}
+
+/// Waits until the shipper has done something after a long pause: what follows is another one, of which it has nothing
+/// behind it.
+#[track_caller]
+fn wait_for_attempt(program: &Program) {
+    /// Less than a pause that is as long as they get, more than one before.
+    const LONG: Duration = Duration::from_millis(700);
+    until("a shipper", || !program.shippers().is_empty());
+    let shippers = program.shippers();
+    let waits = || shippers.iter().map(|&shipper| proc::waits(shipper)).sum::<u64>();
+    let (mut before, mut since, end) = (waits(), Instant::now(), Instant::now() + WITHIN);
+    loop {
+        thread::sleep(Duration::from_millis(1)); // nothing tells of it
+        let (now, at) = (waits(), Instant::now());
+        if now != before && at > since + LONG {
+            return;
+        }
+        if now != before {
+            (before, since) = (now, at);
+        }
+        assert!(at < end, "it tries no more");
     }
 }
 
 /// When the first record was complete.
 #[track_caller]
 fn first_line(lines: &Lines) -> Instant {
-    lines.wait(Duration::from_secs(20), "the first record", |lines| lines.first().map(|line| line.at))
+    lines.wait(WITHIN, "the first record", |lines| lines.first().map(|line| line.at))
 }
 
 fn keep_addresses(device: &str) {
@@ -137,11 +201,29 @@ fn listen() -> Receiver<Instant> {
     let (kind, flags) = (SockType::Raw, SockFlag::SOCK_CLOEXEC);
     let fd = socket(AddressFamily::Netlink, kind, flags, SockProtocol::NetlinkRoute).expect("open a socket");
     bind(fd.as_raw_fd(), &NetlinkAddr::new(0, GROUPS)).expect("listen to the kernel");
+    times(fd, |_| true)
+}
+
+/// When this machine asked for a neighbour, from now on.
+fn watch(neighbour: IpAddr) -> Receiver<Instant> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let fd =
+        socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll).expect("open a socket");
+    times(fd, move |frame| match neighbour {
+        // ARP, a request; ICMPv6, a neighbour solicitation.
+        IpAddr::V4(ip) => frame[12..14] == [8, 6] && frame[20..22] == [0, 1] && frame[38..42] == ip.octets(),
+        IpAddr::V6(ip) => frame[12..14] == [0x86, 0xdd] && frame[54] == 135 && frame[62..78] == ip.octets(),
+    })
+}
+
+/// When what comes from a socket is of a kind.
+fn times(fd: OwnedFd, of: impl Fn(&[u8]) -> bool + Send + 'static) -> Receiver<Instant> {
     let (tell, told) = channel();
     thread::spawn(move || {
-        // It ends with whoever listens to it, at the next news: those of its network's end at the latest.
-        while recv(fd.as_raw_fd(), &mut [0; 8192], MsgFlags::empty()).is_ok()
-            && tell.send(Instant::now()).is_ok()
+        let mut buffer = [0; 8192];
+        // It ends with whoever listens to it, at the next of them: those of its network's end at the latest.
+        while recv(fd.as_raw_fd(), &mut buffer, MsgFlags::empty()).is_ok()
+            && (!of(&buffer) || tell.send(Instant::now()).is_ok())
         {}
     });
     told

@@ -6,6 +6,7 @@
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -166,6 +167,8 @@ fn lock(now: &Mutex<Now>) -> MutexGuard<'_, Now> {
 fn serve_datagrams(socket: &UdpSocket, now: &Mutex<Now>, asked: &Feed<Question>, ended: &AtomicBool) {
     thread::scope(|scope| {
         let mut buffer = [0; 1024];
+        // Kept once they are open: a process that is just being started holds a closed one's port for a moment.
+        let mut others = BTreeMap::new();
         while !ended.load(Ordering::Relaxed) {
             let Ok((length, peer)) = socket.recv_from(&mut buffer) else { continue };
             let question = Question::read(&buffer[..length], peer, false);
@@ -204,7 +207,9 @@ fn serve_datagrams(socket: &UdpSocket, now: &Mutex<Now>, asked: &Feed<Question>,
                         send(&bytes);
                     }
                     Habit::From(address) => {
-                        let other = UdpSocket::bind(address).expect("bind another address");
+                        let other = others
+                            .entry(address)
+                            .or_insert_with(|| UdpSocket::bind(address).expect("bind another address"));
                         let _ = other.send_to(&right(), peer);
                     }
                     Habit::Truncated(_) => send(&question.empty(TRUNCATED)),

@@ -56,6 +56,16 @@ impl Run {
         self
     }
 
+    /// With this file as its `/proc/net/pnp`, which is a process's own: a network namespace's is not there.
+    #[must_use]
+    pub fn with_pnp(mut self, path: &Path) -> Run {
+        let folder = path.parent().expect("a file in a folder").display();
+        self.tracer = ["sh", "-c", "mount --bind \"$0\" /proc/$$/net && exec \"$@\"", &folder.to_string()]
+            .map(str::to_owned)
+            .to_vec();
+        self
+    }
+
     /// As the one child of `strace` with these arguments, so that system calls can be made to fail.
     #[must_use]
     pub fn traced(self, arguments: &[&str]) -> Run {
@@ -99,7 +109,7 @@ impl Run {
             let _ = stdout.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        let traced = !self.tracer.is_empty();
+        let traced = self.tracer.first().is_some_and(|tracer| tracer == "strace");
         Program {
             pid,
             traced,

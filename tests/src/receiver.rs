@@ -343,7 +343,12 @@ impl Udp {
 
     /// At an address.
     pub fn at(address: SocketAddr) -> Udp {
-        Udp::again(address, Arc::default())
+        Udp::again(address, Arc::default(), None)
+    }
+
+    /// At an address, with a receive buffer that holds a whole ring: nothing is lost on a machine that lets us wait.
+    pub fn with_room(address: SocketAddr) -> Udp {
+        Udp::again(address, Arc::default(), Some(1 << 26))
     }
 
     /// Ends, then listens at the same address and goes on with the same list after `pause`.
@@ -351,11 +356,14 @@ impl Udp {
     pub fn restart(mut self, pause: Duration) -> Udp {
         self.stop();
         thread::sleep(pause); // the fault itself, not a wait for anything
-        Udp::again(self.address, Arc::clone(&self.lines))
+        Udp::again(self.address, Arc::clone(&self.lines), None)
     }
 
-    fn again(address: SocketAddr, lines: Arc<Lines>) -> Udp {
+    fn again(address: SocketAddr, lines: Arc<Lines>, buffer_bytes: Option<usize>) -> Udp {
         let socket = UdpSocket::bind(address).unwrap_or_else(|why| panic!("{address}: {why}"));
+        if let Some(bytes) = buffer_bytes {
+            setsockopt(&socket, sockopt::RcvBufForce, &bytes).expect("set SO_RCVBUFFORCE");
+        }
         let address = socket.local_addr().expect("an address");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("set a time-out");
         let ended = Arc::new(AtomicBool::new(false));

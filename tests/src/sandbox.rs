@@ -1,8 +1,9 @@
 //! A network, mounts and a host name of a test's own, gone when it ends.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use core::time::Duration;
 use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +11,10 @@ use std::thread;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn6, sendto, setsockopt, socket,
+    sockopt,
+};
 
 /// The namespaces that a test runs in. Threads and processes that it starts are in them too.
 #[derive(Debug)]
@@ -140,6 +145,25 @@ impl Network {
             body()
         })
     }
+}
+
+/// Tells the machines at the other end of `device` once that this one is a router, and what they shall make their
+/// addresses of. It needs a link-local address that is in use already.
+pub fn advertise_router(device: &str, prefix: Ipv6Addr) {
+    let (kind, flags) = (SockType::Raw, SockFlag::SOCK_CLOEXEC);
+    let fd = socket(AddressFamily::Inet6, kind, flags, SockProtocol::IcmpV6).expect("open a socket");
+    // Who is further away than one hop is not believed.
+    setsockopt(&fd, sockopt::Ipv6MulticastHops, &255).expect("set the hop limit");
+    // Router advertisement; the kernel computes the checksum. Hop limit, flags, how long it is a router, two timers.
+    let mut message = vec![134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    // A prefix of 64 bits, on this link, good for addresses; how long, twice.
+    message.extend([3, 4, 64, 0xc0, 0, 0, 14, 16, 0, 0, 14, 16, 0, 0, 0, 0]);
+    message.extend(prefix.octets());
+    // Who says that it is none when it is asked for its address is one no more.
+    fs::write(format!("/proc/sys/net/ipv6/conf/{device}/forwarding"), "1").expect("be a router");
+    let scope = nix::net::if_::if_nametoindex(device).expect("a device");
+    let all = SocketAddrV6::new(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), 0, 0, scope);
+    sendto(fd.as_raw_fd(), &message, &SockaddrIn6::from(all), MsgFlags::empty()).expect("advertise");
 }
 
 /// `ip …`, which must succeed.

@@ -25,10 +25,11 @@ fn main() {
     arg("-Wl,-z,relro,-z,now");
     // Data is never run as code.
     arg("-Wl,-z,noexecstack");
-    // Nothing unwinds: no tables for it. 12 KiB less.
+    // Nothing unwinds, and nothing links to the program: no tables for it. 12 KiB less.
     arg("-Wl,--no-eh-frame-hdr");
+    println!("cargo:rerun-if-changed=left-out.ld");
     arg("-T"); // a word of its own: in -Wl a comma in the path would end it
-    arg(concat!(env!("CARGO_MANIFEST_DIR"), "/no-unwind-tables.ld"));
+    arg(concat!(env!("CARGO_MANIFEST_DIR"), "/left-out.ld"));
     // A musl target brings its own start files, which `src/sys/start.rs` then uses; it only has to be told to link the
     // C library.
     if var("CARGO_CFG_TARGET_ENV") == "musl" {
@@ -50,6 +51,9 @@ fn main() {
     arg("-nostdlib");
     // No interpreter, no shared library, at a random address.
     arg("-static-pie");
+    // The list of places that hold addresses has a bit for each instead of 24 bytes: 0.3 KiB less. Our start reads it,
+    // musl's does not.
+    arg("-Wl,-z,pack-relative-relocs");
     // musl's library, by full path, so that no search path can find another's.
     arg(&format!("{musl}/libc.a"));
 }

@@ -79,34 +79,45 @@ macro_rules! entry {
 #[inline(always)]
 pub unsafe fn relocate(base: usize, tables: usize) {
     const WORD: usize = size_of::<usize>();
-    const DT_RELA: usize = 7;
-    const DT_RELASZ: usize = 8;
-    /// The kind of place that holds an address of the program itself.
-    const RELATIVE: usize = if cfg!(target_arch = "x86_64") { 8 } else { 1027 };
+    const DT_RELR: usize = 36;
+    const DT_RELRSZ: usize = 35;
 
-    let (mut at, mut place, mut bytes) = (tables, 0, 0);
+    let (mut at, mut list, mut bytes) = (tables, 0, 0);
     // SAFETY: pairs of a key and a value; the last key is 0.
     unsafe {
         while *(at as *const usize) != 0 {
             let value = *((at + WORD) as *const usize);
             match *(at as *const usize) {
-                DT_RELA => place = base + value,
-                DT_RELASZ => bytes = value,
+                DT_RELR => list = base + value,
+                DT_RELRSZ => bytes = value,
                 _ => {}
             }
             at += 2 * WORD;
         }
     }
-    let end = place + bytes;
-    while place < end {
-        // SAFETY: each place has three words: where, what kind, and the address as it would be without loading.
+    let (mut place, end) = (base, list + bytes);
+    while list < end {
+        // SAFETY: the linker's list. An even entry is where a word stands that holds an address without `base`; an odd
+        // one has a bit for each of the 63 words that follow.
         unsafe {
-            if *((place + WORD) as *const usize) == RELATIVE {
-                let address = base + *((place + 2 * WORD) as *const usize);
-                *((base + *(place as *const usize)) as *mut usize) = address;
+            let entry = *(list as *const usize);
+            if entry & 1 == 0 {
+                place = base + entry;
+                *(place as *mut usize) += base;
+                place += WORD;
+            } else {
+                let (mut bits, mut word) = (entry >> 1, place);
+                while bits != 0 {
+                    if bits & 1 != 0 {
+                        *(word as *mut usize) += base;
+                    }
+                    bits >>= 1;
+                    word += WORD;
+                }
+                place += (usize::BITS as usize - 1) * WORD;
             }
         }
-        place += 3 * WORD;
+        list += WORD;
     }
 }
 

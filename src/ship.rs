@@ -36,7 +36,7 @@ use crate::words::Line;
 /// What a shipper is told when it starts.
 pub struct Job<'a> {
     /// Where to.
-    pub endpoint: Endpoint<'a>,
+    pub endpoint: &'a Endpoint<'a>,
     /// The least severe level that is shipped.
     pub level: Level,
     /// When it ends.
@@ -120,7 +120,7 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
 }
 
 pub(crate) struct Shipper<'a> {
-    pub(crate) endpoint: Endpoint<'a>,
+    pub(crate) endpoint: &'a Endpoint<'a>,
     level: Level,
     pub(crate) life: Life,
     source: Source,
@@ -191,6 +191,7 @@ enum Over {
 }
 
 impl Shipper<'_> {
+    #[inline(never)]
     fn ship_tcp(&mut self) -> Result<Outcome> {
         loop {
             let began_ms = time::now_ms();
@@ -345,6 +346,7 @@ impl Shipper<'_> {
         }
     }
 
+    #[inline(never)]
     fn ship_udp(&mut self) -> Result<Outcome> {
         loop {
             let opened = match self.target() {

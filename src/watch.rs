@@ -90,7 +90,7 @@ fn begin<'a>(options: &'a Options<'a>, reach: &'a Reach, origin: Origin<'a>) -> 
     };
     privileges::drop_to_watcher()?;
     let mut shippers = heapless::Vec::new();
-    for (number, &endpoint) in options.destinations.iter().enumerate() {
+    for (number, endpoint) in options.destinations.iter().enumerate() {
         // As many as there are destinations.
         let _ = shippers.push(Shipper::new(number, endpoint, board.place(number)));
     }
@@ -135,7 +135,7 @@ struct Watcher<'a> {
 /// One destination, as the watcher sees it.
 struct Shipper<'a> {
     number: usize,
-    endpoint: Endpoint<'a>,
+    endpoint: &'a Endpoint<'a>,
     progress: Progress,
     state: State,
     pause_ms: u64,
@@ -151,7 +151,7 @@ enum State {
 }
 
 impl<'a> Shipper<'a> {
-    fn new(number: usize, endpoint: Endpoint<'a>, progress: Progress) -> Shipper<'a> {
+    fn new(number: usize, endpoint: &'a Endpoint<'a>, progress: Progress) -> Shipper<'a> {
         Shipper { number, endpoint, progress, state: State::Due(0), pause_ms: RESTART_MS_MIN }
     }
 }

@@ -93,6 +93,12 @@ pub fn cut(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     Some((&bytes[..found], &bytes[found + 1..]))
 }
 
+/// Whether there is an `at`. (`core`'s own search is made for long texts and takes 200 bytes.)
+#[allow(clippy::manual_contains)] // see above
+pub fn has(bytes: &[u8], at: u8) -> bool {
+    bytes.iter().any(|&byte| byte == at)
+}
+
 /// A decimal number: digits only, so that `+1` and an empty text are none.
 pub fn number(digits: &[u8]) -> Option<u32> {
     in_base(10, digits)

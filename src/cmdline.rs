@@ -4,7 +4,7 @@
 
 use heapless::Vec;
 
-use crate::address::number;
+use crate::address::{has, number};
 use crate::endpoint::{Endpoint, Wrong};
 use crate::kmsg::record::Level;
 use crate::limits::{DESTINATIONS_MAX, LINGER_SECONDS, LINGER_SECONDS_MAX, PATH_BYTES_MAX, QUOTED_BYTES_MAX};
@@ -99,7 +99,7 @@ impl<'a> Options<'a> {
             },
             INIT => match value {
                 [b'/', ..] if value.len() > PATH_BYTES_MAX => bad(Why::InitLong),
-                [b'/', ..] if !value.contains(&0) => self.init = Some(value),
+                [b'/', ..] if !has(value, 0) => self.init = Some(value),
                 _ => bad(Why::Init),
             },
             LINGER => match number(value) {

@@ -1,6 +1,6 @@
 //! A destination's URL: `tcp://` or `udp://`, a host, a port, then nothing or `/`. Pure.
 
-use crate::address::{Address, cut, number, v4_address, v6_address};
+use crate::address::{Address, cut, has, number, v4_address, v6_address};
 use crate::limits::{LABEL_BYTES_MAX, NAME_BYTES_MAX, ZONE_BYTES_MAX};
 use crate::words;
 use crate::words::{Line, Words};
@@ -96,11 +96,11 @@ impl<'a> Endpoint<'a> {
             s if same_name(s, b"udp") => Scheme::Udp,
             _ => return Err(Wrong::Scheme),
         };
-        if rest.contains(&b'?') || rest.contains(&b'#') {
+        if has(rest, b'?') || has(rest, b'#') {
             return Err(Wrong::Query);
         }
         let (authority, path) = cut(rest, b'/').unwrap_or((rest, b""));
-        if authority.contains(&b'@') {
+        if has(authority, b'@') {
             return Err(Wrong::User);
         }
         let (host, port) = match authority.strip_prefix(b"[") {
@@ -110,7 +110,7 @@ impl<'a> Endpoint<'a> {
             }
             None => {
                 let (host, port) = match cut(authority, b':') {
-                    Some((_, port)) if port.contains(&b':') => return Err(Wrong::V6Bare),
+                    Some((_, port)) if has(port, b':') => return Err(Wrong::V6Bare),
                     Some(parts) => parts,
                     None if authority.is_empty() => return Err(Wrong::NoHost),
                     None => return Err(Wrong::NoPort),
@@ -135,8 +135,7 @@ fn v6(inner: &[u8]) -> Result<Host<'_>, Wrong> {
     let (address, zone) = match cut(inner, b'%') {
         Some((address, zone)) => {
             let zone = zone.strip_prefix(b"25").filter(|rest| !rest.is_empty()).unwrap_or(zone);
-            if zone.is_empty() || zone.len() > ZONE_BYTES_MAX || zone.contains(&b'%') || zone.contains(&b'[')
-            {
+            if zone.is_empty() || zone.len() > ZONE_BYTES_MAX || has(zone, b'%') || has(zone, b'[') {
                 return Err(Wrong::Zone);
             }
             (address, zone)

@@ -8,7 +8,7 @@ use rustix::io::Errno as Os;
 use crate::error::{Errno, Error, Step};
 use crate::limits::PATH_BYTES_MAX;
 use crate::report;
-use crate::sys::args::{Args, program_path};
+use crate::sys::args::{Args, program_path, until_nul};
 use crate::sys::failed;
 use crate::words;
 use crate::words::Quoted;
@@ -24,11 +24,11 @@ fn candidates<'a>(asked: Option<&[u8]>, buffer: &'a mut PathBuffer) -> impl Iter
     let asked = asked.and_then(|path| {
         buffer.get_mut(..path.len())?.copy_from_slice(path);
         *buffer.get_mut(path.len())? = 0;
-        CStr::from_bytes_until_nul(&buffer[..=path.len()]).ok()
+        until_nul(buffer)
     });
     let mut rest = USUAL;
     let usual = core::iter::from_fn(move || {
-        let path = CStr::from_bytes_until_nul(rest).ok()?;
+        let path = until_nul(rest)?;
         rest = &rest[path.count_bytes() + 1..];
         Some(path)
     });

@@ -13,7 +13,7 @@ use core::mem::swap;
 use super::message::{self, KINDS, Name, Said};
 use super::resolv::Config;
 use super::{Bytes, Found, word};
-use crate::address::Address;
+use crate::address::{Address, has};
 use crate::limits::{ADDRESSES_MAX, CHAIN_MAX, NAME_ASK_MS, NAME_OTHER_MS, NAME_ROUNDS};
 use crate::words;
 use crate::words::{Line, Words};
@@ -118,7 +118,7 @@ impl<'a> Lookup<'a> {
         self.host = host;
         self.found.clear();
         // A name with a dot is whole.
-        self.searched = if host.contains(&b'.') { self.config.search.len() } else { 0 };
+        self.searched = if has(host, b'.') { self.config.search.len() } else { 0 };
         self.last = false;
         self.turn = 0;
         self.unsure = false;

@@ -116,3 +116,10 @@ pub fn program_path() -> Option<&'static CStr> {
     // SAFETY: the kernel's string ends with NUL and lives as long as the process.
     (!path.is_null()).then(|| unsafe { CStr::from_ptr(path) })
 }
+
+/// The string that `bytes` begin with. (`core`'s own search for its end is made for long texts and takes 200 bytes.)
+pub fn until_nul(bytes: &[u8]) -> Option<&CStr> {
+    let end = bytes.iter().position(|&byte| byte == 0)?;
+    // SAFETY: the first NUL is their last byte.
+    Some(unsafe { CStr::from_bytes_with_nul_unchecked(&bytes[..=end]) })
+}

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::limits::{
-    DRAIN_MS, FAREWELL_MS, NEVER_REACHED_MS, TAKEOVER_LOOK_MS, TAKEOVER_SEEN_MS, TERM_TO_SWITCH_MS,
+    DRAIN_MS, FAREWELL_MS, NEVER_MS, NEVER_REACHED_MS, TAKEOVER_LOOK_MS, TAKEOVER_SEEN_MS, TERM_TO_SWITCH_MS,
 };
 
 /// Why a shipper ends.
@@ -136,13 +136,13 @@ impl Life {
     }
 
     /// When something is due next, if nothing happens before.
-    pub fn wake_ms(&self) -> Option<u64> {
+    pub fn wake_ms(&self) -> u64 {
         if let Some(end) = self.end {
-            return Some(end.deadline_ms);
+            return end.deadline_ms;
         }
-        let asked = self.asked_ms.map(|asked| asked + TERM_TO_SWITCH_MS);
-        let look = self.looks().then_some(self.looked_ms + TAKEOVER_LOOK_MS);
-        [asked, look, self.over().map(|(over, _)| over)].into_iter().flatten().min()
+        let asked = self.asked_ms.map_or(NEVER_MS, |asked| asked + TERM_TO_SWITCH_MS);
+        let look = if self.looks() { self.looked_ms + TAKEOVER_LOOK_MS } else { NEVER_MS };
+        asked.min(look).min(self.over().map_or(NEVER_MS, |(over, _)| over))
     }
 
     /// Whether the main system's delivery is looked for.
@@ -178,13 +178,13 @@ mod tests {
     #[test]
     fn by_hand_a_signal_ends_it() {
         let mut life = Life::new(false, LINGER_SECONDS);
-        assert_eq!(life.wake_ms(), None);
+        assert_eq!(life.wake_ms(), NEVER_MS);
         life.switched(5);
         check_end(&mut life, 10, None);
         life.orphaned(10);
         life.asked(20);
         check_end(&mut life, 30, Some((Why::Asked, 10 + DRAIN_MS)));
-        assert_eq!(life.wake_ms(), Some(10 + DRAIN_MS));
+        assert_eq!(life.wake_ms(), 10 + DRAIN_MS);
     }
 
     #[test]
@@ -192,7 +192,7 @@ mod tests {
         let mut life = Life::new(true, LINGER_SECONDS);
         life.asked(10);
         check_end(&mut life, 10, None);
-        assert_eq!(life.wake_ms(), Some(10 + TERM_TO_SWITCH_MS));
+        assert_eq!(life.wake_ms(), 10 + TERM_TO_SWITCH_MS);
         life.switched(10 + TERM_TO_SWITCH_MS - 1);
         check_end(&mut life, 10 + TERM_TO_SWITCH_MS, None);
 
@@ -244,7 +244,7 @@ mod tests {
         life.reached(1_000);
         assert!(life.must_look(2_000));
         assert!(!life.must_look(2_999));
-        assert_eq!(life.wake_ms(), Some(3_000));
+        assert_eq!(life.wake_ms(), 3_000);
         life.looked(true, 2_000);
         life.looked(false, 3_000);
         life.looked(true, 4_000);

@@ -122,6 +122,9 @@ pub const ACK_LOOK_MS: u64 = 10;
 /// How much longer than a drain the watcher waits for a shipper before it ends it.
 pub const DRAIN_GRACE_MS: u64 = 1_000;
 
+/// A time that never comes.
+pub const NEVER_MS: u64 = u64::MAX;
+
 /// How long after a SIGTERM a switch of root may come and make it void (an initrd's systemd sends it to all).
 pub const TERM_TO_SWITCH_MS: u64 = 5_000;
 /// How long the last words then may take to be sent and acknowledged.

@@ -26,6 +26,7 @@ use crate::names::resolv::Config;
 use crate::names::{Bytes, Found, hosts};
 use crate::ship::Shipper;
 use crate::sys::time;
+use crate::sys::wait::Awaited;
 use crate::transport::tcp::Tcp;
 use crate::transport::udp::{Sent, Udp};
 use crate::transport::{To, zone};
@@ -251,7 +252,7 @@ impl<'a> Shipper<'a> {
                 self.names.read = true;
                 return true;
             }
-            self.wait(&[], false, Some(until));
+            self.wait([Awaited::NONE; 2], false, until);
         }
     }
 
@@ -309,20 +310,15 @@ impl<'a> Shipper<'a> {
                 }
                 Action::Wait(until) => until,
             };
-            let mut sockets = heapless::Vec::<_, 2>::new();
-            // Two at most, and there are two places.
-            if let Some(udp) = &udp {
-                let _ = sockets.push((udp.fd(), PollFlags::IN));
-            }
-            if let Some(tcp) = &tcp {
-                let _ = sockets.push((tcp.fd(), if tcp_asked { PollFlags::IN } else { PollFlags::OUT }));
-            }
-            let ready = self.wait(&sockets, false, Some(anew.map_or(until, |anew| anew.min(until))));
-            drop(sockets);
+            let interest = if tcp_asked { PollFlags::IN } else { PollFlags::OUT };
+            let sockets = [
+                Awaited::input(udp.as_ref().map(Udp::fd)),
+                tcp.as_ref().map_or(Awaited::NONE, |tcp| Awaited::new(tcp.fd(), interest)),
+            ];
+            let [_, tcp_ready] = self.wait(sockets, false, anew.map_or(until, |anew| anew.min(until)));
             let now = time::now_ms();
             let Names { lookup, answers, .. } = &mut self.names;
             let (gathered, datagram) = answers.split_at_mut(GATHERED);
-            let tcp_ready = ready[usize::from(udp.is_some())];
             if let Some(socket) = &udp {
                 match recv(socket.fd(), &mut *datagram, RecvFlags::DONTWAIT) {
                     Ok((len, _)) => lookup.answer(now, &datagram[..len], false),

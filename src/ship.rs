@@ -3,8 +3,8 @@
 //! It waits in one place, `Shipper::wait`, on everything at once: the receiver, the ring, signals and the
 //! watcher. What interrupts it there is the [`Life`]'s business; the loops only ask whether the end has come.
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::event::PollFlags;
+use rustix::fd::BorrowedFd;
 
 use crate::batch::{Batch, BatchBuffer};
 use crate::board::Progress;
@@ -18,7 +18,7 @@ use crate::ledger::{Ledger, Marks};
 use crate::life::{End, Life, Why};
 use crate::limits::{
     ACK_LOOK_MS, ANSWERS_BYTES, BATCH_BYTES, CLOSE_MS, CONNECT_MS, LEDGER_STEP_BYTES, LIFE_LOOK_MS,
-    LOST_LINE_BYTES_MAX, NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX,
+    LOST_LINE_BYTES_MAX, NEVER_MS, NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX,
     REPEAT_BYTES_MAX, UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS, UDP_LEDGER_STEP_MS,
     UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS,
 };
@@ -26,6 +26,7 @@ use crate::news::{News, tell_network};
 use crate::report::{self, Rate};
 use crate::resolve::{Heard, Names};
 use crate::sys::memory::Buffer;
+use crate::sys::wait::{Awaited, wait};
 use crate::sys::{self, signal, time};
 use crate::takeover::Delivery;
 use crate::transport::tcp::Tcp;
@@ -245,7 +246,7 @@ impl Shipper<'_> {
             // Only the first address of a round: no storm of news keeps the others from their time.
             let anew = self.news.attempt_until().filter(|_| !self.names.is_midway());
             let until = anew.map_or(until, |anew| anew.min(until));
-            if !self.wait(&[(tcp.fd(), PollFlags::OUT)], false, Some(until))[0].is_empty() {
+            if !self.wait_for(tcp.fd(), PollFlags::OUT, until).is_empty() {
                 tcp.connected()?;
                 break;
             }
@@ -266,7 +267,7 @@ impl Shipper<'_> {
     /// Sends records over a connection until one of its ends.
     fn serve_tcp(&mut self, tcp: &mut Tcp) -> core::result::Result<Over, Fault> {
         // When to look whether the receiver lives: while something is unconfirmed.
-        let mut look_ms = None;
+        let mut look_ms = NEVER_MS;
         loop {
             if self.batch.is_empty() {
                 self.fill(tcp.written(), usize::MAX).map_err(Fault::Ours)?;
@@ -278,7 +279,9 @@ impl Shipper<'_> {
                 }
                 self.batch.written(sent);
                 self.note_sent();
-                look_ms.get_or_insert(time::now_ms() + LIFE_LOOK_MS);
+                if look_ms == NEVER_MS {
+                    look_ms = time::now_ms() + LIFE_LOOK_MS;
+                }
             }
             let now = time::now_ms();
             if let Some(end) = self.life.end(now) {
@@ -290,12 +293,12 @@ impl Shipper<'_> {
                     return Ok(Over::Deadline((!state.all_acked).then_some(state.acked)));
                 }
             }
-            if look_ms.is_some_and(|look| now >= look) {
+            if now >= look_ms {
                 let state = tcp.state().map_err(Fault::Receiver)?;
                 if state.dead {
                     return Err(Fault::Receiver(Step::Answer.failed(sys::TIMED_OUT)));
                 }
-                look_ms = (!state.all_acked).then_some(now + LIFE_LOOK_MS);
+                look_ms = if state.all_acked { NEVER_MS } else { now + LIFE_LOOK_MS };
                 self.note_progress(Some(tcp.written().saturating_sub(REPEAT_BYTES_MAX)));
             }
 
@@ -307,8 +310,9 @@ impl Shipper<'_> {
             }
             let mut interest = PollFlags::IN | PollFlags::RDHUP;
             interest.set(PollFlags::OUT, !self.batch.is_empty());
-            let until = if more { Some(now) } else { look_ms };
-            let events = self.wait(&[(tcp.fd(), interest)], self.batch.is_empty() && !more, until)[0];
+            let until = if more { now } else { look_ms };
+            let socket = Awaited::new(tcp.fd(), interest);
+            let [events, _] = self.wait([socket, Awaited::NONE], self.batch.is_empty() && !more, until);
             if events.intersects(PollFlags::IN | PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
                 && tcp.discard().map_err(Fault::Receiver)?
             {
@@ -337,9 +341,9 @@ impl Shipper<'_> {
                 return Ok(Over::Deadline((!state.all_acked).then_some(state.acked)));
             }
             // Nothing tells of acknowledgements: it is looked for.
-            let socket = [(tcp.fd(), PollFlags::IN | PollFlags::RDHUP)];
-            let socket = if closed { &[] } else { &socket[..] };
-            let events = self.wait(socket, false, Some(now + ACK_LOOK_MS))[0];
+            let socket = Awaited::new(tcp.fd(), PollFlags::IN | PollFlags::RDHUP);
+            let socket = if closed { Awaited::NONE } else { socket };
+            let [events, _] = self.wait([socket, Awaited::NONE], false, now + ACK_LOOK_MS);
             if !events.is_empty() {
                 closed = tcp.discard().map_err(Fault::Receiver)?;
             }
@@ -384,14 +388,13 @@ impl Shipper<'_> {
     /// Sends datagrams until something keeps it from it.
     fn serve_udp(&mut self, udp: &Udp) -> Result<Over> {
         let mut burst = 0;
-        let mut last_ms = None;
+        let mut last_ms = NEVER_MS;
         // The first datagram goes alone: what follows it before the neighbour's address is known may be dropped.
         let mut first = true;
         loop {
             let now = time::now_ms();
             if first && burst > 0 {
-                let events =
-                    self.wait(&[(udp.fd(), PollFlags::IN)], false, Some(now + UDP_NEIGHBOUR_LOOK_MS))[0];
+                let events = self.wait_for(udp.fd(), PollFlags::IN, now + UDP_NEIGHBOUR_LOOK_MS);
                 if !events.is_empty()
                     && let Err(error) = udp.refusal()
                 {
@@ -436,20 +439,16 @@ impl Shipper<'_> {
                 }
             }
             if self.batch.is_empty() && self.ring_empty {
-                if last_ms.is_none() {
+                if last_ms == NEVER_MS {
                     // A refusal of the first datagrams has had its time by the next look.
-                    last_ms = Some(now + UDP_LAST_MS);
+                    last_ms = now + UDP_LAST_MS;
                 }
             } else {
-                last_ms = None;
+                last_ms = NEVER_MS;
             }
             let end = self.life.end(now);
             if let Some(end) = end {
-                if self.batch.is_empty()
-                    && self.ring_empty
-                    && !self.say_farewell(end)
-                    && last_ms.is_some_and(|last| now >= last)
-                {
+                if self.batch.is_empty() && self.ring_empty && !self.say_farewell(end) && now >= last_ms {
                     return Ok(Over::Done);
                 }
                 if now >= end.deadline_ms {
@@ -467,21 +466,23 @@ impl Shipper<'_> {
             }
             let idle = self.batch.is_empty() && self.ring_empty;
             let until = match (pause, idle) {
-                (true, _) => Some(now + UDP_BURST_MS),
-                (false, false) => Some(now),
-                (false, true) => last_ms.filter(|&last| end.is_some() || now < last),
+                (true, _) => now + UDP_BURST_MS,
+                (false, false) => now,
+                (false, true) if end.is_none() && now >= last_ms => NEVER_MS,
+                (false, true) => last_ms,
             };
             // Between two datagrams of a burst there is nothing to wait for.
-            if until == Some(now) && burst > 0 {
+            if until == now && burst > 0 {
                 continue;
             }
-            let events = self.wait(&[(udp.fd(), PollFlags::IN)], idle && !pause, until)[0];
+            let socket = Awaited::new(udp.fd(), PollFlags::IN);
+            let [events, _] = self.wait([socket, Awaited::NONE], idle && !pause, until);
             if events.contains(PollFlags::ERR)
                 && let Err(error) = udp.refusal()
             {
                 return Ok(Over::Broken(error));
             }
-            if idle && last_ms.is_some_and(|last| time::now_ms() >= last) {
+            if idle && time::now_ms() >= last_ms {
                 self.reached_udp();
             }
         }
@@ -721,7 +722,7 @@ impl Shipper<'_> {
             if now >= until {
                 return true;
             }
-            self.wait(&[], false, Some(until));
+            self.wait([Awaited::NONE; 2], false, until);
         }
     }
 
@@ -777,35 +778,22 @@ impl Shipper<'_> {
     }
 
     /// Waits until a socket is ready, the ring has a record, a signal, the watcher's word or news of the network have
-    /// come, or `until`. Returns what is ready of the sockets, of which there are at most two.
-    pub(crate) fn wait(
-        &mut self,
-        sockets: &[(BorrowedFd<'_>, PollFlags)],
-        ring: bool,
-        until: Option<u64>,
-    ) -> [PollFlags; 2] {
-        // Once the end has begun, its deadline wakes those who wait.
-        let timeout = time::timeout([until, self.life.wake_ms()].into_iter().flatten().min());
-        let own = [
-            Some((self.signals.as_fd(), PollFlags::IN)),
-            self.watcher.as_ref().map(|watcher| (watcher.as_fd(), PollFlags::IN)),
-            ring.then(|| (self.source.fd(), PollFlags::IN)),
-            self.news.fd().map(|news| (news, PollFlags::IN)),
+    /// come, or `until_ms`. Returns what is ready of the sockets.
+    pub(crate) fn wait(&mut self, sockets: [Awaited<'_>; 2], ring: bool, until_ms: u64) -> [PollFlags; 2] {
+        let [one, other] = sockets;
+        let mut awaited = [
+            Awaited::input(Some(self.signals)),
+            Awaited::input(self.watcher),
+            Awaited::input(ring.then(|| self.source.fd())),
+            Awaited::input(self.news.fd()),
+            one,
+            other,
         ];
-        let mut fds = heapless::Vec::<PollFd<'_>, 6>::new();
-        for &(fd, interest) in own.iter().flatten().chain(sockets) {
-            // Four and two: there is room.
-            let _ = fds.push(PollFd::from_borrowed_fd(fd, interest));
-        }
-        if poll(&mut fds, timeout.as_ref()).is_err() {
-            return [PollFlags::empty(); 2];
-        }
-        let mut ready = fds.iter().map(PollFd::revents);
-        let mut next =
-            |there| if there { ready.next().unwrap_or(PollFlags::empty()) } else { PollFlags::empty() };
-        let [signal, watcher, ring, news] = own.map(|own| !next(own.is_some()).is_empty());
-        let events = [next(true), next(true)];
-        drop(fds);
+        // Once the end has begun, its deadline wakes those who wait.
+        wait(&mut awaited, until_ms.min(self.life.wake_ms()));
+        let [signal, watcher, _, news, one, other] = &awaited;
+        let (signal, watcher, news) = (signal.is_ready(), watcher.is_ready(), news.is_ready());
+        let ready = [one.events(), other.events()];
         if ring {
             self.ring_empty = false;
         }
@@ -825,6 +813,12 @@ impl Shipper<'_> {
             let seen = known.iter().any(|known| self.delivery.seen(known, self.endpoint.port));
             self.life.looked(seen, now);
         }
+        ready
+    }
+
+    /// The same for one socket alone.
+    fn wait_for(&mut self, socket: BorrowedFd<'_>, interest: PollFlags, until_ms: u64) -> PollFlags {
+        let [events, _] = self.wait([Awaited::new(socket, interest), Awaited::NONE], false, until_ms);
         events
     }
 

@@ -2,12 +2,12 @@
 //!
 //! It keeps what needs privilege, opens no IP socket and parses nothing that comes from outside the machine.
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, SeekFrom, open, seek};
 use rustix::io::{Errno, read};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process};
 
 use crate::board::{Board, Progress};
 use crate::boot::reach::{self, DIRECTORY, Reach};
@@ -22,7 +22,7 @@ use crate::harden::privileges;
 use crate::kmsg::record::{Body, Record};
 use crate::life::Life;
 use crate::limits::{
-    DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, RESTART_FORGET_MS, RESTART_MS_MAX, RESTART_MS_MIN,
+    DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, NEVER_MS, RESTART_FORGET_MS, RESTART_MS_MAX, RESTART_MS_MIN,
     SHIPPER_UID, TERM_TO_SWITCH_MS, WORDS_BYTES_MAX,
 };
 use crate::report;
@@ -30,6 +30,7 @@ use crate::ship::{Fds, Job, Outcome, ship};
 use crate::sys::At;
 use crate::sys::fds::{close_all_but, keep};
 use crate::sys::process::{Fork, exit, fork};
+use crate::sys::wait::{Awaited, wait};
 use crate::sys::{signal, time};
 use crate::takeover::Delivery;
 use crate::words;
@@ -297,32 +298,26 @@ impl Watcher<'_> {
 
     /// Waits for a signal, a change of mounts, a shipper's question, or the next thing that is due. Answers questions.
     fn wait(&mut self) {
-        let due = self.shippers.iter().filter_map(|shipper| match shipper.state {
-            State::Due(due) => Some(due),
-            _ => None,
-        });
-        let look = self.switch.as_ref().and_then(Switch::wake_ms);
-        let timeout = time::timeout(due.chain(look).chain(self.force_ms()).min());
-        let mut fds = heapless::Vec::<PollFd<'_>, { 2 + DESTINATIONS_MAX }>::new();
-        // The signals, the channels, the mounts: there is room for all of them.
-        let _ = fds.push(PollFd::new(&self.signals, PollFlags::IN));
-        for shipper in &self.shippers {
-            let _ = fds.push(match &shipper.state {
-                State::AtWork { channel: Some(channel), .. } => PollFd::new(channel, PollFlags::IN),
-                // A place of its own all the same.
-                _ => PollFd::new(&self.signals, PollFlags::empty()),
-            });
-        }
+        let mut until = self.force_ms();
+        let mut awaited = [Awaited::NONE; 2 + DESTINATIONS_MAX];
+        let [of_signals, of_mounts, of_shippers @ ..] = &mut awaited;
+        *of_signals = Awaited::new(self.signals, PollFlags::IN);
         if let Some(switch) = &self.switch {
-            let _ = fds.push(PollFd::from_borrowed_fd(switch.fd(), Switch::EVENTS));
+            *of_mounts = switch.awaited();
+            until = until.min(switch.wake_ms());
         }
-        let _ = poll(&mut fds, timeout.as_ref());
-        let mut ready = [false; 2 + DESTINATIONS_MAX];
-        for (ready, fd) in ready.iter_mut().zip(&fds) {
-            *ready = !fd.revents().is_empty();
+        for (shipper, awaited) in self.shippers.iter().zip(of_shippers) {
+            match &shipper.state {
+                State::Due(due) => until = until.min(*due),
+                State::AtWork { channel, .. } => {
+                    *awaited = Awaited::input(channel.as_ref().map(AsFd::as_fd));
+                }
+                State::Ended => {}
+            }
         }
-        drop(fds);
-        for (shipper, ready) in self.shippers.iter_mut().zip(&ready[1..]) {
+        wait(&mut awaited, until);
+        let ready = awaited.map(|awaited| awaited.is_ready());
+        for (shipper, ready) in self.shippers.iter_mut().zip(&ready[2..]) {
             if *ready
                 && let State::AtWork { channel, .. } = &mut shipper.state
                 && let Some(open) = channel
@@ -334,7 +329,7 @@ impl Watcher<'_> {
                 }
             }
         }
-        if ready[1 + self.shippers.len()]
+        if ready[1]
             && let Some(switch) = &mut self.switch
         {
             switch.changed(time::now_ms());
@@ -343,7 +338,7 @@ impl Watcher<'_> {
 
     /// Takes note of every shipper that has ended.
     fn reap(&mut self, now: u64) {
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             let ended = self
                 .shippers
                 .iter_mut()
@@ -401,15 +396,15 @@ impl Watcher<'_> {
     }
 
     /// When shippers that were asked to end are ended by force.
-    fn force_ms(&self) -> Option<u64> {
+    fn force_ms(&self) -> u64 {
         let before_switch = matches!(self.origin, Origin::Pid1 { .. }) && self.switched_ms.is_none();
         let allowed = if before_switch { TERM_TO_SWITCH_MS } else { DRAIN_MS };
-        Some(self.asked_ms? + allowed + DRAIN_GRACE_MS)
+        self.asked_ms.map_or(NEVER_MS, |asked| asked + allowed + DRAIN_GRACE_MS)
     }
 
     /// Ends those by force that were asked to end and have not, and starts none again.
     fn enforce_end(&mut self, now: u64) {
-        if self.force_ms().is_none_or(|force| now < force) {
+        if now < self.force_ms() {
             return;
         }
         for shipper in &mut self.shippers {

@@ -2,7 +2,8 @@
 
 use earlykmsg::life::{End, Life, Why};
 use earlykmsg::limits::{
-    DRAIN_MS, FAREWELL_MS, LINGER_SECONDS_MAX, NEVER_REACHED_MS, TAKEOVER_SEEN_MS, TERM_TO_SWITCH_MS,
+    DRAIN_MS, FAREWELL_MS, LINGER_SECONDS_MAX, NEVER_MS, NEVER_REACHED_MS, TAKEOVER_SEEN_MS,
+    TERM_TO_SWITCH_MS,
 };
 
 use crate::Input;
@@ -19,17 +20,14 @@ pub fn check(bytes: &[u8]) {
     let (mut now_ms, mut delivers) = (0, false);
     while let (Some(event), Some(pause)) = (input.u8(), input.u16()) {
         let until_ms = now_ms + u64::from(pause) * 8;
-        while let Some(wake_ms) =
-            life.wake_ms().filter(|&wake_ms| wake_ms <= until_ms && past.ended.is_none())
-        {
-            now_ms = now_ms.max(wake_ms);
+        while life.wake_ms() <= until_ms && past.ended.is_none() {
+            now_ms = now_ms.max(life.wake_ms());
             if life.must_look(now_ms) {
                 life.looked(delivers, now_ms);
                 past.seen_ms = past.seen_ms.or(Some(now_ms)).filter(|_| delivers);
             }
             past.judge(life.end(now_ms), now_ms);
-            let next_ms = life.wake_ms();
-            assert!(next_ms.is_none_or(|next_ms| next_ms > now_ms), "woken at {now_ms} again and again");
+            assert!(life.wake_ms() > now_ms, "woken at {now_ms} again and again");
         }
         now_ms = until_ms;
         let switched_ms = past.switched_ms.or(from_pid1.then_some(now_ms));
@@ -62,8 +60,8 @@ pub fn check(bytes: &[u8]) {
         past.judge(life.end(now_ms), now_ms);
         let wake_ms = life.wake_ms();
         match past.ended {
-            Some(end) => assert_eq!(wake_ms, Some(end.deadline_ms)),
-            None => assert!(past.switched_ms.is_none() || wake_ms.is_some(), "nothing would end it"),
+            Some(end) => assert_eq!(wake_ms, end.deadline_ms),
+            None => assert!(past.switched_ms.is_none() || wake_ms != NEVER_MS, "nothing would end it"),
         }
     }
 }

@@ -10,7 +10,8 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
 
 use super::reach::Reach;
-use crate::limits::SWITCH_LOOKS_MS;
+use crate::limits::{NEVER_MS, SWITCH_LOOKS_MS};
+use crate::sys::wait::Awaited;
 
 /// Watches PID 1's root.
 pub struct Switch {
@@ -30,9 +31,6 @@ struct Root {
 }
 
 impl Switch {
-    /// What to wait for.
-    pub const EVENTS: PollFlags = PollFlags::PRI;
-
     /// Begins to watch. `None`: there is no `/proc` to watch through.
     pub fn watch(reach: &Reach) -> Option<Switch> {
         let mounts = reach.open_proc(c"1/mountinfo", OFlags::RDONLY).ok()?;
@@ -44,8 +42,8 @@ impl Switch {
     }
 
     /// What to wait on.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.mounts.as_fd()
+    pub fn awaited(&self) -> Awaited<'_> {
+        Awaited::new(self.mounts.as_fd(), PollFlags::PRI)
     }
 
     /// The mounts have changed.
@@ -55,16 +53,16 @@ impl Switch {
     }
 
     /// When the root must be looked at again, if at all.
-    pub fn wake_ms(&self) -> Option<u64> {
-        Some(self.changed_ms + SWITCH_LOOKS_MS.get(self.looks)?)
+    pub fn wake_ms(&self) -> u64 {
+        SWITCH_LOOKS_MS.get(self.looks).map_or(NEVER_MS, |after| self.changed_ms + after)
     }
 
     /// Whether the root is another one now.
     pub fn happened(&mut self, now_ms: u64) -> bool {
-        if self.wake_ms().is_none_or(|wake| now_ms < wake) {
+        if now_ms < self.wake_ms() {
             return false;
         }
-        while self.wake_ms().is_some_and(|wake| now_ms >= wake) {
+        while now_ms >= self.wake_ms() {
             self.looks += 1;
         }
         let now = look(self.proc.as_fd(), c"1/root");

@@ -14,6 +14,7 @@ pub mod signal;
 pub mod socket;
 pub mod start;
 pub mod time;
+pub mod wait;
 
 use crate::error::{Error, Result, Step};
 

@@ -2,8 +2,6 @@
 
 use core::mem::MaybeUninit;
 
-use rustix::event::Timespec;
-
 use super::call::call2;
 use crate::clock::Reading;
 
@@ -30,10 +28,4 @@ pub fn raw_ns() -> i64 {
 /// The wall clock and the raw one, read together.
 pub fn reading() -> Reading {
     Reading { wall_ns: read_ns(libc::CLOCK_REALTIME), raw_ns: raw_ns() }
-}
-
-/// How long to wait for `until`, as `poll` takes it; none: for good.
-pub fn timeout(until: Option<u64>) -> Option<Timespec> {
-    let ms = until?.saturating_sub(now_ms());
-    Some(Timespec { tv_sec: (ms / 1_000) as i64, tv_nsec: (ms % 1_000 * 1_000_000) as i64 })
 }

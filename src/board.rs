@@ -14,11 +14,11 @@ const NUMBERS: usize = 4;
 
 /// The numbers of all shippers.
 #[derive(Clone, Copy)]
-pub struct Board(&'static [AtomicU64; DESTINATIONS_MAX * NUMBERS]);
+pub struct Board(&'static [[AtomicU64; NUMBERS]; DESTINATIONS_MAX]);
 
 /// The numbers of one shipper.
 #[derive(Clone, Copy)]
-pub struct Progress(&'static [AtomicU64]);
+pub struct Progress(&'static [AtomicU64; NUMBERS]);
 
 /// Numbers are kept one higher than they are: 0 means that there is none.
 const NONE: u64 = 0;
@@ -31,7 +31,7 @@ impl Board {
 
     /// The place of one destination.
     pub fn place(self, destination: usize) -> Progress {
-        Progress(&self.0[destination * NUMBERS..][..NUMBERS])
+        Progress(&self.0[destination])
     }
 }
 

@@ -123,12 +123,12 @@ impl SharedNumber {
 }
 
 /// Numbers that this process and all that it starts see and change together.
-pub fn shared_numbers<const N: usize>() -> Result<&'static [AtomicU64; N]> {
+pub fn shared_numbers<const N: usize, const M: usize>() -> Result<&'static [[AtomicU64; N]; M]> {
     let protection = ProtFlags::READ | ProtFlags::WRITE;
-    let bytes = N * size_of::<AtomicU64>();
+    let bytes = size_of::<[[AtomicU64; N]; M]>();
     // SAFETY: a new mapping at an address of the kernel's choice touches no memory that anything else uses.
     let page = unsafe { mmap_anonymous(core::ptr::null_mut(), bytes, protection, MapFlags::SHARED) }
         .at(Step::MapShared)?;
     // SAFETY: the mapping is zeroed, large enough, aligned to a page and never unmapped; atomics may be shared.
-    Ok(unsafe { &*page.cast::<[AtomicU64; N]>() })
+    Ok(unsafe { &*page.cast::<[[AtomicU64; N]; M]>() })
 }

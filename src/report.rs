@@ -9,6 +9,8 @@ use crate::kmsg::record::Level;
 use crate::limits::{WORDS_BURST, WORDS_EVERY_MS};
 pub use crate::sys::fds::standard_stream;
 use crate::sys::memory::{Lent, Loan, SharedFd};
+use crate::sys::process::exit;
+use crate::watch::code;
 use crate::words;
 use crate::words::Line;
 
@@ -31,23 +33,23 @@ pub fn info(words: impl FnOnce(&mut Line)) {
 }
 
 fn say(level: Level, words: impl FnOnce(&mut Line)) {
-    if let Some(mut line) = begin(level) {
-        words(&mut line);
-        end(line);
-    }
+    let mut line = begin(level);
+    words(&mut line);
+    end(line);
 }
 
 /// What the kernel takes before the text: a number that holds facility user (1) and the level.
 const NUMBER_BYTES: usize = b"<14>".len();
 
-/// None while another line is being made: words about words are none.
+/// There are two lines: words about words come from a fault or a denied system call while a line is made, and after
+/// those it is never finished.
 #[inline(never)]
-fn begin(level: Level) -> Option<Loan<Line>> {
-    static LINE: Lent<Line> = Lent::new(Line::new());
-    let mut line = LINE.lend()?;
+fn begin(level: Level) -> Loan<Line> {
+    static LINES: [Lent<Line>; 2] = [const { Lent::new(Line::new()) }; 2];
+    let Some(mut line) = LINES.iter().find_map(Lent::lend) else { exit(code::SOFTWARE) };
     line.clear();
     words!(&mut line, "<", 8 + level.number() as u64, ">earlykmsg: ");
-    Some(line)
+    line
 }
 
 #[inline(never)]

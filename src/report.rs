@@ -86,8 +86,10 @@ pub fn stderr() -> Option<BorrowedFd<'static>> {
 /// The last words of a program that found itself to be wrong. Needs nothing that could fail.
 pub fn epitaph() {
     const WORDS: &str = "<11>earlykmsg: stopped by a fault of its own; please report this\n";
-    for out in [KERNEL_LOG.get(), STDERR.get()].into_iter().flatten() {
-        let _ = write(out, WORDS.as_bytes());
+    for out in [&KERNEL_LOG, &STDERR] {
+        if let Some(out) = out.get() {
+            let _ = write(out, WORDS.as_bytes());
+        }
     }
 }
 

@@ -59,11 +59,11 @@ pub fn on_denial<D: Denied>() {
 /// that tells of them. What the process inherited is gone; children inherit what is set here.
 pub fn listen() -> Result<OwnedFd> {
     let set = TOLD.iter().fold(0u64, |set, signal| set | 1 << (signal - 1));
-    for signal in TOLD {
+    for &signal in &TOLD {
         set_disposition(signal, libc::SIG_DFL);
     }
     // A write to a closed stderr, or to one that may not grow, is an error to be returned, no reason to die.
-    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+    for &signal in &[libc::SIGPIPE, libc::SIGXFSZ] {
         set_disposition(signal, libc::SIG_IGN);
     }
     // SAFETY: the kernel reads one set; no one needs the old mask.

@@ -83,7 +83,7 @@ pub fn hear_all_errors(fd: impl AsFd) {
         (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, NO_DISCOVERY),
     ];
     let fd = number(fd);
-    for (level, name, value) in options {
+    for &(level, name, value) in &options {
         let value: libc::c_int = value;
         // SAFETY: the kernel reads one number.
         let _ = unsafe {
@@ -142,12 +142,12 @@ pub fn discard(fd: impl AsFd) -> Result<bool> {
 pub fn join_groups(fd: impl AsFd) {
     let fd = number(fd);
     // RTNLGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE
-    for group in [1, 5, 7, 9, 11] {
-        let group: libc::c_int = group;
+    const GROUPS: [libc::c_int; 5] = [1, 5, 7, 9, 11];
+    for group in &GROUPS {
         let (level, name) = (libc::SOL_NETLINK as usize, libc::NETLINK_ADD_MEMBERSHIP as usize);
         // SAFETY: the kernel reads one number.
         let _ = unsafe {
-            call5(libc::SYS_setsockopt, fd, level, name, &raw const group as usize, size_of::<libc::c_int>())
+            call5(libc::SYS_setsockopt, fd, level, name, (&raw const *group) as usize, size_of::<libc::c_int>())
         };
     }
 }

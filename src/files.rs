@@ -23,7 +23,7 @@ pub fn hand_over(reach: &Reach, home: Option<&OwnedFd>, to: BorrowedFd<'_>) {
     let enter = |directory: &OwnedFd| fchdir(directory).and_then(|()| chroot(c".")).is_ok();
     if home.is_none() || reach.open_proc(c"1/root", DIRECTORY).is_ok_and(|root| enter(&root)) {
         let files: [(&CStr, u8); 2] = [(c"/etc/resolv.conf", SERVERS), (c"/etc/hosts", HOSTS)];
-        for (path, kind) in files {
+        for &(path, kind) in &files {
             // Whatever stands there, opening and reading it waits for nobody but the file system.
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
             if let Ok(file) = openat(CWD, path, flags, Mode::empty()) {

@@ -33,12 +33,13 @@ pub fn run(args: Args) -> i32 {
     report::begin_stderr();
     let reach = Reach::mounted();
     // What whoever started this had open is none of its business, but for the standard streams.
-    let streams = [0, 1, 2].map(report::standard_stream);
-    let own =
-        streams.into_iter().chain([reach.proc.as_ref(), reach.dev.as_ref()].map(|fd| fd.map(AsFd::as_fd)));
-    let mut kept = heapless::Vec::<BorrowedFd<'_>, 5>::new();
-    kept.extend(own.flatten());
-    close_all_but(&kept);
+    close_all_but(&[
+        report::standard_stream(0),
+        report::standard_stream(1),
+        report::standard_stream(2),
+        reach.proc.as_ref().map(AsFd::as_fd),
+        reach.dev.as_ref().map(AsFd::as_fd),
+    ]);
     let cmdline = read_cmdline(&reach).unwrap_or_default();
 
     let mut once = false;

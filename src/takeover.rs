@@ -3,6 +3,8 @@
 //! The kernel lists its sockets as text, a line each: `sl local remote state … uid …`, numbers in hexadecimal. Ours
 //! are known by the shippers' user ids.
 
+use core::ffi::CStr;
+
 use rustix::fd::BorrowedFd;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::read;
@@ -15,28 +17,24 @@ use crate::names::Found;
 /// The kernel's lists, opened before the file system was out of reach.
 #[derive(Default)]
 pub struct Delivery {
-    lists: heapless::Vec<BorrowedFd<'static>, 2>,
+    /// IPv4's and IPv6's, as far as they are there.
+    pub lists: [Option<BorrowedFd<'static>>; 2],
 }
 
 impl Delivery {
-    /// The names of the lists for a scheme, below `/proc`.
-    pub fn names(scheme: Scheme) -> [&'static core::ffi::CStr; 2] {
-        match scheme {
+    /// Opens the lists of a scheme, which `open` finds below `/proc`.
+    pub fn new(scheme: Scheme, open: impl Fn(&'static CStr) -> Option<BorrowedFd<'static>>) -> Delivery {
+        let [v4, v6] = match scheme {
             Scheme::Tcp => [c"net/tcp", c"net/tcp6"],
             Scheme::Udp => [c"net/udp", c"net/udp6"],
-        }
-    }
-
-    /// Adds a list.
-    pub fn add(&mut self, list: BorrowedFd<'static>) {
-        // Two names, two places.
-        let _ = self.lists.push(list);
+        };
+        Delivery { lists: [open(v4), open(v6)] }
     }
 
     /// Whether someone else's socket is connected to one of these addresses now.
     pub fn seen(&self, addresses: &Found, port: u16) -> bool {
         let is_it = |socket: Socket| addresses.iter().any(|address| socket.delivers_to(address, port));
-        self.lists.iter().any(|&list| list_has(list, is_it))
+        self.lists.iter().flatten().any(|&list| list_has(list, is_it))
     }
 }
 

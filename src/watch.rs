@@ -2,6 +2,8 @@
 //!
 //! It keeps what needs privilege, opens no IP socket and parses nothing that comes from outside the machine.
 
+use core::ffi::CStr;
+
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, SeekFrom, open, seek};
@@ -252,27 +254,19 @@ impl Watcher<'_> {
         let by_hand = matches!(self.origin, Origin::Hand { .. });
         let signals = keep(signal::listen()?);
         let kmsg = keep(self.reach.open_kmsg()?);
-        let mut kept = heapless::Vec::<_, 8>::new();
-        // Five and two lists: there is room.
-        kept.extend([signals, kmsg, watcher]);
         let mut delivery = Delivery::default();
         if !by_hand {
-            for name in Delivery::names(shipper.endpoint.scheme) {
-                // A kernel without IPv6 has no such list.
-                if let Ok(list) = self.reach.open_proc(name, OFlags::RDONLY) {
-                    let list = keep(list);
-                    kept.extend([list]);
-                    delivery.add(list);
-                }
-            }
+            // A kernel without IPv6 has no such list.
+            let open = |name: &'static CStr| self.reach.open_proc(name, OFlags::RDONLY).ok().map(keep);
+            delivery = Delivery::new(shipper.endpoint.scheme, open);
         }
         if let Some(empty) = &self.empty {
             privileges::hide_files(empty)?;
         }
         let words = rustix::io::fcntl_dupfd_cloexec(kmsg, 3).ok().map(keep);
         let stderr = if by_hand { report::stderr() } else { None };
-        kept.extend(words.into_iter().chain(stderr));
-        close_all_but(&kept);
+        let [list, other] = delivery.lists;
+        close_all_but(&[Some(signals), Some(kmsg), Some(watcher), list, other, words, stderr]);
         report::to_kernel_log(words);
         let id = SHIPPER_UID + shipper.number as u32;
         privileges::drop_to_shipper(id, stderr.is_some(), shipper.progress)?;

@@ -24,8 +24,8 @@ struct List {
 thread_local! {
     static LIST: RefCell<List> = RefCell::new({
         let file = memfd_create("list", MemfdFlags::CLOEXEC).expect("a file in memory");
-        let mut delivery = Delivery::default();
-        delivery.add(keep(rustix::io::dup(&file).expect("another descriptor")));
+        let list = keep(rustix::io::dup(&file).expect("another descriptor"));
+        let delivery = Delivery { lists: [Some(list), None] };
         List { file, delivery }
     });
 }

@@ -2,7 +2,7 @@
 //!
 //! Nothing here waits, and nothing that fails stops it. What it opens is closed by the exec.
 
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::AsFd;
 use rustix::fs::OFlags;
 use rustix::io::read;
 
@@ -74,11 +74,11 @@ fn child(args: Args, reach: &Reach, cmdline: &'static [u8]) -> i32 {
         return 0;
     }
     // The console and whatever else PID 1 was given stay with the next init alone.
-    let own =
-        [reach.proc.as_ref().map(AsFd::as_fd), reach.dev.as_ref().map(AsFd::as_fd), report::kernel_log()];
-    let mut kept = heapless::Vec::<BorrowedFd<'_>, 3>::new();
-    kept.extend(own.into_iter().flatten());
-    close_all_but(&kept);
+    close_all_but(&[
+        reach.proc.as_ref().map(AsFd::as_fd),
+        reach.dev.as_ref().map(AsFd::as_fd),
+        report::kernel_log(),
+    ]);
     // A session of its own: what is sent to PID 1's process group is not meant for us.
     let _ = rustix::process::setsid();
     args.rename(c"@earlykmsg");

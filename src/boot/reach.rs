@@ -55,8 +55,8 @@ impl Reach {
         let ways =
             [(self.dev.as_ref(), c"kmsg"), (self.proc.as_ref(), c"1/root/dev/kmsg"), (None, c"/dev/kmsg")];
         let mut error = Errno::NOENT;
-        for (directory, path) in ways {
-            for access in [OFlags::RDWR, OFlags::RDONLY] {
+        for &(directory, path) in &ways {
+            for &access in &[OFlags::RDWR, OFlags::RDONLY] {
                 let opened = match directory {
                     Some(directory) => openat(directory, path, access | flags, Mode::empty()),
                     None if path.to_bytes()[0] == b'/' => openat(CWD, path, access | flags, Mode::empty()),

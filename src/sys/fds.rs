@@ -20,9 +20,10 @@ pub fn keep(fd: OwnedFd) -> BorrowedFd<'static> {
 
 /// Closes every descriptor but `kept`. Nothing else in the process may own one: a child calls it right after its
 /// fork, with all it will use.
-pub fn close_all_but(kept: &[BorrowedFd<'_>]) {
-    let is_kept = |fd| kept.iter().any(|kept| kept.as_raw_fd() == fd);
-    let highest = kept.iter().map(AsRawFd::as_raw_fd).max().unwrap_or(-1);
+pub fn close_all_but(kept: &[Option<BorrowedFd<'_>>]) {
+    let number = |kept: &Option<BorrowedFd<'_>>| kept.map_or(-1, |fd| fd.as_raw_fd());
+    let is_kept = |fd| kept.iter().any(|kept| number(kept) == fd);
+    let highest = kept.iter().map(number).max().unwrap_or(-1);
     for fd in (0..highest).filter(|&fd| !is_kept(fd)) {
         // SAFETY: see above: no one uses it any more. That it may not be open does not matter.
         let _ = unsafe { call1(libc::SYS_close, fd as usize) };

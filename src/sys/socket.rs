@@ -147,7 +147,14 @@ pub fn join_groups(fd: impl AsFd) {
         let (level, name) = (libc::SOL_NETLINK as usize, libc::NETLINK_ADD_MEMBERSHIP as usize);
         // SAFETY: the kernel reads one number.
         let _ = unsafe {
-            call5(libc::SYS_setsockopt, fd, level, name, (&raw const *group) as usize, size_of::<libc::c_int>())
+            call5(
+                libc::SYS_setsockopt,
+                fd,
+                level,
+                name,
+                (&raw const *group) as usize,
+                size_of::<libc::c_int>(),
+            )
         };
     }
 }

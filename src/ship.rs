@@ -499,6 +499,7 @@ impl Shipper<'_> {
     }
 
     /// Looks for a name again. Returns whether its addresses are others than the one in use.
+    #[inline(never)]
     fn has_moved(&mut self) -> bool {
         let used = self.names.address();
         let found = self.search(true) == Ok(true);
@@ -823,6 +824,7 @@ impl Shipper<'_> {
     }
 
     /// Takes the watcher's word.
+    #[inline(never)]
     fn hear(&mut self, now: u64) {
         let Some(watcher) = &self.watcher else { return };
         match self.names.hear(*watcher) {

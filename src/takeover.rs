@@ -32,6 +32,7 @@ impl Delivery {
     }
 
     /// Whether someone else's socket is connected to one of these addresses now.
+    #[inline(never)]
     pub fn seen(&self, addresses: &Found, port: u16) -> bool {
         let is_it = |socket: Socket| addresses.iter().any(|address| socket.delivers_to(address, port));
         self.lists.iter().flatten().any(|&list| list_has(list, is_it))

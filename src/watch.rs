@@ -160,6 +160,7 @@ impl<'a> Shipper<'a> {
 }
 
 impl Watcher<'_> {
+    #[inline(never)]
     fn run(&mut self) -> i32 {
         loop {
             let now = time::now_ms();

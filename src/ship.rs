@@ -75,13 +75,19 @@ pub enum Outcome {
 
 /// Ships until its life ends.
 pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
-    static READ: Buffer<ReadBuffer> = Buffer::new([0; RECORD_BYTES_MAX]);
-    static BATCH: Buffer<BatchBuffer> = Buffer::new([0; BATCH_BYTES]);
-    static MARKS: Buffer<Marks> = Buffer::new(Marks::NONE);
-    static ANSWERS: Buffer<[u8; ANSWERS_BYTES]> = Buffer::new([0; ANSWERS_BYTES]);
-    let (Some(read), Some(batch), Some(marks), Some(answers)) =
-        (READ.take(), BATCH.take(), MARKS.take(), ANSWERS.take())
-    else {
+    struct Buffers {
+        read: ReadBuffer,
+        batch: BatchBuffer,
+        marks: Marks,
+        answers: [u8; ANSWERS_BYTES],
+    }
+    static BUFFERS: Buffer<Buffers> = Buffer::new(Buffers {
+        read: [0; RECORD_BYTES_MAX],
+        batch: [0; BATCH_BYTES],
+        marks: Marks::NONE,
+        answers: [0; ANSWERS_BYTES],
+    });
+    let Some(Buffers { read, batch, marks, answers }) = BUFFERS.take() else {
         return Err(Step::TakeBuffers.failed(0));
     };
     let now = time::now_ms();

@@ -11,7 +11,7 @@ use crate::sys::args::Args;
 use crate::sys::fds::{close_all_but, keep};
 use crate::watch::{Origin, code, watch};
 use crate::words;
-use crate::words::Quoted;
+use crate::words::{Quoted, nth_name};
 
 const HELP: &str = "\
 earlykmsg ships the kernel log as Talos-compatible JSON lines.
@@ -46,8 +46,13 @@ pub fn run(args: Args) -> i32 {
     let mut wrong = false;
     let mut options = Options::none();
     let mut tell = |problem: Problem<'_>| report::error(|line| words!(line, problem));
+    let given = || {
+        let mut given = args.iter();
+        given.next(); // the program's name
+        given
+    };
     // Arguments replace the command line's destinations; its other words stay in force.
-    let urls_given = args.iter().skip(1).any(|arg| is_destination(arg.to_bytes()));
+    let urls_given = given().any(|arg| is_destination(arg.to_bytes()));
     for word in Split(cmdline) {
         if let Some(value) = word.value
             && !(urls_given && word.name == b"talos.logging.kernel")
@@ -55,13 +60,14 @@ pub fn run(args: Args) -> i32 {
             options.word(word.name, value, &mut tell);
         }
     }
-    for arg in args.iter().skip(1) {
+    for arg in given() {
         let arg = arg.to_bytes();
-        match arg {
-            b"--once" => once = true,
-            b"--help" | b"-h" => return print(HELP),
-            b"--version" | b"-V" => return print(concat!("earlykmsg ", env!("CARGO_PKG_VERSION"), "\n")),
-            _ => {
+        // A match of the texts themselves takes 200 bytes more.
+        match (0..5).find(|&at| nth_name("--once, --help, -h, --version, -V", at) == arg) {
+            Some(0) => once = true,
+            Some(1 | 2) => return print(HELP),
+            Some(_) => return print(concat!("earlykmsg ", env!("CARGO_PKG_VERSION"), "\n")),
+            None => {
                 let problem = &mut |problem: Problem<'_>| {
                     wrong |= !problem.is_harmless();
                     report::error(|line| words!(line, problem));

@@ -1,12 +1,16 @@
-//! What TCP says of itself, and reading without keeping.
+//! Making sockets ready, what TCP says of itself, and reading without keeping.
 
 use core::mem::MaybeUninit;
 
 use rustix::fd::{AsFd, AsRawFd};
 
 use super::call::{call3, call5, call6};
+use crate::address::Address;
 use crate::error::{Result, Step};
-use crate::limits::ZONE_BYTES_MAX;
+use crate::limits::{
+    KEEPALIVE_EVERY_S, KEEPALIVE_IDLE_S, KEEPALIVE_TRIES, TCP_SEND_BUFFER_BYTES, UDP_SEND_BUFFER_BYTES,
+    ZONE_BYTES_MAX,
+};
 
 /// What the kernel knows of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,24 +76,101 @@ pub fn tcp_info(fd: impl AsFd) -> Result<TcpInfo> {
     })
 }
 
-/// Has a datagram socket told of everything that the network reports, an unreachable host as well, and lets
-/// datagrams be cut into fragments wherever that is needed. A socket has the options of one family only.
-pub fn hear_all_errors(fd: impl AsFd) {
+/// The error that has come in since the last time.
+pub fn pending_error(fd: impl AsFd, step: Step) -> Result<()> {
+    let mut error: libc::c_int = 0;
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+    let place = &raw mut error as usize;
+    let (level, name) = (libc::SOL_SOCKET as usize, libc::SO_ERROR as usize);
+    // SAFETY: the kernel writes one number.
+    unsafe { call5(libc::SYS_getsockopt, number(fd), level, name, place, &raw mut len as usize) }
+        .map_err(|errno| step.failed(errno))?;
+    if error == 0 { Ok(()) } else { Err(step.failed(error as u16)) }
+}
+
+/// Prepares a connection.
+pub fn prepare_connection(fd: impl AsFd) -> Result<()> {
+    const OPTIONS: [Setting; 6] = [
+        // What a receiver that is away can hold of ours is fixed, and known to the ledger.
+        (libc::SOL_SOCKET, libc::SO_SNDBUF, TCP_SEND_BUFFER_BYTES as libc::c_int),
+        // Lines are gathered here already: a lone one leaves at once.
+        (libc::IPPROTO_TCP, libc::TCP_NODELAY, 1),
+        // A dead peer of an idle connection is noticed without a record.
+        (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, KEEPALIVE_IDLE_S as libc::c_int),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, KEEPALIVE_EVERY_S as libc::c_int),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPCNT, KEEPALIVE_TRIES as libc::c_int),
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+    ];
+    set(number(fd), &OPTIONS)
+}
+
+/// Prepares a datagram socket. It is told of everything that the network reports, an unreachable host as well, and
+/// datagrams are cut into fragments wherever that is needed.
+pub fn prepare_datagrams(fd: impl AsFd) -> Result<()> {
     const NO_DISCOVERY: libc::c_int = 0;
-    let options = [
+    const BUFFER: [Setting; 1] = [(libc::SOL_SOCKET, libc::SO_SNDBUF, UDP_SEND_BUFFER_BYTES as libc::c_int)];
+    const OPTIONS: [Setting; 4] = [
         (libc::IPPROTO_IP, libc::IP_RECVERR, 1),
         (libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1),
         (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, NO_DISCOVERY),
         (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, NO_DISCOVERY),
     ];
     let fd = number(fd);
-    for &(level, name, value) in &options {
-        let value: libc::c_int = value;
+    set(fd, &BUFFER)?;
+    // A socket has the options of one family only.
+    let _ = set(fd, &OPTIONS);
+    Ok(())
+}
+
+/// A socket's option: its level, its name, its value.
+type Setting = (libc::c_int, libc::c_int, libc::c_int);
+
+/// Sets all of these, whatever becomes of each. Returns the last failure.
+#[inline(never)]
+fn set(fd: usize, options: &[Setting]) -> Result<()> {
+    let mut result = Ok(());
+    for (level, name, value) in options {
         // SAFETY: the kernel reads one number.
-        let _ = unsafe {
-            let value = &raw const value as usize;
-            call5(libc::SYS_setsockopt, fd, level as usize, name as usize, value, size_of::<libc::c_int>())
+        let done = unsafe {
+            let value = (&raw const *value) as usize;
+            let (level, name) = (*level as usize, *name as usize);
+            call5(libc::SYS_setsockopt, fd, level, name, value, size_of::<libc::c_int>())
         };
+        if let Err(errno) = done {
+            result = Err(Step::SetUpSocket.failed(errno));
+        }
+    }
+    result
+}
+
+/// Begins to connect a socket: to an address, over the interface of this number, and a port.
+pub fn connect(fd: impl AsFd, address: Address, interface: u32, port: u16) -> Result<()> {
+    /// The kernel's `struct sockaddr_in6`. IPv4's is shorter and has its address where this has a flow.
+    #[repr(C)]
+    struct Place {
+        family: u16,
+        port: [u8; 2],
+        flow: [u8; 4],
+        address: [u8; 16],
+        interface: u32,
+    }
+    const V4_BYTES: usize = size_of::<libc::sockaddr_in>();
+    const UNDER_WAY: u16 = libc::EINPROGRESS as u16;
+    let mut place = Place {
+        family: libc::AF_INET6 as u16,
+        port: port.to_be_bytes(),
+        flow: [0; 4],
+        address: address.bytes,
+        interface,
+    };
+    let mut bytes = size_of::<Place>();
+    if let Some(v4) = address.as_v4() {
+        (place.family, place.flow, bytes) = (libc::AF_INET as u16, v4, V4_BYTES);
+    }
+    // SAFETY: the kernel reads an address of this length.
+    match unsafe { call3(libc::SYS_connect, number(fd), &raw const place as usize, bytes) } {
+        Ok(_) | Err(UNDER_WAY) => Ok(()),
+        Err(errno) => Err(Step::Connect.failed(errno)),
     }
 }
 
@@ -140,23 +221,15 @@ pub fn discard(fd: impl AsFd) -> Result<bool> {
 
 /// Has a socket of the kernel's told of links, addresses and routes of both families.
 pub fn join_groups(fd: impl AsFd) {
-    let fd = number(fd);
-    // RTNLGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE
-    const GROUPS: [libc::c_int; 5] = [1, 5, 7, 9, 11];
-    for group in &GROUPS {
-        let (level, name) = (libc::SOL_NETLINK as usize, libc::NETLINK_ADD_MEMBERSHIP as usize);
-        // SAFETY: the kernel reads one number.
-        let _ = unsafe {
-            call5(
-                libc::SYS_setsockopt,
-                fd,
-                level,
-                name,
-                (&raw const *group) as usize,
-                size_of::<libc::c_int>(),
-            )
-        };
+    const LINK: Setting = group(1);
+    const IPV4_ADDRESS: Setting = group(5);
+    const IPV4_ROUTE: Setting = group(7);
+    const IPV6_ADDRESS: Setting = group(9);
+    const IPV6_ROUTE: Setting = group(11);
+    const fn group(number: libc::c_int) -> Setting {
+        (libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, number)
     }
+    let _ = set(number(fd), &[LINK, IPV4_ADDRESS, IPV4_ROUTE, IPV6_ADDRESS, IPV6_ROUTE]);
 }
 
 /// The descriptor, as the kernel numbers it.

@@ -2,14 +2,12 @@
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, Shutdown, SocketType, connect, send, shutdown, sockopt};
+use rustix::net::{SendFlags, Shutdown, SocketType, send, shutdown};
 
-use super::{To, open, pending_error};
+use super::{To, open};
 use crate::error::{Result, Step};
-use crate::limits::{
-    DEAD_MS, DEAD_TRIES, KEEPALIVE_EVERY_S, KEEPALIVE_IDLE_S, KEEPALIVE_TRIES, TCP_SEND_BUFFER_BYTES,
-};
-use crate::sys::socket::{TcpInfo, discard, tcp_info};
+use crate::limits::{DEAD_MS, DEAD_TRIES};
+use crate::sys::socket::{TcpInfo, connect, discard, pending_error, prepare_connection, tcp_info};
 use crate::sys::{At, failed};
 
 /// A connection, and how many bytes were written to it.
@@ -21,24 +19,10 @@ pub struct Tcp {
 impl Tcp {
     /// Begins to connect. It is done when the socket can be written and [`Tcp::connected`] agrees.
     pub fn begin(to: &To<'_>) -> Result<Tcp> {
-        use core::time::Duration;
-        let (fd, address) = open(to, SocketType::STREAM)?;
-        let options = || {
-            // What a receiver that is away can hold of ours is fixed, and known to the ledger.
-            sockopt::set_socket_send_buffer_size(&fd, TCP_SEND_BUFFER_BYTES)?;
-            // Lines are gathered here already: a lone one leaves at once.
-            sockopt::set_tcp_nodelay(&fd, true)?;
-            // A dead peer of an idle connection is noticed without a record.
-            sockopt::set_tcp_keepidle(&fd, Duration::from_secs(KEEPALIVE_IDLE_S))?;
-            sockopt::set_tcp_keepintvl(&fd, Duration::from_secs(KEEPALIVE_EVERY_S))?;
-            sockopt::set_tcp_keepcnt(&fd, KEEPALIVE_TRIES)?;
-            sockopt::set_socket_keepalive(&fd, true)
-        };
-        options().at(Step::SetUpSocket)?;
-        match connect(&fd, &address) {
-            Ok(()) | Err(Errno::INPROGRESS) => Ok(Tcp { fd, written: 0 }),
-            Err(errno) => Err(failed(Step::Connect, errno)),
-        }
+        let (fd, interface) = open(to, SocketType::STREAM)?;
+        prepare_connection(&fd)?;
+        connect(&fd, to.address, interface, to.port)?;
+        Ok(Tcp { fd, written: 0 })
     }
 
     /// Whether the connection that was begun stands.

@@ -2,13 +2,12 @@
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, SocketType, connect, send, sockopt};
+use rustix::net::{SendFlags, SocketType, send};
 
-use super::{To, open, pending_error};
+use super::{To, open};
 use crate::error::{Error, Result, Step};
-use crate::limits::UDP_SEND_BUFFER_BYTES;
-use crate::sys::socket::{hear_all_errors, holds_unsent};
-use crate::sys::{At, failed};
+use crate::sys::failed;
+use crate::sys::socket::{connect, holds_unsent, pending_error, prepare_datagrams};
 
 /// A socket that sends to one receiver.
 pub struct Udp {
@@ -31,10 +30,9 @@ pub enum Sent {
 impl Udp {
     /// Opens the socket. Without a route to the receiver this fails.
     pub fn open(to: &To<'_>) -> Result<Udp> {
-        let (fd, address) = open(to, SocketType::DGRAM)?;
-        sockopt::set_socket_send_buffer_size(&fd, UDP_SEND_BUFFER_BYTES).at(Step::SetUpSocket)?;
-        hear_all_errors(&fd);
-        connect(&fd, &address).at(Step::Connect)?;
+        let (fd, interface) = open(to, SocketType::DGRAM)?;
+        prepare_datagrams(&fd)?;
+        connect(&fd, to.address, interface, to.port)?;
         Ok(Udp { fd })
     }
 

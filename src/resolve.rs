@@ -70,6 +70,7 @@ pub(crate) enum Heard {
 }
 
 impl<'a> Names<'a> {
+    #[inline(never)]
     pub(crate) fn new(host: Host<'a>, answers: &'static mut [u8; ANSWERS_BYTES]) -> Names<'a> {
         let mut lookup = Lookup::idle();
         let mut until_ms = 0;

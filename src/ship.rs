@@ -101,7 +101,7 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
         batch: Batch::new(batch),
         ledger: Ledger::new(step, marks),
         encoder: Encoder::new(),
-        wall: WallOffset::new(job.stamp, time::reading()),
+        wall: WallOffset(0), // `fill` reads the clock before anything is encoded
         ring_empty: false,
         unsent: job.unsent.or(job.first),
         restarted: job.unsent.is_some(),

@@ -31,6 +31,7 @@ impl Tcp {
     }
 
     /// The socket, to wait on.
+    #[inline(never)] // it is small, but has a check for descriptors that are none
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

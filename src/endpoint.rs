@@ -174,6 +174,7 @@ fn v4_or_name(host: &[u8]) -> Result<Host<'_>, Wrong> {
 }
 
 impl PartialEq for Endpoint<'_> {
+    #[inline(never)]
     fn eq(&self, other: &Self) -> bool {
         self.scheme == other.scheme && self.host == other.host && self.port == other.port
     }

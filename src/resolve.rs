@@ -359,6 +359,7 @@ impl<'a> Shipper<'a> {
 }
 
 /// Gathers an answer, up to what there is room for. `true`: that is all of it.
+#[inline(never)]
 fn receive(socket: &Tcp, gathered: &mut [u8], len: &mut usize) -> Result<bool> {
     match recv(socket.fd(), &mut gathered[*len..], RecvFlags::DONTWAIT) {
         Ok((0, _)) => Err(Step::Receive.failed(0)),

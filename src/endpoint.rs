@@ -2,8 +2,8 @@
 
 use crate::address::{Address, cut, has, number, v4_address, v6_address};
 use crate::limits::{LABEL_BYTES_MAX, NAME_BYTES_MAX, ZONE_BYTES_MAX};
-use crate::words;
 use crate::words::{Line, Words};
+use crate::{named, words};
 
 /// Where records go: one value of `talos.logging.kernel=`.
 #[derive(Clone, Copy, Debug)]
@@ -41,45 +41,25 @@ pub enum Host<'a> {
     Name(&'a [u8]),
 }
 
-/// What is wrong with a URL. Displays as the words that follow it in a message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // each is explained by its words below
-pub enum Wrong {
-    NotText,
-    Scheme,
-    User,
-    NoHost,
-    NoPort,
-    Port,
-    Bracket,
-    V6,
-    V6Bare,
-    Zone,
-    V4,
-    Name,
-    Path,
-    Query,
-}
-
-impl Wrong {
-    /// What the operator reads.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Wrong::NotText => "must be printable ASCII",
-            Wrong::Scheme => "scheme must be tcp:// or udp://",
-            Wrong::User => "must not name a user",
-            Wrong::NoHost => "host is missing",
-            Wrong::NoPort => "port is missing",
-            Wrong::Port => "port must be a number from 1 to 65535",
-            Wrong::Bracket => "the ']' of the IPv6 address is missing",
-            Wrong::V6 => "no IPv6 address between '[' and ']'",
-            Wrong::V6Bare => "an IPv6 address must stand in '[' and ']'",
-            Wrong::Zone => "the zone after '%' must be an interface of 1 to 15 characters",
-            Wrong::V4 => "host is neither an IPv4 address nor a name",
-            Wrong::Name => "host is not a valid name",
-            Wrong::Path => "nothing but '/' may follow the port",
-            Wrong::Query => "must not have a query or fragment",
-        }
+named! {
+    /// What is wrong with a URL. Displays as the words that follow it in a message.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    #[allow(missing_docs)] // each is explained by its words below
+    pub enum Wrong {
+        NotText = "must be printable ASCII",
+        Scheme = "scheme must be tcp:// or udp://",
+        User = "must not name a user",
+        NoHost = "host is missing",
+        NoPort = "port is missing",
+        Port = "port must be a number from 1 to 65535",
+        Bracket = "the ']' of the IPv6 address is missing",
+        V6 = "no IPv6 address between '[' and ']'",
+        V6Bare = "an IPv6 address must stand in '[' and ']'",
+        Zone = "the zone after '%' must be an interface of 1 to 15 characters",
+        V4 = "host is neither an IPv4 address nor a name",
+        Name = "host is not a valid name",
+        Path = "nothing but '/' may follow the port",
+        Query = "must not have a query or fragment",
     }
 }
 
@@ -223,7 +203,7 @@ mod tests {
     #[track_caller]
     fn check(url: &str, want: &str) {
         let got = Endpoint::parse(url.as_bytes());
-        let got = got.map_or_else(|wrong| wrong.words().into(), said);
+        let got = got.map_or_else(|wrong| said(wrong.words()), said);
         assert_eq!(got, want, "{url}");
     }
 
@@ -278,13 +258,13 @@ mod tests {
         ];
         for (wrong, urls) in cases {
             for url in urls {
-                check(url, wrong.words());
+                check(url, &said(wrong.words()));
             }
         }
         let long = std::format!("tcp://{}:1", "a".repeat(LABEL_BYTES_MAX + 1));
-        check(&long, Wrong::Name.words());
+        check(&long, &said(Wrong::Name.words()));
         let long = std::format!("tcp://{}x:1", "a.".repeat(NAME_BYTES_MAX / 2 + 1));
-        check(&long, Wrong::Name.words());
+        check(&long, &said(Wrong::Name.words()));
     }
 
     #[test]

@@ -12,9 +12,10 @@ use earlykmsg_initramfs::sbom;
 const USAGE: &str = "\
 usage: initramfs overlay --program FILE --out FOLDER
 
-Packs FILE as /earlykmsg into an image that can be put behind any other one:
-earlykmsg.cpio, earlykmsg.cpio.gz, earlykmsg.cpio.zst, earlykmsg.cdx.json (what
-went into the program) and SHA256SUMS in FOLDER.
+Packs FILE as /earlykmsg into an image that can be put behind any other one, and
+writes what is published of it: earlykmsg, earlykmsg.cpio, earlykmsg.cpio.gz,
+earlykmsg.cpio.zst, earlykmsg.cdx.json (what went into the program) and SHA256SUMS
+in FOLDER.
 ";
 
 fn main() -> ExitCode {

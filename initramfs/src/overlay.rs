@@ -1,8 +1,9 @@
 //! The overlay: an image that holds `/earlykmsg` and nothing else. Whatever image it is put behind keeps
 //! all its files and gains this one.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -17,6 +18,8 @@ pub const PROGRAM: &str = "/earlykmsg";
 /// The plain one must start at a multiple of four bytes, which most images do not end at; the compressed
 /// ones may follow anything.
 pub struct Overlay {
+    /// What it holds.
+    program: Vec<u8>,
     /// Not compressed.
     pub cpio: Vec<u8>,
     /// Compressed by gzip.
@@ -36,10 +39,10 @@ impl Overlay {
         gzip.write_all(&cpio)?;
         let gzip = gzip.finish()?;
         let zstd = zstd::bulk::compress(&cpio, 19)?;
-        Ok(Overlay { cpio, gzip, zstd })
+        Ok(Overlay { program: program.to_vec(), cpio, gzip, zstd })
     }
 
-    /// Writes the three forms, the bill of materials and the checksums of all (`sha256sum -c SHA256SUMS`) into a
+    /// Writes the program, the three forms, the bill of materials and the checksums of all (`sha256sum -c SHA256SUMS`) into a
     /// folder, which is made if it is not there. Gives the paths written.
     ///
     /// # Errors
@@ -47,7 +50,8 @@ impl Overlay {
     pub fn write_to(&self, sbom: &[u8], folder: &Path) -> io::Result<Vec<PathBuf>> {
         fs::create_dir_all(folder).map_err(at("unable to make the folder", folder))?;
         let files = [
-            ("earlykmsg.cpio", &self.cpio[..]),
+            ("earlykmsg", &self.program[..]),
+            ("earlykmsg.cpio", &self.cpio),
             ("earlykmsg.cpio.gz", &self.gzip),
             ("earlykmsg.cpio.zst", &self.zstd),
             (sbom::FILE, sbom),
@@ -58,6 +62,8 @@ impl Overlay {
             sums.push_str(&format!("{}  {name}\n", sha256(bytes)));
             paths.push(write(folder.join(name), bytes)?);
         }
+        fs::set_permissions(&paths[0], Permissions::from_mode(0o755))
+            .map_err(at("unable to make a program of", &paths[0]))?;
         paths.push(write(folder.join("SHA256SUMS"), sums.as_bytes())?);
         Ok(paths)
     }

@@ -1,6 +1,7 @@
 //! What the packer writes: judged by `cpio`, by its own bytes, and by doing it twice.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
@@ -163,10 +164,13 @@ fn the_overlay_command() {
     let out = folder.path.join("a/b");
     let output = run(&program, &out);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 5);
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 6);
     let sums =
         Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(&out).output();
     assert!(sums.unwrap().status.success());
+
+    assert_eq!(fs::read(out.join("earlykmsg")).unwrap(), elf);
+    assert_eq!(fs::metadata(out.join("earlykmsg")).unwrap().permissions().mode() & 0o777, 0o755);
 
     let plain = fs::read(out.join("earlykmsg.cpio")).unwrap();
     assert_eq!(tool("cpio", &["-it", "--quiet"], &plain), b"earlykmsg\n");

@@ -1,4 +1,4 @@
-//! The same sources give the same bytes, wherever and by whomever they are built: the program, and the overlay of it.
+//! The same sources give the same bytes, wherever and by whomever they are built: the program, and all that is published of it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -87,6 +87,23 @@ fn the_same_bytes_from_anywhere() {
         panic!("{} and {} differ from byte {at:#x} on", here.display(), there.display());
     }
     assert_eq!(one.len(), two.len());
+
+    // What is published: here by its one command, there by the packer alone.
+    let (release, packed) = (folder.0.join("release"), folder.0.join("packed"));
+    run(Command::new(workspace().join("initramfs/release")).arg(&release).current_dir("/"));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let pack = ["run", "--quiet", "--package", "earlykmsg-initramfs", "--", "overlay", "--program"];
+    run(Command::new(cargo).args(pack).arg(&there).arg("--out").arg(&packed).current_dir(workspace()));
+    let read = |folder: &Path, name: &str| fs::read(folder.join(name)).expect("read what is published");
+    let sums = String::from_utf8(read(&release, "SHA256SUMS")).expect("text");
+    let names: Vec<&str> = sums.lines().filter_map(|line| line.split("  ").nth(1)).collect();
+    let expected =
+        ["earlykmsg", "earlykmsg.cpio", "earlykmsg.cpio.gz", "earlykmsg.cpio.zst", "earlykmsg.cdx.json"];
+    assert_eq!(names, expected);
+    for name in names.into_iter().chain(["SHA256SUMS"]) {
+        assert!(read(&release, name) == read(&packed, name), "{name} differs");
+    }
+    run(Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(&release));
 
     // Whatever differs in a path must not get into the program either.
     for part in [workspace().as_os_str(), cargo_home().as_os_str()] {

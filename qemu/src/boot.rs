@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::child::dying_with_us;
@@ -25,6 +25,7 @@ pub struct Boot {
     words: Vec<String>,
     memory_mib: u32,
     network: bool,
+    from_network: Option<PathBuf>,
     qemu_arguments: Vec<String>,
 }
 
@@ -39,6 +40,22 @@ impl Boot {
             words: ["console=ttyS0", "quiet", "panic=-1"].map(str::to_owned).to_vec(),
             memory_mib: 256,
             network: true,
+            from_network: None,
+            qemu_arguments: Vec::new(),
+        }
+    }
+
+    /// A machine that has nothing but a network card: its firmware (iPXE) is given `boot.ipxe` of a folder, and all
+    /// files there by TFTP. What the kernel is told stands in that script.
+    #[must_use]
+    pub fn from_network(folder: &Path) -> Boot {
+        Boot {
+            kernel: PathBuf::new(),
+            image: Vec::new(),
+            words: Vec::new(),
+            memory_mib: 512,
+            network: true,
+            from_network: Some(folder.to_owned()),
             qemu_arguments: Vec::new(),
         }
     }
@@ -108,6 +125,12 @@ impl Boot {
         command.args(["-machine", "q35", "-accel", "tcg", "-nodefaults", "-no-reboot"]);
         command.args(["-display", "none", "-serial", "stdio"]);
         command.args(["-m", &self.memory_mib.to_string()]);
+        if let Some(folder) = &self.from_network {
+            let network = format!("user,id=net0,tftp={},bootfile=boot.ipxe", folder.display());
+            command.args(["-netdev", &network, "-device", "virtio-net-pci,netdev=net0", "-boot", "n"]);
+            command.args(&self.qemu_arguments);
+            return command;
+        }
         command.arg("-kernel").arg(&self.kernel);
         command.args(["-initrd", &format!("/proc/{}/fd/{}", std::process::id(), image.as_raw_fd())]);
         command.args(["-append", &self.words.join(" ")]);

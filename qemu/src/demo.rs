@@ -1,61 +1,81 @@
 //! The demo: a machine boots, netcat listens, and what it gets is shown as it comes. `qemu/demo` runs it.
 
 use core::time::Duration;
-use std::env;
-use std::io::{BufReader, IsTerminal};
+use std::io::{BufReader, IsTerminal, Write, stdin, stdout};
 use std::net::{TcpListener, UdpSocket};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
 use std::time::Instant;
+use std::{env, fs, thread};
 
 use earlykmsg_initramfs::overlay::{self, Overlay};
-use earlykmsg_qemu::{Boot, Guest, Kernel, dying_with_us, earlykmsg, image};
+use earlykmsg_qemu::{Boot, End, Guest, Kernel, dying_with_us, earlykmsg, image};
 use serde_json::Value;
 
 const USAGE: &str = "\
-usage: qemu/demo [--udp] [--panic]
+usage: qemu/demo [OPTION ...]
 
-Boots a machine in QEMU whose kernel log comes to netcat on this one, from the first line on.
-  --udp    a datagram a record, instead of lines on a connection
-  --panic  the machine ends by a kernel panic
+Boots a machine in QEMU whose kernel log comes to netcat on this one, from the
+first line on, through a switch of root, until the main system delivers by itself.
+
+  --udp             a datagram a record, instead of lines on a connection
+  --receiver URL    ship to a receiver of your own, and start no netcat: tcp:// or
+                    udp://HOST:PORT/; 127.0.0.1 is this machine
+  --kernel PATH     boot this kernel: a vmlinuz whose modules are in /lib/modules, or
+                    a folder with an unpacked kernel package (dpkg -x)
+  --initramfs FILE  append to this image, and start it as it is; its own init has to
+                    bring the network up
+  --append WORDS    more words for the kernel's command line
+  --panic           the machine ends by a kernel panic
+  --console         type commands for the machine when its main system runs
+  --help            this text
+
+Ctrl-C ends it and leaves nothing behind. Colours go to terminals, unless NO_COLOR is set.
 ";
 
-/// The first init: the image's own, as if nothing stood before it.
-const INIT: &str =
-    "network_up; say 'demo: the image has its own /init, and the network is up'; make_main_system
+/// The first init: the image's own, as if nothing stood before it. It brings the network up; once earlykmsg can do
+/// that (`earlykmsg.ip=`), the first line goes.
+const INIT: &str = "network_by_dhcp > /dev/null 2>&1
+say 'demo: the image has its own /init, and the network is up'; make_main_system
 say 'demo: switching to the main system'; move_mounts; exec switch_root /new /sbin/init";
 
 /// The main system: its own delivery begins, and earlykmsg goes.
 const MAIN: &str = "say 'demo: the main system runs'; sleep 2
-say 'demo: the main system begins to deliver its log itself'; tool hold PROTOCOL 10.0.2.2 PORT > /dev/null &
-wait_log 'last seq sent'; kill $!; show_leftovers PORT
+say 'demo: the main system begins to deliver its log itself'; tool hold PROTOCOL HOST PORT > /dev/null &
+holder=$!; wait_log 'last seq sent'; kill $holder; show_leftovers PORT
+CONSOLE
 echo \"RECORDS $(tool ring | grep -c '^[0-9]')\"";
 
-const PANIC: &str =
-    "say 'demo: the main system runs, and now it panics'; sleep 1; echo c > /proc/sysrq-trigger";
+const PANIC: &str = "say 'demo: the main system runs'
+CONSOLE
+say 'demo: and now it panics'; sleep 1; echo c > /proc/sysrq-trigger";
 
-/// Longer than any boot takes.
-const BOOT_AT_MOST: Duration = Duration::from_secs(180);
+/// Runs what is typed, until `exit`.
+const CONSOLE: &str =
+    "echo 'Type a command for the machine (ps, dmesg | tail, echo hello > /dev/kmsg), or exit.'
+stty -echo; while read -r line && [ \"$line\" != exit ]; do command eval \"$line\"; done";
+
+/// How the line begins after which commands are taken.
+const PROMPT: &str = "Type a command";
+
+/// Longer than the demo's own boot takes.
+const BOOT_AT_MOST: Duration = Duration::from_secs(300);
 /// After the machine's end, what netcat has not printed by then does not come.
 const QUIET_AT_END: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let mut demo = Demo { protocol: "tcp", panic: false };
-    for word in env::args().skip(1) {
-        match word.as_str() {
-            "--udp" => demo.protocol = "udp",
-            "--panic" => demo.panic = true,
-            "--help" | "-h" => {
-                print!("{USAGE}");
-                return ExitCode::SUCCESS;
-            }
-            _ => {
-                eprint!("{USAGE}");
-                return ExitCode::from(2);
-            }
+    let demo = match Demo::from(env::args().skip(1)) {
+        Ok(Some(demo)) => demo,
+        Ok(None) => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
         }
-    }
+        Err(why) => {
+            eprintln!("demo: {why}; see qemu/demo --help");
+            return ExitCode::from(2);
+        }
+    };
     match demo.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -67,74 +87,244 @@ fn main() -> ExitCode {
 
 type Result<T> = core::result::Result<T, Box<dyn core::error::Error>>;
 
+/// What is asked for.
 struct Demo {
     protocol: &'static str,
+    receiver: Option<Target>,
+    kernel: Option<PathBuf>,
+    initramfs: Option<PathBuf>,
+    append: String,
     panic: bool,
+    console: bool,
 }
 
+/// A receiver as the machine reaches it.
+struct Target {
+    protocol: &'static str,
+    host: String,
+    port: u16,
+}
+
+impl Target {
+    /// Reads a URL; this machine's loopback is another address inside.
+    fn from(url: &str) -> Option<Target> {
+        let (protocol, rest) = [("tcp", "tcp://"), ("udp", "udp://")]
+            .into_iter()
+            .find_map(|(protocol, scheme)| Some((protocol, url.strip_prefix(scheme)?)))?;
+        let (host, port) = rest.strip_suffix('/').unwrap_or(rest).rsplit_once(':')?;
+        let host = if ["127.0.0.1", "localhost"].contains(&host) { HOST_INSIDE } else { host };
+        let port = port.parse().ok().filter(|port| *port != 0)?;
+        (!host.is_empty()).then(|| Target { protocol, host: host.to_owned(), port })
+    }
+
+    fn url(&self) -> String {
+        format!("{}://{}:{}/", self.protocol, self.host, self.port)
+    }
+}
+
+/// Where QEMU's user network has the machine that it runs on.
+const HOST_INSIDE: &str = "10.0.2.2";
+
 impl Demo {
+    /// What the words ask for; none: for help.
+    fn from(mut words: impl Iterator<Item = String>) -> Result<Option<Demo>> {
+        let mut demo = Demo {
+            protocol: "tcp",
+            receiver: None,
+            kernel: None,
+            initramfs: None,
+            append: String::new(),
+            panic: false,
+            console: false,
+        };
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} takes a value"));
+            match word.as_str() {
+                "--udp" => demo.protocol = "udp",
+                "--receiver" => {
+                    let url = value()?;
+                    let target = Target::from(&url);
+                    demo.receiver =
+                        Some(target.ok_or_else(|| {
+                            format!("--receiver {url}: must be tcp:// or udp://HOST:PORT/")
+                        })?);
+                }
+                "--kernel" => demo.kernel = Some(value()?.into()),
+                "--initramfs" => demo.initramfs = Some(value()?.into()),
+                "--append" => demo.append = value()?,
+                "--panic" => demo.panic = true,
+                "--console" => demo.console = true,
+                "--help" | "-h" => return Ok(None),
+                _ => return Err(format!("{word}: no such option").into()),
+            }
+        }
+        if demo.receiver.is_some() && demo.protocol == "udp" {
+            return Err("--udp is for netcat; --receiver says the protocol itself".into());
+        }
+        if demo.initramfs.is_some() && (demo.panic || demo.console) {
+            return Err(
+                "--panic and --console are of the demo's own image, not of another --initramfs".into()
+            );
+        }
+        Ok(Some(demo))
+    }
+
     fn run(&self) -> Result<()> {
         step("Building the release");
         let program = earlykmsg()?;
         let overlay = Overlay::new(&program)?;
 
-        step("Fetching Debian's cloud kernel (once, unpacked below target/, not installed)");
-        let kernel = Kernel::debian()?;
+        let kernel = match &self.kernel {
+            Some(path) => Kernel::at(path)?,
+            None => {
+                step("Fetching Debian's cloud kernel (once, unpacked below target/, not installed)");
+                Kernel::debian()?
+            }
+        };
 
-        let port = free_port()?;
-        step(&format!("Packing an image: busybox, an init, and {} as one more file", overlay::PROGRAM));
-        let main = if self.panic { PANIC } else { MAIN };
-        let main = main.replace("PROTOCOL", self.protocol).replace("PORT", &port.to_string());
-        let mut archives = image::with_main_system(&kernel, INIT, &main)?.to_cpio();
-        archives.extend(&overlay.cpio);
+        let mut netcat = None;
+        let given;
+        let target = match &self.receiver {
+            Some(target) => target,
+            None => {
+                let port = free_port()?;
+                given = Target { protocol: self.protocol, host: HOST_INSIDE.to_owned(), port };
+                &given
+            }
+        };
+        let image = self.image(&kernel, &overlay, target)?;
+        if self.receiver.is_none() {
+            let listen = if self.protocol == "udp" { "-luk" } else { "-lk" };
+            step(&format!("Listening: nc {listen} 127.0.0.1 {}", target.port));
+            netcat = Some(Netcat::start(listen, target.port)?);
+        } else {
+            step(&format!("No netcat: the records go to {}, and here is the console", target.url()));
+        }
 
-        let listen = if self.protocol == "udp" { "-luk" } else { "-lk" };
-        step(&format!("Listening: nc {listen} 127.0.0.1 {port}"));
-        let mut netcat = Netcat::start(listen, port)?;
+        let words = format!("rdinit={} talos.logging.kernel={}", overlay::PROGRAM, target.url());
+        let shown = format!("Booting Linux {} with {words} {}", kernel.release, self.append);
+        step(shown.trim_end());
+        let mut boot = Boot::new(&kernel, image).word(words).word(&self.append);
+        if self.receiver.is_some() {
+            boot = boot.loud();
+        }
+        let mut guest = boot.start()?;
+        let seen = self.show(&mut guest, netcat.as_mut())?;
+        summary(&seen, &guest, netcat.is_some(), &program, &overlay);
+        match guest.wait_exit(Duration::ZERO)? {
+            End::Off => Ok(()),
+            End::Failed => Err(guest.failure("QEMU failed").into()),
+        }
+    }
 
-        let url = format!("{}://10.0.2.2:{port}/", self.protocol);
-        let words = format!("rdinit={} talos.logging.kernel={url}", overlay::PROGRAM);
-        step(&format!("Booting Linux {} with {words}", kernel.release));
-        let start = Instant::now();
-        let guest = Boot::new(&kernel, archives).word(words).start()?;
-        let seen = self.show(&guest, &mut netcat)?;
-        summary(&seen, start, &guest, &program, &overlay);
-        Ok(())
+    /// The image that is booted: the demo's own or another one, and the overlay behind it.
+    fn image(&self, kernel: &Kernel, overlay: &Overlay, target: &Target) -> Result<Vec<u8>> {
+        let mut archives = match &self.initramfs {
+            Some(path) => {
+                step(&format!("Appending the overlay to {}", path.display()));
+                fs::read(path).map_err(|why| format!("unable to read {}: {why}", path.display()))?
+            }
+            None => {
+                step(&format!(
+                    "Packing an image: busybox, an init, and {} as one more file",
+                    overlay::PROGRAM
+                ));
+                let main = if self.panic { PANIC } else { MAIN };
+                let main = main
+                    .replace("PROTOCOL", target.protocol)
+                    .replace("HOST", target.host.trim_matches(['[', ']']))
+                    .replace("PORT", &target.port.to_string())
+                    .replace("CONSOLE", if self.console { CONSOLE } else { "" });
+                image::with_main_system(kernel, INIT, &main)?.to_cpio()
+            }
+        };
+        archives.extend(&overlay.gzip);
+        Ok(archives)
     }
 
     /// Shows records and console until the machine has ended and nothing more comes.
-    fn show(&self, guest: &Guest, netcat: &mut Netcat) -> Result<Seen> {
-        let colours = std::io::stdout().is_terminal();
+    fn show(&self, guest: &mut Guest, mut netcat: Option<&mut Netcat>) -> Result<Seen> {
+        let typed = self.console.then(typed_lines);
         let mut seen = Seen::default();
         let mut lines_shown = 0;
         let mut last_at = Instant::now();
         loop {
-            match netcat.records.recv_timeout(Duration::from_millis(50)) {
-                Ok((at, record)) => {
-                    println!("{}", readable(&record, colours));
-                    seen.add(at, &record);
-                    last_at = Instant::now();
+            let record = match &mut netcat {
+                Some(netcat) => netcat.next(TICK)?,
+                None => {
+                    thread::sleep(TICK);
+                    None
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err("netcat has ended".into()),
+            };
+            if let Some((at, record)) = record {
+                say(&readable(&record))?;
+                if let Some(words) = turn(&record) {
+                    step(words);
+                }
+                seen.add(at, &record);
+                last_at = Instant::now();
             }
             let lines = guest.lines();
             for line in lines[lines_shown..].iter().filter(|line| !line.text.is_empty()) {
-                println!("{}", paint(&format!("      console | {}", line.text), DIM, colours));
+                say(&paint(&format!("      console | {}", line.text), DIM))?;
             }
             lines_shown = lines.len();
+            // Before its shell reads, firmware and kernel would take what is typed.
+            if lines.iter().any(|line| line.text.starts_with(PROMPT)) {
+                for line in typed.iter().flat_map(Receiver::try_iter) {
+                    // A machine that has ended takes none.
+                    let _ = guest.type_line(&line);
+                }
+            }
             if guest.has_ended() && last_at.elapsed() > QUIET_AT_END {
                 return Ok(seen);
             }
-            if guest.age() > BOOT_AT_MOST {
-                return Err(guest.failure("the machine did not end").into());
+            if guest.age() > BOOT_AT_MOST && !self.console && self.initramfs.is_none() {
+                let why = match &self.receiver {
+                    Some(target) => {
+                        format!("the machine did not end; does a receiver listen at {}?", target.url())
+                    }
+                    None => "the machine did not end".to_owned(),
+                };
+                return Err(guest.failure(&why).into());
             }
         }
     }
 }
 
+/// How often the console is looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// The lines of standard input as they are typed.
+fn typed_lines() -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        stdin().lines().map_while(core::result::Result::ok).try_for_each(|line| sender.send(line))
+    });
+    lines
+}
+
+/// What is worth a line of its own: the steps on the road of every boot.
+fn turn(record: &Value) -> Option<&'static str> {
+    let msg = record["msg"].as_str()?.strip_prefix("earlykmsg: ")?;
+    let turns = [
+        (
+            "connected to ",
+            "Connected: all above was in the kernel's ring before, all below arrives as it is written",
+        ),
+        ("root switched", "The root is switched: the initramfs is gone, earlykmsg goes on"),
+        ("handed over to", "Handed over: earlykmsg has ended"),
+    ];
+    turns.into_iter().find(|(text, _)| msg.contains(text)).map(|(_, words)| words)
+}
+
 fn step(words: &str) {
-    println!("{}", paint(&format!("==> {words}"), BOLD, std::io::stdout().is_terminal()));
+    // A pipe that nobody reads ends the demo with the next record.
+    let _ = say(&paint(&format!("==> {words}"), BOLD));
+}
+
+fn say(line: &str) -> std::io::Result<()> {
+    writeln!(stdout(), "{line}")
 }
 
 /// A port that is free for both protocols.
@@ -175,6 +365,17 @@ impl Netcat {
         });
         Ok(Netcat { child, records })
     }
+
+    /// The next record, if one comes in time.
+    fn next(&mut self, within: Duration) -> Result<Option<(Instant, Value)>> {
+        match self.records.recv_timeout(within) {
+            Ok(record) => Ok(Some(record)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err("netcat has ended, or printed what is no record".into())
+            }
+        }
+    }
 }
 
 impl Drop for Netcat {
@@ -197,42 +398,57 @@ struct Seen {
     records: usize,
     first: Option<(Instant, u64)>,
     last: Option<u64>,
+    /// When the machine's kernel started its clock: the earliest that any record allows, which is one that arrived
+    /// as soon as it was written.
+    kernel_start: Option<Instant>,
 }
 
 impl Seen {
     fn add(&mut self, at: Instant, record: &Value) {
-        let Some(seq) = record["seq"].as_u64() else { return };
+        let (Some(seq), Some(clock)) = (record["seq"].as_u64(), record["clock"].as_u64()) else { return };
         self.records += 1;
         self.first.get_or_insert((at, seq));
         self.last = Some(seq);
+        let start = at - Duration::from_micros(clock);
+        self.kernel_start = Some(self.kernel_start.map_or(start, |earlier| earlier.min(start)));
     }
 }
 
-fn summary(seen: &Seen, start: Instant, guest: &Guest, program: &[u8], overlay: &Overlay) {
+fn summary(seen: &Seen, guest: &Guest, netcat: bool, program: &[u8], overlay: &Overlay) {
     println!();
-    let row = |name: &str, value: &str| println!("{name:<22} {value}");
-    if let Some(written) = guest.report("RECORDS ").first() {
-        row("written by the kernel", written);
+    let row = |name: &str, value: &str| println!("{name:<26} {value}");
+    match guest.report("RECORDS ").first() {
+        Some(written) => row("records the kernel wrote", written),
+        None => row("records the kernel wrote", "not known: the machine ended before it could count them"),
     }
-    row("received", &seen.records.to_string());
-    if let (Some((at, first)), Some(last)) = (seen.first, seen.last) {
-        row("first seq", &first.to_string());
-        row("last seq", &last.to_string());
-        row("first received after", &format!("{:.1} s of the machine's life", (at - start).as_secs_f64()));
+    if netcat {
+        row("records received", &seen.records.to_string());
     }
-    row("the program", &format!("{} bytes", program.len()));
+    if let (Some((at, first)), Some(last), Some(start)) = (seen.first, seen.last, seen.kernel_start) {
+        row("first and last seq", &format!("{first}, {last}"));
+        row(
+            "first record received",
+            &format!("{:.2} s after the start of the kernel", (at - start).as_secs_f64()),
+        );
+    }
+    row("size of the program", &format!("{} bytes", program.len()));
     let (plain, gzip, zstd) = (overlay.cpio.len(), overlay.gzip.len(), overlay.zstd.len());
-    row("the overlay", &format!("{plain} bytes; by gzip {gzip}, by zstd {zstd}"));
+    row("size of the overlay", &format!("{plain} bytes; by gzip {gzip}, by zstd {zstd}"));
     for left in guest.report("LEFT ") {
         row("left behind", &left);
+    }
+    if guest.lines().iter().any(|line| line.text.contains("Kernel panic")) {
+        println!(
+            "\nWhat the kernel says while it panics reaches no process any more: that takes pstore or netconsole."
+        );
     }
 }
 
 const BOLD: &str = "1";
 const DIM: &str = "2";
 
-/// `[   12.345678] warning kern: text`
-fn readable(record: &Value, colours: bool) -> String {
+/// `[   12.345678] warning kern: text`, in the colour of its level.
+fn readable(record: &Value) -> String {
     let text = |name: &str| record[name].as_str().unwrap_or("?");
     let seconds = record["clock"].as_f64().unwrap_or_default() / 1e6;
     let colour = match text("talos-level") {
@@ -242,13 +458,10 @@ fn readable(record: &Value, colours: bool) -> String {
         _ => DIM,
     };
     let first_line = text("msg").lines().next().unwrap_or_default();
-    paint(
-        &format!("[{seconds:12.6}] {:<7} {}: {first_line}", text("priority"), text("facility")),
-        colour,
-        colours,
-    )
+    paint(&format!("[{seconds:12.6}] {:<7} {}: {first_line}", text("priority"), text("facility")), colour)
 }
 
-fn paint(text: &str, colour: &str, colours: bool) -> String {
-    if colours { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+fn paint(text: &str, colour: &str) -> String {
+    let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) || !stdout().is_terminal();
+    if plain { text.to_owned() } else { format!("\x1b[{colour}m{text}\x1b[0m") }
 }

@@ -170,8 +170,16 @@ impl Guest {
     /// # Errors
     /// That QEMU reads no more.
     pub fn go(&mut self) -> Result<()> {
+        self.type_line("")
+    }
+
+    /// Types a line on the console.
+    ///
+    /// # Errors
+    /// That QEMU reads no more.
+    pub fn type_line(&mut self, line: &str) -> Result<()> {
         let input = self.input.as_mut().ok_or_else(|| Error::new("the console takes no input"))?;
-        input.write_all(b"\n").map_err(Error::at("unable to type on the console"))
+        input.write_all(format!("{line}\n").as_bytes()).map_err(Error::at("unable to type on the console"))
     }
 
     /// The time since the start.

@@ -22,6 +22,8 @@ const NETEM_MODULES: [&str; 1] = ["sch_netem"];
 pub struct Kernel {
     /// The compressed kernel.
     pub vmlinuz: PathBuf,
+    /// The unpacked package.
+    pub folder: PathBuf,
     /// The version as `uname -r` has it.
     pub release: String,
     /// The drivers of QEMU's network card, in the order of loading; those built in are left out.
@@ -60,6 +62,35 @@ impl Kernel {
         Kernel::unpacked(&unpacked)
     }
 
+    /// A kernel of one's own: an unpacked package, or a `vmlinuz` whose modules are installed on this machine. One
+    /// without modules has its drivers built in.
+    ///
+    /// # Errors
+    /// That it is neither.
+    pub fn at(path: &Path) -> Result<Kernel> {
+        if path.is_dir() {
+            return Kernel::unpacked(path);
+        }
+        let step = || format!("unable to read {}", path.display());
+        let image = fs::read(path).map_err(Error::at(step()))?;
+        let release = release_of(&image)
+            .ok_or_else(|| Error::new(format!("{}: no kernel for x86 (a bzImage)", path.display())))?;
+        let folder = Path::new("/");
+        let modules_dir = Path::new("/lib/modules").join(&release);
+        let (mut network_modules, mut netem_modules) = (Vec::new(), Vec::new());
+        if modules_dir.exists() {
+            network_modules = read_modules(&modules_dir, &NETWORK_MODULES)?;
+            netem_modules = read_modules(&modules_dir, &NETEM_MODULES).unwrap_or_default();
+        }
+        Ok(Kernel {
+            vmlinuz: path.to_owned(),
+            folder: folder.to_owned(),
+            release,
+            network_modules,
+            netem_modules,
+        })
+    }
+
     /// A kernel package that was unpacked into a folder by `dpkg -x`.
     ///
     /// # Errors
@@ -78,8 +109,19 @@ impl Kernel {
         }
         let network_modules = read_modules(&modules_dir, &NETWORK_MODULES)?;
         let netem_modules = read_modules(&modules_dir, &NETEM_MODULES)?;
-        Ok(Kernel { vmlinuz, release, network_modules, netem_modules })
+        Ok(Kernel { vmlinuz, folder: folder.to_owned(), release, network_modules, netem_modules })
     }
+}
+
+/// The release in the header of a bzImage, as the boot protocol of x86 has it.
+fn release_of(image: &[u8]) -> Option<String> {
+    if image.get(0x202..0x206)? != b"HdrS" {
+        return None;
+    }
+    let offset = usize::from(u16::from_le_bytes(image.get(0x20e..0x210)?.try_into().ok()?)) + 0x200;
+    let text = image.get(offset..)?.split(|byte| *byte == 0).next()?;
+    let release = str::from_utf8(text).ok()?.split(' ').next()?;
+    Some(release.to_owned())
 }
 
 fn fetch(home: &Path, unpacked: &Path) -> Result<()> {
@@ -210,7 +252,7 @@ pub(crate) fn run(command: &mut Command) -> Result<String> {
 }
 
 /// What is in a folder, in a fixed order.
-fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn list(dir: &Path) -> Result<Vec<PathBuf>> {
     let step = || format!("unable to read {}", dir.display());
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir).map_err(Error::at(step()))? {

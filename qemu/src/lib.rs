@@ -13,18 +13,20 @@
 //! | `receiver.rs` | what listens on the host, and what it got |
 //! | `record.rs` | a received object, and the guest's own ring to compare with |
 //! | `account.rs` | what became of records: received, reported, or neither |
+//! | `debian.rs` | a Debian with systemd, its disk made once, and the two initramfs that it makes |
 //! | `storm.rs` | more records than a ring holds, past receivers that fail |
 //! | `child.rs` | processes that do not outlive what started them |
 //! | `slots.rs` | how many guests run at once |
 //! | `error.rs` | what went wrong, in words |
 //! | `demo.rs` | the program behind the script `demo` |
 //! | `../guest/` | what runs inside guests: shell scripts, and a tool in C |
-//! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over`, `storm`, `netem`, `away` |
+//! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over`, `storm`, `netem`, `away`, `debian`, `ipxe`, `demo` |
 //! | `../examples/` | `storm`: a table of storms |
 
 mod account;
 mod boot;
 mod child;
+mod debian;
 mod error;
 mod guest;
 pub mod image;
@@ -38,6 +40,7 @@ pub mod storm;
 pub use account::{Account, Known, none_known};
 pub use boot::Boot;
 pub use child::dying_with_us;
+pub use debian::{Debian, Maker};
 pub use error::{Error, Result};
 pub use guest::{End, Guest, Line};
 pub use kernel::{Kernel, Module};

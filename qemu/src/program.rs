@@ -79,6 +79,6 @@ fn build_tool() -> Result<Vec<u8>> {
     bytes
 }
 
-fn workspace() -> &'static Path {
+pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in a folder of the workspace")
 }

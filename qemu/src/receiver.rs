@@ -195,6 +195,23 @@ impl Receiver {
             .map_err(Error::at(format!("no record with {text:?}")))
     }
 
+    /// Waits until a piece contains the text, whether it is a record or not.
+    ///
+    /// # Errors
+    /// That none does in time.
+    pub fn wait_bytes(&self, text: &str, timeout: Duration) -> Result<()> {
+        let deadline = Instant::now() + timeout;
+        let mut mail = self.inbox.lock();
+        while !mail.pieces.iter().any(|piece| String::from_utf8_lossy(&piece.bytes).contains(text)) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Error::new(format!("nothing received with {text:?} within {timeout:?}")));
+            }
+            mail = self.inbox.wait(mail, left);
+        }
+        Ok(())
+    }
+
     /// Waits until everything is here that a guest sent of its own ring (`send_ring`, to another receiver),
     /// and claims that nothing of it is missing, repeated, out of order or different. Gives the records.
     ///

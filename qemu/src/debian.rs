@@ -1,0 +1,157 @@
+//! A Debian with systemd: made once by mmdebstrap, from its packages to a disk, and started by the initramfs that it
+//! makes for itself.
+
+use core::hash::{Hash, Hasher};
+use std::fs::{self, File};
+use std::hash::DefaultHasher;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::boot::Boot;
+use crate::child::dying_with_us;
+use crate::error::{Error, Result};
+use crate::kernel::{Kernel, list, run};
+use crate::program::{guest_tool, target_dir, workspace};
+
+/// Who made the initramfs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// Debian's own: shell scripts and busybox.
+    InitramfsTools,
+    /// dracut: systemd in the initramfs too.
+    Dracut,
+}
+
+impl Maker {
+    /// The maker's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Maker::InitramfsTools => "initramfs-tools",
+            Maker::Dracut => "dracut",
+        }
+    }
+}
+
+/// A disk with a Debian whose rsyslog delivers the kernel's log to where the command line says, and that runs what is
+/// typed on its console ([`crate::Guest::type_line`]) when it stands at READY.
+#[derive(Debug)]
+pub struct Debian {
+    kernel: Kernel,
+    folder: PathBuf,
+    /// A disk of its own, gone with this value.
+    own_disk: Option<PathBuf>,
+}
+
+impl Drop for Debian {
+    fn drop(&mut self) {
+        if let Some(disk) = &self.own_disk {
+            let _ = fs::remove_file(disk);
+        }
+    }
+}
+
+impl Debian {
+    /// The disk for a kernel. The first caller makes it below `target/qemu/debian`, which takes a minute and root; what
+    /// was made by the same recipe is taken as it is.
+    ///
+    /// # Errors
+    /// What of making it failed.
+    pub fn with(kernel: &Kernel) -> Result<Debian> {
+        let home = target_dir().join("qemu/debian");
+        fs::create_dir_all(&home).map_err(Error::at(format!("unable to make {}", home.display())))?;
+        let lock = home.join("lock");
+        let lock_file =
+            File::create(&lock).map_err(Error::at(format!("unable to make {}", lock.display())))?;
+        lock_file.lock().map_err(Error::at(format!("unable to lock {}", lock.display())))?;
+        let folder = home.join(recipe(kernel)?);
+        if !folder.exists() {
+            make(kernel, &home, &folder)?;
+        }
+        Ok(Debian { kernel: kernel.clone(), folder, own_disk: None })
+    }
+
+    /// The same with a program in the root of its disk.
+    ///
+    /// # Errors
+    /// That the disk could not be copied or written.
+    pub fn and_program(mut self, name: &str, program: &[u8]) -> Result<Debian> {
+        let path = |what: &str| self.folder.join(format!("{what}.{}", std::process::id()));
+        let (disk, file) = (path("root"), path("program"));
+        fs::write(&file, program).map_err(Error::at(format!("unable to write {}", file.display())))?;
+        let copied = run(Command::new("cp")
+            .args(["--sparse=always", "--reflink=auto"])
+            .arg(self.folder.join("root.img"))
+            .arg(&disk));
+        self.own_disk = Some(disk.clone());
+        copied?;
+        for order in
+            [format!("write {} {name}", file.display()), format!("set_inode_field {name} mode 0100755")]
+        {
+            run(Command::new("debugfs").args(["-w", "-R", &order]).arg(&disk))?;
+        }
+        fs::remove_file(&file).map_err(Error::at(format!("unable to remove {}", file.display())))?;
+        Ok(self)
+    }
+
+    /// A boot by the initramfs of one maker with these archives behind it. What the machine writes to its disk is
+    /// gone with it.
+    ///
+    /// # Errors
+    /// That the initramfs cannot be read.
+    pub fn boot(&self, maker: Maker, overlay: &[u8]) -> Result<Boot> {
+        let path = self.folder.join(format!("{}.img", maker.name()));
+        let mut image = fs::read(&path).map_err(Error::at(format!("unable to read {}", path.display())))?;
+        image.extend(overlay);
+        let disk = self.own_disk.clone().unwrap_or_else(|| self.folder.join("root.img"));
+        Ok(Boot::new(&self.kernel, image)
+            .memory_mib(512)
+            .word("root=/dev/vda rw net.ifnames=0 rd.neednet=1")
+            .word("ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off")
+            .qemu_argument("-drive")
+            .qemu_argument(format!("file={},format=raw,if=virtio,snapshot=on", disk.display())))
+    }
+}
+
+fn guest_folder() -> PathBuf {
+    workspace().join("qemu/guest")
+}
+
+/// A name for what is made of these files and this kernel.
+fn recipe(kernel: &Kernel) -> Result<String> {
+    let mut hash = DefaultHasher::new();
+    kernel.release.hash(&mut hash);
+    hash_below(&guest_folder().join("debian"), &mut hash)?;
+    for name in ["steps.sh", "tool.c"] {
+        hash_below(&guest_folder().join(name), &mut hash)?;
+    }
+    Ok(format!("{:016x}", hash.finish()))
+}
+
+/// A file, or all files below a folder, with their names.
+fn hash_below(path: &Path, hash: &mut DefaultHasher) -> Result<()> {
+    path.file_name().hash(hash);
+    if path.is_dir() {
+        return list(path)?.iter().try_for_each(|path| hash_below(path, hash));
+    }
+    fs::read(path).map_err(Error::at(format!("unable to read {}", path.display())))?.hash(hash);
+    Ok(())
+}
+
+fn make(kernel: &Kernel, home: &Path, folder: &Path) -> Result<()> {
+    // Of other recipes, and of one that was broken off.
+    for old in list(home)?.iter().filter(|path| path.is_dir()) {
+        fs::remove_dir_all(old).map_err(Error::at(format!("unable to remove {}", old.display())))?;
+    }
+    let part = home.join("part");
+    let tool = part.join("tool");
+    fs::create_dir_all(&part).map_err(Error::at(format!("unable to make {}", part.display())))?;
+    fs::write(&tool, guest_tool()?).map_err(Error::at(format!("unable to write {}", tool.display())))?;
+    // Whatever is mounted in the making is gone with the last of its processes.
+    let mut command = dying_with_us("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "--"]);
+    command.arg(guest_folder().join("debian/make.sh"));
+    command.arg(&kernel.folder).arg(&kernel.release).arg(&tool).arg(&part);
+    run(&mut command).map_err(Error::at("unable to make a Debian"))?;
+    fs::rename(&part, folder).map_err(Error::at(format!("unable to make {}", folder.display())))
+}

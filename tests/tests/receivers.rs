@@ -1,4 +1,5 @@
-//! Receivers that people have: rsyslog, netcat, socat. Each record of the ring arrives, in order, as JSON that
+//! Receivers that people have: rsyslog, syslog-ng, netcat, socat; the first two with the very configuration that
+//! docs/receivers.md prints. Each record of the ring arrives, in order, as JSON that
 //! `jq` takes.
 
 use core::time::Duration;
@@ -7,12 +8,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use earlykmsg_tests::foreign::{Foreign, listens, objects, until};
+use earlykmsg_tests::foreign::{Foreign, listens, objects, unpacked, until};
 use earlykmsg_tests::json::{self, timeless};
 use earlykmsg_tests::kmsg::{Turn, ring};
 use earlykmsg_tests::program::Run;
 use earlykmsg_tests::record::Record;
-use earlykmsg_tests::sandbox::alone;
+use earlykmsg_tests::sandbox::{Sandbox, alone};
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -102,4 +103,47 @@ input(type="imtcp" port="5044" address="127.0.0.1" ruleset="all")
         let sent = sandbox.file("sent", &jq.stdout);
         judge("rsyslog imtcp", &want, &sent);
     });
+}
+
+/// The lines of docs/receivers.md behind the mark with this name.
+fn documented(name: &str) -> String {
+    let page = include_str!("../../docs/receivers.md");
+    let (_, rest) =
+        page.split_once(&format!("<!-- tests/tests/receivers.rs: {name} -->\n\n")).expect("a mark");
+    rest.lines().map_while(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect()
+}
+
+/// Runs a receiver with its documented configuration, which names its port and its file.
+fn as_documented(name: &str, start: impl FnOnce(&Sandbox, &str) -> Foreign + Send) {
+    alone(|sandbox| {
+        let logs = sandbox.dir().join("logs");
+        fs::create_dir(&logs).expect("make a folder");
+        sandbox.bind(&logs, "/var/log");
+        let config = documented(name);
+        assert!(config.contains("5044") && config.contains("/var/log/kernels.jsonl"), "{config}");
+        let _receiver = start(sandbox, &config);
+        until(name, || listens("tcp", 5044));
+        let want = ship("tcp://127.0.0.1:5044/");
+        let output = logs.join("kernels.jsonl");
+        wait_for_last(&want, &output, "\"");
+        judge(name, &want, &output);
+    });
+}
+
+#[test]
+fn rsyslog_as_documented() {
+    let shown: String = documented("rsyslog").lines().map(|line| format!("    {line}\n")).collect();
+    assert!(include_str!("../../README.md").contains(&shown), "README.md shows another configuration");
+    as_documented("rsyslog", |sandbox, config| {
+        let config = sandbox.file("rsyslog.conf", config).display().to_string();
+        let pid = sandbox.dir().join("pid").display().to_string();
+        Foreign::start("rsyslogd", &["-n", "-f", &config, "-i", &pid], &sandbox.dir().join("stdout"))
+    });
+}
+
+#[test]
+fn syslog_ng_as_documented() {
+    // Debian does not install it beside rsyslog.
+    let tree = unpacked("syslog-ng-core");
+    as_documented("syslog-ng", |sandbox, config| Foreign::syslog_ng(&tree, sandbox, config));
 }

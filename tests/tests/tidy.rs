@@ -30,31 +30,48 @@ fn sources() -> Vec<(String, String)> {
     files().into_iter().filter(|(name, _)| rust(name)).map(|(name, bytes)| (name, text(bytes))).collect()
 }
 
-/// The code alone: comments, texts and characters become spaces, line by line as before.
-fn code(source: &str) -> String {
+/// What of a source is not code.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Comment,
+    Text,
+    Character,
+}
+
+/// Where comments, texts and characters begin, and how long they are.
+fn not_code(source: &str) -> Vec<(usize, usize, Kind)> {
     let bytes = source.as_bytes();
-    let mut code = bytes.to_vec();
+    let mut found = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         let rest = &bytes[at..];
         let before = at.checked_sub(1).map(|at| bytes[at]);
         let starts_word = !before.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let length = if rest.starts_with(b"//") {
-            rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len())
+        let (length, kind) = if rest.starts_with(b"//") {
+            (rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len()), Kind::Comment)
         } else if rest.starts_with(b"/*") {
-            find(&rest[2..], b"*/").map_or(rest.len(), |end| end + 4)
+            (find(&rest[2..], b"*/").map_or(rest.len(), |end| end + 4), Kind::Comment)
         } else if let Some(length) = starts_word.then(|| raw_text(rest)).flatten() {
-            length
+            (length, Kind::Text)
         } else if rest[0] == b'"' {
-            1 + text(&rest[1..], b'"')
+            (1 + text(&rest[1..], b'"'), Kind::Text)
         } else if rest[0] == b'\'' {
-            character(&source[at..])
+            (character(&source[at..]), Kind::Character)
         } else {
             at += 1;
             continue;
         };
-        code[at..at + length].iter_mut().filter(|b| **b != b'\n').for_each(|b| *b = b' ');
+        found.push((at, length, kind));
         at += length;
+    }
+    found
+}
+
+/// The code alone: comments, texts and characters become spaces, line by line as before.
+fn code(source: &str) -> String {
+    let mut code = source.as_bytes().to_vec();
+    for (at, length, _) in not_code(source) {
+        code[at..at + length].iter_mut().filter(|b| **b != b'\n').for_each(|b| *b = b' ');
     }
     String::from_utf8(code).expect("what is left is UTF-8")
 }
@@ -371,3 +388,42 @@ fn the_binary_has_no_heap() {
     let found: Vec<&&str> = heap.iter().filter(|name| names.contains(**name)).collect();
     assert!(found.is_empty(), "{found:?}");
 }
+
+/// Whoever reads a message finds it in docs/messages.md: every text of the program that is words.
+#[test]
+fn every_message_is_explained() {
+    let doc = fs::read_to_string(workspace().join("docs/messages.md")).expect("read the page");
+    // Tables of system calls, checks at compile time, and assembly.
+    let silent = ["src/harden/policy.rs", "src/limits.rs", "src/sys/start.rs"];
+    let speaks = |name: &str| name.starts_with("src/") && !silent.contains(&name);
+    let (mut told, mut count) = (Vec::new(), 0);
+    for (name, source) in sources().into_iter().filter(|(name, _)| speaks(name)) {
+        let source = &source[..shipped(&source).len()];
+        for (at, length, _) in not_code(source).into_iter().filter(|(_, _, kind)| *kind == Kind::Text) {
+            let text = source[at..at + length].trim_matches('"');
+            // What --help prints, an attribute's reason, and what a check at compile time says.
+            let line = source[..at].lines().last().unwrap_or_default();
+            if text.contains("\nusage: ") || line.contains("reason = ") || line.contains("assert!(") {
+                continue;
+            }
+            // Tables of texts have one behind each other.
+            for part in text.split(['\n', ';']) {
+                let part = part.trim_start_matches(|c: char| c.is_ascii_digit() || c == '\\' || c == ' ');
+                let part = part.trim_start_matches("<11>earlykmsg: ").trim_end_matches("\\n");
+                let part = part.trim_matches([' ', ',', ':', ';', '\\']);
+                let is_list = part.split(", ").all(|word| !word.contains(' '));
+                if part.len() >= MESSAGE_BYTES_MIN && !is_list {
+                    count += 1;
+                    if !doc.contains(part) {
+                        told.push(format!("{name}: {part:?}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(count > 100, "only {count} texts were found");
+    assert!(told.is_empty(), "docs/messages.md does not explain:\n{}", told.join("\n"));
+}
+
+/// Shorter texts are parts that say nothing alone.
+const MESSAGE_BYTES_MIN: usize = 8;

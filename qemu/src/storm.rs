@@ -4,6 +4,8 @@
 //! not QEMU's user network, which acknowledges megabytes for the host. What was received comes to the host afterwards.
 
 use core::time::Duration;
+use std::fs;
+use std::path::Path;
 
 use crate::account::Account;
 use crate::boot::Boot;
@@ -75,6 +77,8 @@ pub enum Shipper {
     Earlykmsg,
     /// busybox's `cat /dev/kmsg | nc`, started before the storm.
     CatNc,
+    /// A static program of this machine that sends raw records, started as `PROGRAM batched HOST PORT` before the storm.
+    Raw(&'static Path),
 }
 
 /// A storm, before it happens.
@@ -117,6 +121,9 @@ impl Storm {
             Shipper::CatNc => {
                 (format!("{{ cat /dev/kmsg | nc 127.0.0.1 {PORT}; }} & shipper=$!"), "kill -0 $shipper")
             }
+            Shipper::Raw(_) => {
+                (format!("/bin/raw batched 127.0.0.1 {PORT} & shipper=$!"), "kill -0 $shipper")
+            }
         };
         let connected = match self.manner {
             Manner::Away => "true",
@@ -142,6 +149,11 @@ impl Storm {
                 format!("rdinit=/earlykmsg talos.logging.kernel=tcp://127.0.0.1:{PORT}/"),
             ),
             Shipper::CatNc => (image, String::new()),
+            Shipper::Raw(program) => {
+                let bytes =
+                    fs::read(program).map_err(Error::at(format!("unable to read {}", program.display())))?;
+                (image.file("/bin/raw", 0o755, bytes), String::new())
+            }
         };
         let boot = Boot::new(&kernel, image.to_cpio()).memory_mib(512);
         let boot = boot.word(format!("printk.devkmsg=on log_buf_len={}", self.ring)).word(words);
@@ -157,7 +169,7 @@ impl Storm {
         let last = number(guest, "LAST ")?.ok_or_else(|| Error::new("the last record is not in the ring"))?;
         let account = match self.shipper {
             Shipper::Earlykmsg => Account::of_connections(streams, last, seq_of_storm)?,
-            Shipper::CatNc => Account::of_raw(streams, last),
+            Shipper::CatNc | Shipper::Raw(_) => Account::of_raw(streams, last),
         };
         let time = |mark| Ok(number(guest, mark)?.map(Duration::from_millis));
         let (began, written) = (time("BEGAN ")?.unwrap_or_default(), time("WRITTEN ")?.unwrap_or_default());

@@ -11,15 +11,54 @@ use crate::words;
 use crate::words::{Line, Words, decimal, hex_digit};
 
 /// Makes JSON objects of records.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Encoder {
     time: TimeText,
+    /// The facility that `of_facility` names.
+    facility: u64,
+    of_facility: Kept,
+    of_level: [Option<[Kept; 2]>; 8],
+}
+
+/// What stands in many lines, put together once and then copied as a whole, whatever its length.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    bytes: [u8; Kept::BYTES],
+    len: usize,
+}
+
+impl Kept {
+    const BYTES: usize = 48;
+
+    fn new(parts: [&[u8]; 3]) -> Kept {
+        let mut kept = Kept { bytes: [0; Kept::BYTES], len: 0 };
+        for &byte in parts.into_iter().flatten() {
+            kept.bytes[kept.len] = byte;
+            kept.len += 1;
+        }
+        kept
+    }
+
+    fn of_facility(facility: u64) -> Kept {
+        let digits = &mut [0; 20];
+        let name = facility_name(facility).unwrap_or_else(|| decimal(facility, digits));
+        Kept::new([b",\"facility\":\"", name, b"\",\"msg\":\""])
+    }
+
+    /// What stands before the sequence number, and after it.
+    #[inline(never)]
+    fn of_level(level: Level) -> [Kept; 2] {
+        [
+            Kept::new([b"\",\"priority\":\"", level.name(), b"\",\"seq\":"]),
+            Kept::new([b",\"talos-level\":\"", level.talos_name(), b"\",\"talos-time\":\""]),
+        ]
+    }
 }
 
 impl Encoder {
     /// An encoder for records of any time.
     pub fn new() -> Encoder {
-        Encoder { time: TimeText::new() }
+        Encoder { time: TimeText::new(), facility: 0, of_facility: Kept::of_facility(0), of_level: [None; 8] }
     }
 
     /// The bytes that the object of `record` takes at most.
@@ -31,28 +70,32 @@ impl Encoder {
     /// Writes the object of `record`, without a newline, into `out`, which has room for
     /// [`Encoder::bytes_max`]. Returns its length.
     pub fn encode(&mut self, out: &mut [u8], record: &Record<'_>, wall: WallOffset) -> usize {
-        let mut out = Out { bytes: out, len: 0 };
-        out.text(b"{\"clock\":");
-        out.number(record.clock_us);
-        out.text(b",\"facility\":\"");
-        match facility_name(record.facility) {
-            Some(name) => out.text(name),
-            None => out.number(record.facility),
+        if self.facility != record.facility {
+            self.facility = record.facility;
+            self.of_facility = Kept::of_facility(record.facility);
         }
-        out.text(b"\",\"msg\":\"");
+        let level = record.level;
+        let [before_seq, before_time] =
+            self.of_level[level.number()].get_or_insert_with(|| Kept::of_level(level));
+        let mut out = Out { bytes: out, len: 0 };
+        out.put(b"{\"clock\":");
+        out.number(record.clock_us);
+        out.kept(&self.of_facility);
         out.decoded(Decoded::new(record.body));
-        out.text(b"\",\"priority\":\"");
-        out.text(record.level.name());
-        out.text(b"\",\"seq\":");
+        out.kept(before_seq);
         out.number(record.seq);
-        out.text(b",\"talos-level\":\"");
-        out.text(record.level.talos_name());
-        out.text(b"\",\"talos-time\":\"");
+        out.kept(before_time);
         let (second, micros) = wall.wall(record.clock_us);
-        out.text(self.time.second(second));
+        out.put(self.time.second(second));
         out.fraction(micros);
-        out.text(b"Z\"}");
+        out.put(b"Z\"}");
         out.len
+    }
+}
+
+impl Default for Encoder {
+    fn default() -> Encoder {
+        Encoder::new()
     }
 }
 
@@ -141,6 +184,21 @@ fn number_after(line: &[u8], name: &[u8]) -> Option<u64> {
     Some(digits.fold(0, |seq: u64, digit| seq.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'))))
 }
 
+/// The eight decimal digits of a number below 10⁸, the first in the lowest byte. No division by ten: where the size
+/// counts, compilers divide indeed, digit by digit.
+fn eight_digits(number: u64) -> u64 {
+    // One step splits fours, one pairs, one digits, each with a multiplication that is exact for as many.
+    let fours = (number * 3_518_437_209) >> 45;
+    let fours = fours | (number - fours * 10_000) << 32;
+    let pairs = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
+    let pairs = pairs | (fours - pairs * 100) << 16;
+    let digits = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    digits | (pairs - digits * 10) << 8
+}
+
+/// U+FFFD
+const REPLACEMENT: &[u8; 3] = b"\xef\xbf\xbd";
+
 /// The output: bytes, and how many of them are written.
 struct Out<'a> {
     bytes: &'a mut [u8],
@@ -148,40 +206,64 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    /// Appends `text`. There is room by design; were there none, nothing would be written past the end.
-    #[inline(never)]
-    fn text(&mut self, text: &[u8]) {
-        if let Some(room) = self.bytes.get_mut(self.len..self.len + text.len()) {
-            room.copy_from_slice(text);
-            self.len += text.len();
+    /// Appends a text of fixed length. There is room by design; were there none, nothing would be written past the end.
+    #[inline(always)]
+    fn put<const N: usize>(&mut self, text: &[u8; N]) {
+        if let Some(room) = self.room() {
+            *room = *text;
+            self.len += N;
+        }
+    }
+
+    #[inline(always)]
+    fn room<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        self.bytes.get_mut(self.len..)?.first_chunk_mut()
+    }
+
+    /// Appends a kept text. What is copied behind it is written over: see `LINE_FIXED_BYTES_MAX`.
+    fn kept(&mut self, text: &Kept) {
+        if let Some(room) = self.room() {
+            *room = text.bytes;
+            self.len += text.len;
         }
     }
 
     #[inline(always)]
     fn byte(&mut self, byte: u8) {
-        if let Some(room) = self.bytes.get_mut(self.len) {
-            *room = byte;
-            self.len += 1;
-        }
+        self.put(&[byte]);
     }
 
+    #[inline(never)]
     fn number(&mut self, number: u64) {
-        self.text(decimal(number, &mut [0; 20]));
+        const EIGHT_DIGITS: u64 = 100_000_000;
+        let mut digits = eight_digits(number % EIGHT_DIGITS);
+        let mut count = 8;
+        if number >= EIGHT_DIGITS {
+            self.number(number / EIGHT_DIGITS);
+        } else {
+            // One is left of zero.
+            let zeros = (digits | 1 << 56).trailing_zeros() / 8;
+            digits >>= zeros * 8;
+            count -= zeros as usize;
+        }
+        if let Some(room) = self.room() {
+            *room = (digits | u64::from_ne_bytes([b'0'; 8])).to_le_bytes();
+            self.len += count;
+        }
     }
 
     /// The part of a second, its trailing zeros cut, nothing when it is zero.
-    fn fraction(&mut self, mut micros: u32) {
-        if micros == 0 {
-            return;
+    fn fraction(&mut self, micros: u32) {
+        // Of eight digits the first two are zeros; the second becomes the point.
+        let digits = eight_digits(u64::from(micros)) >> 8;
+        let count = 7 - (digits | 1).leading_zeros().saturating_sub(8) as usize / 8;
+        if count > 1
+            && let Some(room) = self.room()
+        {
+            const TEXT: u64 = u64::from_le_bytes(*b".0000000");
+            *room = (digits | TEXT).to_le_bytes();
+            self.len += count;
         }
-        let mut digits = [0; 6];
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (micros % 10) as u8;
-            micros /= 10;
-        }
-        let end = digits.iter().rposition(|&digit| digit != b'0').map_or(0, |last| last + 1);
-        self.byte(b'.');
-        self.text(&digits[..end]);
     }
 
     fn decoded(&mut self, mut bytes: Decoded<'_>) {
@@ -202,24 +284,36 @@ impl Out<'_> {
         const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
         const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
         const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-        let mut done = 0;
-        while let Some(chunk) = text[done..].first_chunk::<8>() {
-            let word = u64::from_le_bytes(*chunk);
-            // The lowest byte with its high bit set is below 0x20, a quote, a backslash or beyond ASCII.
-            let control = word.wrapping_sub(ONES * 0x20);
-            let quote = (word ^ QUOTES).wrapping_sub(ONES);
-            let backslash = (word ^ BACKSLASHES).wrapping_sub(ONES);
-            let dirty = (control | quote | backslash | word) & HIGHS;
+        if let Some(last) = text.len().checked_sub(8) {
+            let mut at = 0;
             // All eight are written; those after a dirty one are written over.
-            self.bytes[self.len..][..8].copy_from_slice(chunk);
-            let clean = (dirty.trailing_zeros() / 8) as usize;
-            self.len += clean;
-            done += clean;
-            if clean < 8 {
-                return done;
+            while let (Some(chunk), Some(room)) = (
+                text.get(at..).and_then(<[u8]>::first_chunk::<8>),
+                self.bytes.get_mut(self.len + at..).and_then(<[u8]>::first_chunk_mut::<8>),
+            ) {
+                *room = *chunk;
+                let word = u64::from_le_bytes(*chunk);
+                // The lowest byte with its high bit set is below 0x20, a quote, a backslash or beyond ASCII.
+                let control = word.wrapping_sub(ONES * 0x20);
+                let quote = (word ^ QUOTES).wrapping_sub(ONES);
+                let backslash = (word ^ BACKSLASHES).wrapping_sub(ONES);
+                let dirty = (control | quote | backslash | word) & HIGHS;
+                if dirty != 0 {
+                    at += (dirty.trailing_zeros() / 8) as usize;
+                    break;
+                }
+                if at == last {
+                    at += 8;
+                    break;
+                }
+                // The last eight may be some that were looked at already.
+                at = last.min(at + 8);
             }
+            self.len += at;
+            return at;
         }
-        for &byte in &text[done..] {
+        let mut done = 0;
+        for &byte in text {
             if !(0x20..0x80).contains(&byte) || byte == b'"' || byte == b'\\' {
                 break;
             }
@@ -243,13 +337,11 @@ impl Out<'_> {
             0x20..0x80 => return self.byte(byte),
             0x80.. => return self.beyond_ascii(byte, rest),
         };
-        self.text(&[b'\\', short]);
+        self.put(&[b'\\', short]);
     }
 
     fn control(&mut self, byte: u8) {
-        self.text(b"\\u00");
-        self.byte(hex_digit(byte >> 4));
-        self.byte(hex_digit(byte & 15));
+        self.put(&[b'\\', b'u', b'0', b'0', hex_digit(byte >> 4), hex_digit(byte & 15)]);
     }
 
     /// A whole UTF-8 character, or U+FFFD for this one byte.
@@ -271,14 +363,16 @@ impl Out<'_> {
             let allowed = if at == 0 { second.clone() } else { 0x80..=0xbf };
             match ahead.next() {
                 Some(byte) if allowed.contains(&byte) => *place = byte,
-                _ => return self.text("\u{fffd}".as_bytes()),
+                _ => return self.put(REPLACEMENT),
             }
         }
         if more == 0 {
-            return self.text("\u{fffd}".as_bytes());
+            return self.put(REPLACEMENT);
         }
         *rest = ahead;
-        self.text(&character[..=more]);
+        for &byte in &character[..=more] {
+            self.byte(byte);
+        }
     }
 }
 

@@ -74,17 +74,21 @@ impl Fields<'_> {
     /// Takes a decimal number of 64 bits and the byte that must end it.
     fn number(&mut self, end: u8) -> Option<u64> {
         let mut number = 0u64;
-        for (at, &byte) in self.0.iter().enumerate() {
-            match byte {
-                b'0'..=b'9' => {
-                    number = number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
-                }
-                _ if byte == end && at > 0 => {
-                    self.0 = &self.0[at + 1..];
-                    return Some(number);
-                }
-                _ => return None,
+        let mut rest = self.0;
+        while let [byte, after @ ..] = rest {
+            let digit = u64::from(byte.wrapping_sub(b'0'));
+            if digit > 9 {
+                let is_number = *byte == end && rest.len() < self.0.len();
+                self.0 = after;
+                return is_number.then_some(number);
             }
+            // To look at each product for an overflow takes longer than to see that there can be none.
+            number = if number < u64::MAX / 10 {
+                number * 10 + digit
+            } else {
+                number.checked_mul(10)?.checked_add(digit)?
+            };
+            rest = after;
         }
         None
     }

@@ -34,24 +34,48 @@ pub enum Body<'a> {
     Plain(&'a [u8]),
 }
 
-impl<'a> Record<'a> {
-    /// Reads the bytes of one record. `None` when they are none: see [`Record::broken`].
-    pub fn parse(bytes: &'a [u8]) -> Option<Record<'a>> {
+/// What stands before the text of a record: its numbers, and where the text begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Prefix {
+    /// Facility and level.
+    priority: u64,
+    /// See [`Record::seq`].
+    pub seq: u64,
+    /// See [`Record::clock_us`].
+    pub clock_us: u64,
+    text: usize,
+}
+
+impl Prefix {
+    /// Reads the prefix of a record. `None` when the bytes have none.
+    pub fn parse(bytes: &[u8]) -> Option<Prefix> {
         let mut fields = Fields(bytes);
         let priority = fields.number(b',')?;
         let seq = fields.number(b',')?;
         let clock_us = fields.number(b',')?;
         // The flags, and whatever newer kernels add after them.
-        let end = fields.0.iter().position(|&b| b == b';')?;
-        let text = &fields.0[end + 1..];
+        let flags = fields.0.iter().position(|&b| b == b';')?;
+        Some(Prefix { priority, seq, clock_us, text: bytes.len() - fields.0.len() + flags + 1 })
+    }
+
+    /// The record of the bytes that this was read from.
+    pub fn record(self, bytes: &[u8]) -> Record<'_> {
+        let text = bytes.get(self.text..).unwrap_or_default();
         let cut = bytes.len() >= RECORD_CUT_BYTES_MIN;
-        Some(Record {
-            level: Level((priority & 7) as u8),
-            facility: priority >> 3,
-            seq,
-            clock_us,
+        Record {
+            level: Level((self.priority & 7) as u8),
+            facility: self.priority >> 3,
+            seq: self.seq,
+            clock_us: self.clock_us,
             body: Body::Escaped { text, cut },
-        })
+        }
+    }
+}
+
+impl<'a> Record<'a> {
+    /// Reads the bytes of one record. `None` when they are none: see [`Record::broken`].
+    pub fn parse(bytes: &'a [u8]) -> Option<Record<'a>> {
+        Some(Prefix::parse(bytes)?.record(bytes))
     }
 
     /// What is shipped of bytes that are no record: all of them, with the numbers that could be read.

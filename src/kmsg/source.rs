@@ -8,7 +8,7 @@ use rustix::fd::BorrowedFd;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::{Errno, read};
 
-use super::record::Record;
+use super::record::{Prefix, Record};
 use crate::error::{Result, Step};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::sys::{At, failed};
@@ -93,25 +93,22 @@ impl Source {
     /// Gives what comes next. `room` says whether a record can be taken: when not, it stays for the next call,
     /// and `None` is given.
     pub fn take(&mut self, room: impl FnOnce(&Record<'_>) -> bool) -> Result<Option<Next<'_>>> {
-        loop {
+        let prefix = loop {
             if !self.hold()? {
                 return Ok(Some(Next::Empty));
             }
-            // Polonius, the coming borrow checker, would allow to give out this first look.
-            match Record::parse(&self.buffer[..self.held]) {
-                Some(record) if self.unwanted(record.seq) => self.held = 0,
-                _ => break,
+            match Prefix::parse(&self.buffer[..self.held]) {
+                Some(prefix) if self.unwanted(prefix.seq) => self.held = 0,
+                prefix => break prefix,
             }
-        }
+        };
         let bytes = &self.buffer[..self.held];
-        let record = match Record::parse(bytes) {
-            Some(record) => {
-                if let Some(from) = self.next.filter(|&next| next < record.seq) {
-                    self.next = Some(record.seq);
-                    return Ok(Some(Next::Gap { from, to: record.seq - 1, clock_us: record.clock_us }));
-                }
-                record
+        let record = match prefix {
+            Some(Prefix { seq, clock_us, .. }) if self.next.is_some_and(|next| next < seq) => {
+                let from = self.next.replace(seq).unwrap_or(seq);
+                return Ok(Some(Next::Gap { from, to: seq - 1, clock_us }));
             }
+            Some(prefix) => prefix.record(bytes),
             None => Record::broken(bytes),
         };
         if !room(&record) {

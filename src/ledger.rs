@@ -45,6 +45,8 @@ pub struct Ledger {
 struct Stretch {
     step: u64,
     marks: &'static mut [Mark],
+    /// The first position that gets a mark.
+    due: u64,
     /// How many marks there ever were; the newest have places.
     count: usize,
 }
@@ -61,9 +63,10 @@ impl Stretch {
     }
 
     fn note(&mut self, mark: Mark) {
-        if self.newest_first().next().is_none_or(|last| mark.position - last.position >= self.step) {
+        if mark.position >= self.due {
             self.marks[self.place(self.count)] = mark;
             self.count += 1;
+            self.due = mark.position + self.step;
         }
     }
 
@@ -85,16 +88,18 @@ impl Ledger {
     pub fn new(step: u64, marks: &'static mut Marks) -> Ledger {
         let far = step * LEDGER_FAR_STEPS;
         Ledger {
-            near: Stretch { step, marks: &mut marks.near, count: 0 },
-            far: Stretch { step: far, marks: &mut marks.far, count: 0 },
+            near: Stretch { step, marks: &mut marks.near, due: 0, count: 0 },
+            far: Stretch { step: far, marks: &mut marks.far, due: 0, count: 0 },
             first: None,
         }
     }
 
     /// Forgets everything: positions begin anew.
     pub fn clear(&mut self) {
-        self.near.count = 0;
-        self.far.count = 0;
+        for stretch in [&mut self.near, &mut self.far] {
+            stretch.count = 0;
+            stretch.due = 0;
+        }
         self.first = None;
     }
 

@@ -276,6 +276,7 @@ impl Shipper<'_> {
         let mut look_ms = NEVER_MS;
         loop {
             if self.batch.is_empty() {
+                self.wall.follow(self.stamp, time::reading());
                 self.fill(tcp.written(), usize::MAX).map_err(Fault::Ours)?;
             }
             while !self.batch.is_empty() {
@@ -397,8 +398,14 @@ impl Shipper<'_> {
         let mut last_ms = NEVER_MS;
         // The first datagram goes alone: what follows it before the neighbour's address is known may be dropped.
         let mut first = true;
+        // The clocks are read once a burst: three calls more for a datagram would cost as much as it does.
+        let (mut now, mut is_old) = (0, true);
         loop {
-            let now = time::now_ms();
+            if is_old || first {
+                now = time::now_ms();
+                self.wall.follow(self.stamp, time::reading());
+                is_old = false;
+            }
             if first && burst > 0 {
                 let events = self.wait_for(udp.fd(), PollFlags::IN, now + UDP_NEIGHBOUR_LOOK_MS);
                 if !events.is_empty()
@@ -422,6 +429,7 @@ impl Shipper<'_> {
                     return Ok(Over::Closed);
                 }
                 // That took its time.
+                is_old = true;
                 continue;
             }
             let mut full = false;
@@ -472,7 +480,7 @@ impl Shipper<'_> {
             }
             let idle = self.batch.is_empty() && self.ring_empty;
             let until = match (pause, idle) {
-                (true, _) => now + UDP_BURST_MS,
+                (true, _) => time::now_ms() + UDP_BURST_MS,
                 (false, false) => now,
                 (false, true) if end.is_none() && now >= last_ms => NEVER_MS,
                 (false, true) => last_ms,
@@ -483,6 +491,7 @@ impl Shipper<'_> {
             }
             let socket = Awaited::new(udp.fd(), PollFlags::IN);
             let [events, _] = self.wait([socket, Awaited::NONE], idle && !pause, until);
+            is_old = true;
             if events.contains(PollFlags::ERR)
                 && let Err(error) = udp.refusal()
             {
@@ -527,7 +536,6 @@ impl Shipper<'_> {
     /// Reads and encodes what the ring has and the batch takes, at most `lines`. The batch is empty; its first byte
     /// will stand at `position`.
     fn fill(&mut self, position: u64, lines: usize) -> Result<()> {
-        self.wall.follow(self.stamp, time::reading());
         let bytes_are_positions = self.endpoint.scheme == Scheme::Tcp;
         self.ring_empty = false;
         while self.batch.is_empty() || self.batch.lines() < lines {

@@ -8,7 +8,7 @@ use crate::boot::reach::Reach;
 use crate::cmdline::{Options, Problem, Split};
 use crate::report;
 use crate::sys::args::Args;
-use crate::sys::fds::{close_all_but, keep};
+use crate::sys::fds::close_all_but;
 use crate::watch::{Origin, code, watch};
 use crate::words;
 use crate::words::{Quoted, nth_name};
@@ -94,9 +94,6 @@ pub fn run(args: Args) -> i32 {
             words!(line, "no destination: give a URL, or boot with talos.logging.kernel=URL; see --help");
         });
         return code::USAGE;
-    }
-    if let Ok(kmsg) = reach.open_kmsg() {
-        report::to_kernel_log(Some(keep(kmsg)));
     }
     watch(&options, &reach, Origin::Hand { once })
 }

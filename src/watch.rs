@@ -465,17 +465,17 @@ impl Words for Start<'_> {
 /// Says who starts and what for, and gives the number of the oldest record. The line is written between two readings
 /// of the clock and read back, which tells how the kernel's stamps and the clock belong together.
 fn say_start(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> Result<(StampOffset, Option<u64>)> {
-    let kmsg = reach.open_kmsg()?;
-    let mut bytes = [0; 2 * WORDS_BYTES_MAX];
-    let oldest = read_one(&kmsg, &mut bytes).flatten().map(|record| record.seq);
-    let _ = seek(&kmsg, SeekFrom::End(0));
     // The kernel takes ten lines at once of each who has opened its log: these words get an opening of their own.
-    report::to_kernel_log(Some(keep(reach.open_kmsg()?)));
+    let kmsg = keep(reach.open_kmsg()?);
+    report::to_kernel_log(Some(kmsg));
+    let mut bytes = [0; 2 * WORDS_BYTES_MAX];
+    let oldest = read_one(kmsg, &mut bytes).flatten().map(|record| record.seq);
+    let _ = seek(kmsg, SeekFrom::End(0));
     let before = time::raw_ns();
     report::info(|line| words!(line, Start { options, origin }));
     let after = time::raw_ns();
 
-    while let Some(record) = read_one(&kmsg, &mut bytes) {
+    while let Some(record) = read_one(kmsg, &mut bytes) {
         if let Some(record) = record
             && let Body::Escaped { text, .. } = record.body
             && text.starts_with(b"earlykmsg: ")
@@ -488,7 +488,7 @@ fn say_start(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> Result
 }
 
 /// The next record that `bytes` can hold, if it is one.
-fn read_one<'a>(kmsg: &OwnedFd, bytes: &'a mut [u8]) -> Option<Option<Record<'a>>> {
+fn read_one<'a>(kmsg: BorrowedFd<'_>, bytes: &'a mut [u8]) -> Option<Option<Record<'a>>> {
     let len = loop {
         match read(kmsg, &mut *bytes) {
             Ok(len @ 1..) => break len,

@@ -11,7 +11,8 @@ fn main() {
         arg("-lc");
         return;
     }
-    for flag in ["-nostartfiles", "-nostdlib", "-static-pie"] {
+    // The last is how our start finds the places that hold addresses.
+    for flag in ["-nostartfiles", "-nostdlib", "-static-pie", "-Wl,-z,pack-relative-relocs"] {
         arg(flag);
     }
     arg(&format!("/usr/lib/{}-linux-musl/libc.a", var("CARGO_CFG_TARGET_ARCH")));

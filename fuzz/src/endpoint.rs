@@ -31,8 +31,7 @@ pub fn check(bytes: &[u8]) {
 fn right(url: &[u8], endpoint: Endpoint<'_>) {
     let shown = said(endpoint);
     assert!(shown.len() <= url.len() + 1, "{shown} is longer than what it was read from");
-    let again =
-        Endpoint::parse(shown.as_bytes()).unwrap_or_else(|wrong| panic!("{shown}: {wrong:?}"));
+    let again = Endpoint::parse(shown.as_bytes()).unwrap_or_else(|wrong| panic!("{shown}: {wrong:?}"));
     assert_eq!(again, endpoint);
     assert_eq!(said(again), shown);
 

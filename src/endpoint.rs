@@ -2,8 +2,8 @@
 
 use crate::address::{Address, cut, has, number, v4_address, v6_address};
 use crate::limits::{LABEL_BYTES_MAX, NAME_BYTES_MAX, ZONE_BYTES_MAX};
-use crate::words::{Line, Words};
-use crate::{named, words};
+use crate::words;
+use crate::words::{Line, Words, named};
 
 /// Where records go: one value of `talos.logging.kernel=`.
 #[derive(Clone, Copy, Debug)]

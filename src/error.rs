@@ -4,8 +4,8 @@
 //! It is four bytes, because every call that can fail hands one on.
 
 use crate::address::{cut, number};
-use crate::words::{Line, Words};
-use crate::{named, words};
+use crate::words;
+use crate::words::{Line, Words, named};
 
 /// A step of the program that failed, with the kernel's error number (0: none).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

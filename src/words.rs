@@ -30,6 +30,8 @@ macro_rules! named {
     };
 }
 
+pub use named;
+
 /// A message in the making. What does not fit is left out; there is always room for its end.
 pub struct Line {
     bytes: [u8; WORDS_BYTES_MAX + 1],

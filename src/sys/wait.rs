@@ -47,9 +47,9 @@ impl<'a> Awaited<'a> {
 /// Waits until one of these is ready, a signal interrupts it, or it is `until_ms`.
 pub fn wait(awaited: &mut [Awaited<'_>], until_ms: u64) {
     let ms = until_ms.saturating_sub(now_ms());
-    let time = Timespec { tv_sec: (ms / 1_000) as i64, tv_nsec: (ms % 1_000 * 1_000_000) as i64 };
-    let time = if until_ms == NEVER_MS { 0 } else { &raw const time as usize };
-    // SAFETY: the kernel reads and writes so many of its own structures, and reads a time where there is one. When it
-    // fails it writes nothing, and nothing is ready.
+    let mut time = Timespec { tv_sec: (ms / 1_000) as i64, tv_nsec: (ms % 1_000 * 1_000_000) as i64 };
+    let time = if until_ms == NEVER_MS { 0 } else { &raw mut time as usize };
+    // SAFETY: the kernel reads and writes so many of its own structures, and a time where there is one. When it fails,
+    // nothing is ready.
     let _ = unsafe { call5(libc::SYS_ppoll, awaited.as_mut_ptr() as usize, awaited.len(), time, 0, 0) };
 }

@@ -20,7 +20,8 @@ fn demo(words: &[&str]) -> Command {
 /// The demo at a terminal of its own.
 fn at_a_terminal(words: &str) -> Command {
     let mut command = Command::new("script");
-    let line = format!("{} {words}", env!("CARGO_BIN_EXE_demo"));
+    // Whoever runs the tests in the background has them ignore Ctrl-C; a terminal does not.
+    let line = format!("exec env --default-signal=INT {} {words}", env!("CARGO_BIN_EXE_demo"));
     command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("NO_COLOR");
     command

@@ -37,7 +37,7 @@ fn one_dead_one_slow_one_healthy() {
         let network = Network::cable(NEAR, FAR);
         network.enter(|| drop_packets_to(FAR_IP));
         let (slow, healthy) = (Tcp::with_buffer(4096, Manner::Sips), Tcp::new(Manner::Reads));
-        let mut stream = Stream::new("beside");
+        let mut stream = Stream::storm("beside");
         let dead = format!("tcp://{}/", far(5044));
         let program = Run::new(&[dead, slow.url(), healthy.url()]).start();
         stream.write_and_wait(300, &healthy.lines);

@@ -123,14 +123,15 @@ impl<'a> Message<'a> {
 }
 
 /// Whether there is reason to try again: a link that runs, an address, a route. `coming`: a link has a carrier, but
-/// does not run yet. What is asked for now may be lost, and a neighbour is asked for only a second later again; so what
-/// is told of it meanwhile is no reason.
+/// does not run yet, which may take a second. A neighbour of IPv6 that is asked for meanwhile does not answer, and is
+/// asked again only a second later; so what is told of IPv6 meanwhile is no reason. IPv4 works by then.
 pub fn is_good_news(mut received: &[u8], coming: &mut bool) -> bool {
     while let Some(message) = next(&mut received) {
         if message.kind == NEW_LINK {
             *coming = message.flags() & (UP | CARRIER | RUNNING) == UP | CARRIER;
         }
-        if message.is_news() && !*coming {
+        let is_v6 = number(message.body, 0).to_ne_bytes()[0] == AF_INET6;
+        if message.is_news() && !(*coming && is_v6) {
             return true;
         }
     }
@@ -338,10 +339,13 @@ mod tests {
     #[test]
     fn a_link_that_does_not_run_yet() {
         let coming = link(0, 2, UP | CARRIER, b"eth0\0");
-        let route = route(2, 24, 1, 0);
+        let of_v4 = route(2, 24, 1, 0);
+        let route = route(10, 64, 1, 0);
         let runs = link(0, 2, UP | CARRIER | RUNNING, b"eth0\0");
         let mut state = false;
-        for (bytes, good) in [(&coming, false), (&route, false), (&runs, true), (&route, true)] {
+        for (bytes, good) in
+            [(&coming, false), (&route, false), (&of_v4, true), (&runs, true), (&route, true)]
+        {
             assert_eq!(is_good_news(bytes, &mut state), good);
         }
         assert!(!is_good_news(&[coming, route].concat(), &mut state));

@@ -5,27 +5,57 @@
 //! 0         done                     len      BATCH_BYTES
 //! ```
 //!
-//! Lines end in a newline and hold none, so where a line begins can be found in the bytes themselves. The batch is
-//! filled anew only when all of it is written: until then the bytes of a half-written line are still here, and it
-//! can be sent again from its beginning.
+//! Beside the bytes stands where each line ends and what it was made of. The batch is filled anew only when all of it
+//! is written: until then the bytes of a half-written line are still here, and it can be sent again from its beginning.
 
-use crate::limits::BATCH_BYTES;
+use crate::limits::{BATCH_BYTES, BATCH_LINES_MAX};
 
-/// The bytes of a batch.
-pub type BatchBuffer = [u8; BATCH_BYTES];
+/// Room for a batch.
+pub struct BatchBuffer {
+    bytes: [u8; BATCH_BYTES],
+    lines: [Entry; BATCH_LINES_MAX],
+}
 
-/// Lines that are encoded and not all written.
+impl BatchBuffer {
+    /// Nothing in it.
+    pub const EMPTY: BatchBuffer = {
+        const NONE: Entry = Entry { end: 0, made_of: MadeOf { seq: 0, clock_us: 0 } };
+        BatchBuffer { bytes: [0; BATCH_BYTES], lines: [NONE; BATCH_LINES_MAX] }
+    };
+}
+
+/// What a line was made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MadeOf {
+    /// The number of the record; of several, the first's.
+    pub seq: u64,
+    /// The kernel's stamp.
+    pub clock_us: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    /// Where the line ends, behind its newline.
+    end: usize,
+    made_of: MadeOf,
+}
+
+/// A buffer of whole lines that is written in pieces of any size.
 pub struct Batch {
-    bytes: &'static mut BatchBuffer,
+    bytes: &'static mut [u8; BATCH_BYTES],
+    ends: &'static mut [Entry; BATCH_LINES_MAX],
     len: usize,
     done: usize,
+    /// Lines since the batch was empty.
     lines: usize,
+    /// The first of them that is not written as a whole.
+    first: usize,
 }
 
 impl Batch {
     /// An empty batch.
-    pub fn new(bytes: &'static mut BatchBuffer) -> Batch {
-        Batch { bytes, len: 0, done: 0, lines: 0 }
+    pub fn new(buffer: &'static mut BatchBuffer) -> Batch {
+        Batch { bytes: &mut buffer.bytes, ends: &mut buffer.lines, len: 0, done: 0, lines: 0, first: 0 }
     }
 
     /// Everything is written.
@@ -33,18 +63,21 @@ impl Batch {
         self.done == self.len
     }
 
-    /// Where the next line goes; longer than any line is at the start of a batch.
+    /// Where the next line goes; longer than any line is at the start of a batch, and nothing when there is no place
+    /// for two more lines.
     pub fn room(&mut self) -> &mut [u8] {
         if self.is_empty() {
             self.clear();
         }
-        &mut self.bytes[self.len..]
+        let from = if self.lines + 2 <= BATCH_LINES_MAX { self.len } else { BATCH_BYTES };
+        &mut self.bytes[from..]
     }
 
     /// The first `bytes` of the room are a line now; its newline is added. The room was longer than that.
-    pub fn push(&mut self, bytes: usize) {
+    pub fn push(&mut self, bytes: usize, made_of: MadeOf) {
         self.bytes[self.len + bytes] = b'\n';
         self.len += bytes + 1;
+        self.ends[self.lines] = Entry { end: self.len, made_of };
         self.lines += 1;
     }
 
@@ -61,20 +94,25 @@ impl Batch {
     /// The first `bytes` of what waited are written.
     pub fn written(&mut self, bytes: usize) {
         self.done += bytes;
-    }
-
-    /// The first line that waits, without its newline.
-    pub fn first_line(&self) -> Option<&[u8]> {
-        let waiting = self.waiting();
-        if self.lines == 1 {
-            return waiting.split_last().map(|(_, line)| line);
+        while self.at_work().first().is_some_and(|line| line.end <= self.done) {
+            self.first += 1;
         }
-        waiting.split(|&byte| byte == b'\n').next().filter(|line| !line.is_empty())
     }
 
-    /// The line behind the one that waits first, whole or half.
-    pub fn line_after_first(&self) -> Option<&[u8]> {
-        self.waiting().split(|&byte| byte == b'\n').nth(1).filter(|line| !line.is_empty())
+    /// What the line was made of that waits first, whole or half.
+    pub fn first(&self) -> Option<MadeOf> {
+        self.at_work().first().map(|line| line.made_of)
+    }
+
+    /// What the first line was made of of which nothing is written.
+    pub fn untouched(&self) -> Option<MadeOf> {
+        let half = usize::from(self.done > self.first_begins());
+        self.at_work().get(half).map(|line| line.made_of)
+    }
+
+    /// The line that waits first, without its newline.
+    pub fn first_line(&self) -> Option<&[u8]> {
+        self.bytes.get(self.done..self.at_work().first()?.end - 1)
     }
 
     /// Drops everything.
@@ -82,37 +120,52 @@ impl Batch {
         self.len = 0;
         self.done = 0;
         self.lines = 0;
+        self.first = 0;
     }
 
     /// Goes back to the beginning of the line that was half written, so that whole lines wait, and moves them to
     /// the front.
     pub fn keep_whole_lines(&mut self) {
-        let written = &self.bytes[..self.done];
-        let start = if self.is_empty() { self.len } else { line_start(written) };
+        let start = self.first_begins();
         self.bytes.copy_within(start..self.len, 0);
+        self.ends.copy_within(self.first..self.lines, 0);
+        self.lines -= self.first;
         self.len -= start;
+        self.first = 0;
         self.done = 0;
-        self.lines = self.bytes[..self.len].iter().filter(|&&byte| byte == b'\n').count();
+        for line in &mut self.ends[..self.lines] {
+            line.end -= start;
+        }
     }
 
     /// Puts a line before all others; nothing of them is written yet. `false`: there is no room for it.
-    pub fn push_front(&mut self, line: &[u8]) -> bool {
+    pub fn push_front(&mut self, line: &[u8], made_of: MadeOf) -> bool {
         let more = line.len() + 1;
-        if self.len + more > self.bytes.len() {
+        if self.len + more > self.bytes.len() || self.lines == BATCH_LINES_MAX {
             return false;
         }
         self.bytes.copy_within(..self.len, more);
         self.bytes[..line.len()].copy_from_slice(line);
         self.bytes[line.len()] = b'\n';
         self.len += more;
+        self.ends.copy_within(..self.lines, 1);
+        self.ends[0] = Entry { end: 0, made_of };
         self.lines += 1;
+        for line in &mut self.ends[..self.lines] {
+            line.end += more;
+        }
         true
     }
-}
 
-/// Where the line begins that the end of `bytes` is in.
-fn line_start(bytes: &[u8]) -> usize {
-    bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1)
+    /// The lines that are not written as a whole.
+    fn at_work(&self) -> &[Entry] {
+        &self.ends[self.first..self.lines]
+    }
+
+    /// Where the first of them begins.
+    fn first_begins(&self) -> usize {
+        self.first.checked_sub(1).map_or(0, |before| self.ends[before].end)
+    }
 }
 
 #[cfg(test)]
@@ -127,22 +180,31 @@ mod tests {
     use std::vec::Vec;
 
     fn batch(lines: &[&str]) -> Batch {
-        let mut batch = Batch::new(Box::leak(Box::new([0; BATCH_BYTES])));
-        for line in lines {
+        let mut batch = Batch::new(Box::leak(Box::new(BatchBuffer::EMPTY)));
+        for (seq, line) in (0..).zip(lines) {
             batch.room()[..line.len()].copy_from_slice(line.as_bytes());
-            batch.push(line.len());
+            batch.push(line.len(), made_of(seq));
         }
         batch
+    }
+
+    fn made_of(seq: u64) -> MadeOf {
+        MadeOf { seq, clock_us: seq * 10 }
     }
 
     #[test]
     fn written_in_pieces() {
         let mut batch = batch(&["one", "two"]);
         assert_eq!(batch.waiting(), b"one\ntwo\n");
-        batch.written(5);
+        assert_eq!((batch.first(), batch.untouched()), (Some(made_of(0)), Some(made_of(0))));
+        batch.written(4);
+        assert_eq!((batch.first(), batch.untouched()), (Some(made_of(1)), Some(made_of(1))));
+        batch.written(1);
         assert_eq!(batch.waiting(), b"wo\n");
+        assert_eq!((batch.first(), batch.untouched()), (Some(made_of(1)), None));
         batch.written(3);
         assert!(batch.is_empty());
+        assert_eq!((batch.first(), batch.first_line()), (None, None));
         assert_eq!(batch.room().len(), BATCH_BYTES);
     }
 
@@ -155,15 +217,28 @@ mod tests {
             batch.written(written);
             batch.keep_whole_lines();
             assert_eq!(batch.lines(), count);
-            assert_eq!(batch.line_after_first(), left.lines().nth(1).map(str::as_bytes));
             assert_eq!(batch.first_line(), left.lines().next().map(str::as_bytes));
+            assert_eq!(batch.first(), (count > 0).then(|| made_of(2 - count as u64)));
             assert_eq!(batch.waiting(), left.as_bytes());
-            assert!(batch.push_front(b"zero"));
+            assert!(batch.push_front(b"zero", made_of(9)));
             assert_eq!(batch.waiting(), [b"zero\n", left.as_bytes()].concat());
+            assert_eq!(batch.first_line(), Some(&b"zero"[..]));
+            batch.written(b"zero\n".len());
+            assert_eq!(batch.first_line(), left.lines().next().map(str::as_bytes));
         }
         let mut full = batch(&["x"]);
         full.len = BATCH_BYTES - 1;
-        assert!(!full.push_front(b"y"));
+        assert!(!full.push_front(b"y", made_of(9)));
+    }
+
+    #[test]
+    fn many_short_lines() {
+        let mut batch = batch(&["x"; BATCH_LINES_MAX - 2]);
+        assert!(!batch.room().is_empty());
+        batch.push(1, made_of(8));
+        assert!(batch.room().is_empty(), "one place is kept for what may have to stand before all others");
+        assert!(batch.push_front(b"y", made_of(9)) && !batch.push_front(b"z", made_of(9)));
+        assert_eq!(batch.waiting().len(), 2 * BATCH_LINES_MAX);
     }
 
     /// A record's line: its number, and as many bytes as the number decides.
@@ -195,8 +270,9 @@ mod tests {
             let mut after_orderly = None;
             for _ in 0..20 {
                 ledger.clear();
-                if let Some(line) = batch.first_line() {
-                    ledger.note(0, number(line));
+                assert_eq!(batch.first().map(|of| of.seq), batch.first_line().map(number));
+                if let Some(of) = batch.first() {
+                    ledger.note(0, of.seq);
                 }
                 let mut wire = Vec::new();
                 for _ in 0..random.below(150) {
@@ -205,7 +281,7 @@ mod tests {
                         let (line, room) = (line(next), batch.room());
                         room[..line.len()].copy_from_slice(line.as_bytes());
                         ledger.note(begun as u64, next);
-                        batch.push(line.len());
+                        batch.push(line.len(), made_of(next));
                         next += 1;
                     }
                     let bytes = 1 + random.below(batch.waiting().len());

@@ -166,24 +166,6 @@ fn say(
     encoder.encode(out, &Record { level: Level::WARNING, facility: 1, seq, clock_us, body }, wall)
 }
 
-/// The number of the record that a line was made of.
-///
-/// A quote within a string is always escaped, so the member's name with a bare quote before it stands only once.
-pub fn seq_of(line: &[u8]) -> Option<u64> {
-    number_after(line, b"\",\"seq\":")
-}
-
-/// The time stamp of the record that a line was made of.
-pub fn clock_of(line: &[u8]) -> Option<u64> {
-    number_after(line, b"{\"clock\":")
-}
-
-fn number_after(line: &[u8], name: &[u8]) -> Option<u64> {
-    let at = line.windows(name.len()).position(|window| window == name)? + name.len();
-    let digits = line[at..].iter().take_while(|byte| byte.is_ascii_digit());
-    Some(digits.fold(0, |seq: u64, digit| seq.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'))))
-}
-
 /// The eight decimal digits of a number below 10⁸, the first in the lowest byte. No division by ten: where the size
 /// counts, compilers divide indeed, digit by digit.
 fn eight_digits(number: u64) -> u64 {
@@ -519,8 +501,6 @@ mod tests {
             }
             let object = object(&encode(&bytes));
             assert!(object.keys().eq(MEMBERS));
-            assert_eq!(seq_of(encode(&bytes).as_bytes()), object["seq"].as_u64());
-            assert_eq!(clock_of(encode(&bytes).as_bytes()), object["clock"].as_u64());
             match Record::parse(&bytes).map(|record| record.body) {
                 Some(Body::Escaped { text, .. }) => assert_eq!(object["msg"], model(text)),
                 _ => assert_eq!(object["priority"], "err"),

@@ -80,6 +80,8 @@ pub const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX * ESCAPE_BYTES_MAX + LINE_FIX
 pub const LOST_LINE_BYTES_MAX: usize = 512;
 /// Lines that wait for one write. The longest line always fits.
 pub const BATCH_BYTES: usize = 50 * 1024;
+/// Lines that are sent with one call at most.
+pub const BATCH_LINES_MAX: usize = 192;
 
 /// Marks of the ledger for the last stretch, one a step: as much as the send buffer may hold.
 pub const LEDGER_MARKS: usize = 66;

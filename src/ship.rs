@@ -6,10 +6,10 @@
 use rustix::event::PollFlags;
 use rustix::fd::BorrowedFd;
 
-use crate::batch::{Batch, BatchBuffer};
+use crate::batch::{Batch, BatchBuffer, MadeOf};
 use crate::board::Progress;
 use crate::clock::{StampOffset, WallOffset};
-use crate::encode::{Encoder, Lost, Unread, clock_of, seq_of};
+use crate::encode::{Encoder, Lost, Unread};
 use crate::endpoint::{Endpoint, Host, Scheme};
 use crate::error::{Error, Result, Step};
 use crate::kmsg::record::{Level, Record};
@@ -17,10 +17,10 @@ use crate::kmsg::source::{Next, ReadBuffer, Source};
 use crate::ledger::{Ledger, Marks};
 use crate::life::{End, Life, Why};
 use crate::limits::{
-    ACK_LOOK_MS, ANSWERS_BYTES, BATCH_BYTES, CLOSE_MS, CONNECT_MS, LEDGER_STEP_BYTES, LIFE_LOOK_MS,
-    LOST_LINE_BYTES_MAX, NEVER_MS, NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX,
-    REPEAT_BYTES_MAX, UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS, UDP_LEDGER_STEP_MS,
-    UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS,
+    ACK_LOOK_MS, ANSWERS_BYTES, CLOSE_MS, CONNECT_MS, LEDGER_STEP_BYTES, LIFE_LOOK_MS, LOST_LINE_BYTES_MAX,
+    NEVER_MS, NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX, REPEAT_BYTES_MAX,
+    UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS, UDP_LEDGER_STEP_MS, UDP_NEIGHBOUR_LOOK_MS,
+    UDP_REPEAT_MS,
 };
 use crate::news::{News, tell_network};
 use crate::report::{self, Rate};
@@ -83,7 +83,7 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
     }
     static BUFFERS: Buffer<Buffers> = Buffer::new(Buffers {
         read: [0; RECORD_BYTES_MAX],
-        batch: [0; BATCH_BYTES],
+        batch: BatchBuffer::EMPTY,
         marks: Marks::NONE,
         answers: [0; ANSWERS_BYTES],
     });
@@ -523,14 +523,13 @@ impl Shipper<'_> {
 
     /// The datagram is known to be undeliverable: what it held is said in its place.
     fn say_too_large(&mut self, bytes: usize) {
-        let seq = self.batch.first_line().and_then(seq_of).unwrap_or(0);
-        let clock_us = self.batch.first_line().and_then(clock_of).unwrap_or(0);
+        let Some(made_of) = self.batch.first() else { return };
         self.batch.written(bytes);
         let mut line = [0; LOST_LINE_BYTES_MAX];
-        let lost = Lost { from: seq, to: seq, why: "too large for a datagram" };
-        let len = lost.encode(&mut self.encoder, &mut line, clock_us, self.wall);
+        let lost = Lost { from: made_of.seq, to: made_of.seq, why: "too large for a datagram" };
+        let len = lost.encode(&mut self.encoder, &mut line, made_of.clock_us, self.wall);
         self.batch.keep_whole_lines();
-        self.batch.push_front(&line[..len]);
+        self.batch.push_front(&line[..len], made_of);
     }
 
     /// Reads and encodes what the ring has and the batch takes, at most `lines`. The batch is empty; its first byte
@@ -556,7 +555,7 @@ impl Shipper<'_> {
                     if record.level <= self.level {
                         let len = self.encoder.encode(room, &record, self.wall);
                         self.ledger.note(position + begun, record.seq);
-                        self.batch.push(len);
+                        self.batch.push(len, MadeOf { seq: record.seq, clock_us: record.clock_us });
                     }
                 }
                 Some(Next::Gap { from, to, clock_us }) => {
@@ -565,7 +564,7 @@ impl Shipper<'_> {
                     if sent_before > from {
                         let unread = Unread { from, to: sent_before - 1 };
                         let len = unread.encode(&mut self.encoder, room, clock_us, self.wall);
-                        self.batch.push(len);
+                        self.batch.push(len, MadeOf { seq: from, clock_us });
                     }
                     if sent_before <= to {
                         let why = match from {
@@ -574,7 +573,7 @@ impl Shipper<'_> {
                         };
                         let lost = Lost { from: sent_before, to, why };
                         let len = lost.encode(&mut self.encoder, self.batch.room(), clock_us, self.wall);
-                        self.batch.push(len);
+                        self.batch.push(len, MadeOf { seq: sent_before, clock_us });
                     }
                 }
             }
@@ -590,7 +589,7 @@ impl Shipper<'_> {
         let Some(first) = self.ledger.record_at(position) else { return Ok(()) };
         let unread = unread.unwrap_or(first);
         self.ledger.clear();
-        let kept = self.batch.first_line().and_then(seq_of);
+        let kept = self.batch.first().map(|of| of.seq);
         let next = self.source.next_seq();
         let oldest = match self.source.back_to(first) {
             Ok(()) => self.source.peek()?,
@@ -614,11 +613,12 @@ impl Shipper<'_> {
         }
         let last = kept.unwrap_or(next);
         if unread < last {
+            let clock_us = self.batch.first().map_or(0, |of| of.clock_us);
+            let made_of = MadeOf { seq: unread, clock_us };
             let unread = Unread { from: unread, to: last - 1 };
             let mut line = [0; LOST_LINE_BYTES_MAX];
-            let clock_us = self.batch.first_line().and_then(clock_of).unwrap_or(0);
             let len = unread.encode(&mut self.encoder, &mut line, clock_us, self.wall);
-            if !self.batch.push_front(&line[..len]) {
+            if !self.batch.push_front(&line[..len], made_of) {
                 // There is always room: `fill` leaves it.
                 report::warn(|line| words!(line, unread));
             }
@@ -629,15 +629,15 @@ impl Shipper<'_> {
     /// A new connection: what waits in the batch is the first that it carries.
     fn begin_ledger(&mut self, position: u64) {
         self.ledger.clear();
-        if let Some(seq) = self.batch.first_line().and_then(seq_of) {
-            self.ledger.note(position, seq);
+        if let Some(first) = self.batch.first() {
+            self.ledger.note(position, first.seq);
         }
     }
 
     /// Something of the batch was sent.
     fn note_sent(&mut self) {
         // A line that is half written counts as sent.
-        let unsent = self.batch.line_after_first().and_then(seq_of).or(self.source.next_seq());
+        let unsent = self.batch.untouched().map(|of| of.seq).or(self.source.next_seq());
         self.unsent = unsent.max(self.unsent);
         self.progress.set_unsent(self.unsent);
         if self.progress.resume().is_none() {
@@ -648,7 +648,7 @@ impl Shipper<'_> {
     /// Tells where a successor would have to begin: at `position` of what is being sent, or at what waits.
     fn note_progress(&self, position: Option<u64>) {
         let sent = position.and_then(|position| self.ledger.record_at(position));
-        let waiting = || self.batch.first_line().and_then(seq_of);
+        let waiting = || self.batch.first().map(|of| of.seq);
         self.progress.set_resume(sent.or_else(waiting).or(self.source.next_seq()));
     }
 
@@ -770,7 +770,7 @@ impl Shipper<'_> {
             self.say_farewell(end);
         }
         self.batch.keep_whole_lines();
-        let waiting = self.batch.first_line().and_then(seq_of);
+        let waiting = self.batch.first().map(|of| of.seq);
         let first = acked.or(waiting).or(self.source.next_seq());
         self.batch.clear();
         let mut first = first;

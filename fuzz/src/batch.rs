@@ -2,13 +2,13 @@
 
 use core::cell::RefCell;
 
-use earlykmsg::batch::Batch;
-use earlykmsg::limits::BATCH_BYTES;
+use earlykmsg::batch::{Batch, BatchBuffer, MadeOf};
+use earlykmsg::limits::{BATCH_BYTES, BATCH_LINES_MAX};
 
 use crate::Input;
 
 thread_local! {
-    static BATCH: RefCell<Batch> = RefCell::new(Batch::new(Box::leak(Box::new([0; BATCH_BYTES]))));
+    static BATCH: RefCell<Batch> = RefCell::new(Batch::new(Box::leak(Box::new(BatchBuffer::EMPTY))));
 }
 
 /// The same operations on a batch and on a list of lines: the same bytes wait after each.
@@ -25,10 +25,11 @@ pub fn check(bytes: &[u8]) {
                 0 | 1 => {
                     let room = batch.room();
                     model.room();
-                    assert_eq!(room.len(), BATCH_BYTES - model.bytes().len());
+                    let places = model.count + 2 <= BATCH_LINES_MAX;
+                    assert_eq!(room.len(), if places { BATCH_BYTES - model.bytes().len() } else { 0 });
                     if room.len() > line.len() {
                         room[..line.len()].copy_from_slice(&line);
-                        batch.push(line.len());
+                        batch.push(line.len(), made_of(&line));
                         model.lines.push(line);
                         model.count += 1;
                     }
@@ -48,8 +49,9 @@ pub fn check(bytes: &[u8]) {
                 4 => {
                     batch.keep_whole_lines();
                     model.keep_whole_lines();
-                    let fits = model.bytes().len() + line.len() < BATCH_BYTES;
-                    assert_eq!(batch.push_front(&line), fits);
+                    let place = model.count < BATCH_LINES_MAX;
+                    let fits = place && model.bytes().len() + line.len() < BATCH_BYTES;
+                    assert_eq!(batch.push_front(&line, made_of(&line)), fits);
                     if fits {
                         model.lines.insert(0, line);
                         model.count += 1;
@@ -67,6 +69,11 @@ pub fn check(bytes: &[u8]) {
             model.compare(batch);
         }
     });
+}
+
+/// A line knows what it was made of by its letter and length.
+fn made_of(line: &[u8]) -> MadeOf {
+    MadeOf { seq: line.len() as u64, clock_us: u64::from(line[0]) }
 }
 
 /// Lines, how many there have been since the batch was empty, and how many of their bytes are written.
@@ -112,11 +119,18 @@ impl Model {
         assert!(batch.waiting() == waiting, "other bytes wait");
         assert_eq!(batch.is_empty(), waiting.is_empty());
         assert_eq!(batch.lines(), self.count);
-        let begun = self.done != 0 && bytes[self.done - 1] != b'\n';
         let mut lines = waiting.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        if !begun {
-            assert_eq!(batch.first_line(), lines.next());
-            assert_eq!(batch.line_after_first(), lines.next());
-        }
+        assert_eq!(batch.first_line(), lines.next());
+
+        let mut end = 0;
+        let mut whole = self.lines.iter().filter(|line| {
+            end += line.len() + 1;
+            end > self.done
+        });
+        let first = whole.next();
+        assert_eq!(batch.first(), first.map(|line| made_of(line)));
+        let begun = self.done != 0 && bytes[self.done - 1] != b'\n';
+        let untouched = if begun { whole.next() } else { first };
+        assert_eq!(batch.untouched(), untouched.map(|line| made_of(line)));
     }
 }

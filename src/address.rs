@@ -140,45 +140,42 @@ pub fn v6_address(text: &[u8]) -> Option<Address> {
     let mut len = 0;
     let mut gap = None;
     let mut rest = text;
-    if let Some(after) = rest.strip_prefix(b"::") {
+    if let [b':', b':', after @ ..] = rest {
         (gap, rest) = (Some(0), after);
     }
     while !rest.is_empty() {
-        let Some((group, after)) = cut(rest, b':') else {
-            let v4 = v4_address(rest);
-            let group = u16::try_from(hex(rest).filter(|_| rest.len() <= 4).unwrap_or(1 << 16));
-            match (v4, group) {
-                (Some(v4), _) => {
-                    bytes.get_mut(len..len + 4)?.copy_from_slice(&v4.bytes[12..]);
-                    len += 4;
-                }
-                (None, Ok(group)) => {
-                    bytes.get_mut(len..len + 2)?.copy_from_slice(&group.to_be_bytes());
-                    len += 2;
-                }
-                _ => return None,
-            }
-            break;
-        };
-        let group = u16::try_from(hex(group).filter(|_| group.len() <= 4)?).ok()?;
-        bytes.get_mut(len..len + 2)?.copy_from_slice(&group.to_be_bytes());
-        len += 2;
-        rest = match after {
+        let (group, after) = match cut(rest, b':') {
             // A single colon must be followed by a group.
-            [] => return None,
-            [b':', after @ ..] => {
-                if gap.replace(len).is_some() {
-                    return None;
-                }
-                after
-            }
-            _ => after,
+            Some((_, [])) => return None,
+            Some(parts) => parts,
+            None => (rest, &b""[..]),
         };
+        rest = after;
+        let place = bytes.get_mut(len..)?;
+        if rest.is_empty()
+            && let Some(v4) = v4_address(group)
+        {
+            *place.first_chunk_mut()? = v4.as_v4()?;
+            len += 4;
+            break;
+        }
+        let group = hex(group).filter(|_| group.len() <= 4)? as u16;
+        *place.first_chunk_mut()? = group.to_be_bytes();
+        len += 2;
+        if let [b':', after @ ..] = rest {
+            if gap.replace(len).is_some() {
+                return None;
+            }
+            rest = after;
+        }
     }
     match gap {
         None if len == 16 => {}
         Some(gap) if len < 16 => {
-            bytes[gap..].rotate_right(16 - len);
+            // What stands behind the gap belongs at the end.
+            for at in (gap..len).rev() {
+                bytes.swap(at, at + 16 - len);
+            }
         }
         _ => return None,
     }

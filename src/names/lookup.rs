@@ -196,12 +196,12 @@ impl<'a> Lookup<'a> {
     /// What came: a datagram, or over TCP a message without its length, of which the end may be missing.
     #[inline(never)]
     pub fn answer(&mut self, now_ms: u64, message: &[u8], tcp: bool) {
-        for (question, kind) in self.questions.iter_mut().zip(KINDS) {
+        for (question, kind) in self.questions.iter_mut().zip(&KINDS) {
             if question.state != open(tcp) {
                 continue;
             }
             let said =
-                message::read(message, question.id, &self.name, kind, &mut self.found, &mut self.target);
+                message::read(message, question.id, &self.name, *kind, &mut self.found, &mut self.target);
             if said != Said::Strange {
                 question.state = said;
                 question.send = said == Said::Truncated && !tcp;
@@ -301,7 +301,7 @@ impl<'a> Lookup<'a> {
 impl Words for Lookup<'_> {
     fn put(&self, line: &mut Line) {
         let mut between = "";
-        for (server, said) in self.config.servers.iter().zip(self.said) {
+        for (server, said) in self.config.servers.iter().zip(&self.said) {
             words!(line, between, server, " ", said.words());
             between = ", ";
         }

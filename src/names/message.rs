@@ -133,6 +133,7 @@ pub(super) fn query(out: &mut Bytes, id: u16, name: &Name, kind: u8, plain: bool
 ///
 /// An answer whose end is missing or broken is good for the addresses before that. Where addresses were found before,
 /// there is nothing more to ask for.
+#[inline(never)]
 pub(super) fn read(
     message: &[u8],
     id: u16,
@@ -205,9 +206,9 @@ impl<'a> Reader<'a> {
         self.take(length).iter().fold(0, |value, &byte| value << 8 | u32::from(byte))
     }
 
-    /// A name, followed to wherever it points.
-    fn name(&mut self) -> Name {
-        let mut name = Name::new();
+    /// Reads a name, followed to wherever it points.
+    fn name(&mut self, name: &mut Name) {
+        name.clear();
         let mut start = self.at;
         let mut behind = 0;
         // Every round goes on in the message, or back to before where the last began, or ends it.
@@ -224,7 +225,7 @@ impl<'a> Reader<'a> {
                 }
                 self.broken = true;
             }
-            self.broken |= !add_label(&mut name, self.take(length));
+            self.broken |= !add_label(name, self.take(length));
             if self.broken || length == 0 {
                 break;
             }
@@ -232,13 +233,14 @@ impl<'a> Reader<'a> {
         if behind != 0 {
             self.at = behind;
         }
-        name
     }
 
     /// One record. What belongs to `alias` counts: an address of the `kind`, or another alias, for which it returns
     /// true.
+    #[inline(never)]
     fn record(&mut self, alias: &mut Name, kind: u32, found: &mut Found) -> bool {
-        let owner = self.name();
+        let mut owner = Name::new();
+        self.name(&mut owner);
         let what = self.number(4);
         let ttl_s = self.number(4);
         let length = self.number(2) as usize;
@@ -251,7 +253,7 @@ impl<'a> Reader<'a> {
         if is_alias {
             let end = self.at;
             self.at = start;
-            *alias = self.name();
+            self.name(alias);
             self.at = end;
         } else if what == kind {
             self.broken = length != if kind == KIND_A { 4 } else { 16 };

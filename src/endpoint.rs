@@ -66,12 +66,19 @@ named! {
 impl<'a> Endpoint<'a> {
     /// Reads a URL.
     pub fn parse(url: &'a [u8]) -> Result<Endpoint<'a>, Wrong> {
+        let mut endpoint = Endpoint { scheme: Scheme::Tcp, host: Host::Name(b""), port: 0, text: b"" };
+        endpoint.read(url)?;
+        Ok(endpoint)
+    }
+
+    /// Fills it in, part by part. What goes wrong on the way is one byte, a whole endpoint would be a copy.
+    #[inline(never)]
+    fn read(&mut self, url: &'a [u8]) -> Result<(), Wrong> {
         if !url.iter().all(u8::is_ascii_graphic) {
             return Err(Wrong::NotText);
         }
-        let (scheme, rest) = cut(url, b':').ok_or(Wrong::Scheme)?;
-        let rest = rest.strip_prefix(b"//").ok_or(Wrong::Scheme)?;
-        let scheme = match scheme {
+        let Some((scheme, [b'/', b'/', rest @ ..])) = cut(url, b':') else { return Err(Wrong::Scheme) };
+        self.scheme = match scheme {
             s if same_name(s, b"tcp") => Scheme::Tcp,
             s if same_name(s, b"udp") => Scheme::Udp,
             _ => return Err(Wrong::Scheme),
@@ -80,77 +87,85 @@ impl<'a> Endpoint<'a> {
             return Err(Wrong::Query);
         }
         let (authority, path) = cut(rest, b'/').unwrap_or((rest, b""));
+        self.text = authority;
         if has(authority, b'@') {
             return Err(Wrong::User);
         }
-        let (host, port) = match authority.strip_prefix(b"[") {
-            Some(inner) => {
+        let port = match authority {
+            [] => return Err(Wrong::NoHost),
+            [b'[', inner @ ..] => {
                 let (inner, port) = cut(inner, b']').ok_or(Wrong::Bracket)?;
-                (v6(inner)?, port.strip_prefix(b":").ok_or(Wrong::NoPort)?)
+                self.read_v6(inner)?;
+                if let [b':', port @ ..] = port { port } else { b"" }
             }
-            None => {
-                let (host, port) = match cut(authority, b':') {
-                    Some((_, port)) if has(port, b':') => return Err(Wrong::V6Bare),
-                    Some(parts) => parts,
-                    None if authority.is_empty() => return Err(Wrong::NoHost),
-                    None => return Err(Wrong::NoPort),
+            _ => {
+                let (host, port) = cut(authority, b':').ok_or(Wrong::NoPort)?;
+                if has(port, b':') {
+                    return Err(Wrong::V6Bare);
+                }
+                self.read_v4_or_name(host)?;
+                port
+            }
+        };
+        self.port = match number(port) {
+            Some(number @ 1..=0xffff) => number as u16,
+            _ if port.is_empty() => return Err(Wrong::NoPort),
+            _ => return Err(Wrong::Port),
+        };
+        if path.is_empty() { Ok(()) } else { Err(Wrong::Path) }
+    }
+
+    /// What stands between the brackets: an address, perhaps a zone after `%` or, as URLs have it, `%25`.
+    fn read_v6(&mut self, inner: &'a [u8]) -> Result<(), Wrong> {
+        let (address, zone) = match cut(inner, b'%') {
+            Some((address, zone)) => {
+                let zone = if let [b'2', b'5', rest @ ..] = zone
+                    && !rest.is_empty()
+                {
+                    rest
+                } else {
+                    zone
                 };
-                (v4_or_name(host)?, port)
+                if zone.is_empty() || zone.len() > ZONE_BYTES_MAX || has(zone, b'%') || has(zone, b'[') {
+                    return Err(Wrong::Zone);
+                }
+                (address, zone)
             }
+            None => (inner, &b""[..]),
         };
-        let port = match port {
-            b"" => return Err(Wrong::NoPort),
-            digits => number(digits).and_then(|port| u16::try_from(port).ok()),
-        };
-        let port = port.filter(|&port| port != 0).ok_or(Wrong::Port)?;
-        match path {
-            b"" => Ok(Endpoint { scheme, host, port, text: authority }),
-            _ => Err(Wrong::Path),
-        }
+        let address = v6_address(address).ok_or(Wrong::V6)?;
+        self.host = Host::Address { address, zone };
+        Ok(())
     }
-}
 
-/// What stands between the brackets: an address, perhaps a zone after `%` or, as URLs have it, `%25`.
-fn v6(inner: &[u8]) -> Result<Host<'_>, Wrong> {
-    let (address, zone) = match cut(inner, b'%') {
-        Some((address, zone)) => {
-            let zone = zone.strip_prefix(b"25").filter(|rest| !rest.is_empty()).unwrap_or(zone);
-            if zone.is_empty() || zone.len() > ZONE_BYTES_MAX || has(zone, b'%') || has(zone, b'[') {
-                return Err(Wrong::Zone);
-            }
-            (address, zone)
+    /// A host outside brackets. One whose last label is a number is meant as an address and must be one.
+    fn read_v4_or_name(&mut self, host: &'a [u8]) -> Result<(), Wrong> {
+        if host.is_empty() {
+            return Err(Wrong::NoHost);
         }
-        None => (inner, &b""[..]),
-    };
-    let address = v6_address(address).ok_or(Wrong::V6)?;
-    Ok(Host::Address { address, zone })
-}
-
-/// A host outside brackets. One whose last label is a number is meant as an address and must be one.
-fn v4_or_name(host: &[u8]) -> Result<Host<'_>, Wrong> {
-    if host.is_empty() {
-        return Err(Wrong::NoHost);
-    }
-    if let Some(address) = v4_address(host) {
-        return Ok(Host::Address { address, zone: b"" });
-    }
-    let name = bare(host);
-    if name.len() > NAME_BYTES_MAX {
-        return Err(Wrong::Name);
-    }
-    let mut last_is_number = false;
-    for label in name.split(|&byte| byte == b'.') {
-        let allowed = label.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        let hyphen = label.first() == Some(&b'-') || label.last() == Some(&b'-');
-        if label.is_empty() || label.len() > LABEL_BYTES_MAX || hyphen || !allowed {
+        if let Some(address) = v4_address(host) {
+            self.host = Host::Address { address, zone: b"" };
+            return Ok(());
+        }
+        let name = bare(host);
+        if name.len() > NAME_BYTES_MAX {
             return Err(Wrong::Name);
         }
-        last_is_number = label.iter().all(u8::is_ascii_digit);
+        let mut last_is_number = false;
+        for label in name.split(|&byte| byte == b'.') {
+            let allowed = label.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+            let hyphen = matches!(label, [b'-', ..] | [.., b'-']);
+            if label.is_empty() || label.len() > LABEL_BYTES_MAX || hyphen || !allowed {
+                return Err(Wrong::Name);
+            }
+            last_is_number = label.iter().all(u8::is_ascii_digit);
+        }
+        if last_is_number {
+            return Err(Wrong::V4);
+        }
+        self.host = Host::Name(host);
+        Ok(())
     }
-    if last_is_number {
-        return Err(Wrong::V4);
-    }
-    Ok(Host::Name(host))
 }
 
 impl PartialEq for Endpoint<'_> {
@@ -174,8 +189,8 @@ impl PartialEq for Host<'_> {
 }
 
 /// A name without its final dot.
-fn bare(name: &[u8]) -> &[u8] {
-    name.strip_suffix(b".").unwrap_or(name)
+pub fn bare(name: &[u8]) -> &[u8] {
+    if let [name @ .., b'.'] = name { name } else { name }
 }
 
 /// Names are the same in any case. (`core`'s own comparison takes 300 bytes.)

@@ -1,11 +1,11 @@
 //! `/etc/hosts`: an address, then its names. Pure.
 
 use super::{Found, Scope, line, read_address, word};
-use crate::endpoint::same_name;
+use crate::endpoint::{bare, same_name};
 
 /// Adds every address that `text` has for `name`.
 pub fn find(mut text: &[u8], name: &[u8], scope: Scope<'_>, found: &mut Found) {
-    let name = if let [name @ .., b'.'] = name { name } else { name };
+    let name = bare(name);
     while let Some(mut line) = line(&mut text) {
         let address = word(&mut line);
         while !line.is_empty() {

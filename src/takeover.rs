@@ -3,6 +3,7 @@
 //! The kernel lists its sockets as text, a line each: `sl local remote state … uid …`, numbers in hexadecimal. Ours
 //! are known by the shippers' user ids.
 
+use core::array::from_fn;
 use core::ffi::CStr;
 
 use rustix::fd::BorrowedFd;
@@ -12,7 +13,7 @@ use rustix::io::read;
 use crate::address::{Address, cut, hex, number};
 use crate::endpoint::Scheme;
 use crate::limits::{DESTINATIONS_MAX, SHIPPER_UID};
-use crate::names::Found;
+use crate::names::{Found, word};
 
 /// The kernel's lists, opened before the file system was out of reach.
 #[derive(Default)]
@@ -35,7 +36,7 @@ impl Delivery {
     #[inline(never)]
     pub fn seen(&self, addresses: &Found, port: u16) -> bool {
         let is_it = |socket: Socket| addresses.iter().any(|address| socket.delivers_to(address, port));
-        self.lists.iter().flatten().any(|&list| list_has(list, is_it))
+        self.lists.iter().any(|list| list.is_some_and(|list| list_has(list, is_it)))
     }
 }
 
@@ -50,13 +51,14 @@ fn list_has(list: BorrowedFd<'_>, is_it: impl Fn(Socket) -> bool) -> bool {
         && more > 0
     {
         len += more;
-        let mut start = 0;
-        while let Some(end) = buffer[start..len].iter().position(|&b| b == b'\n') {
-            if Socket::parse(&buffer[start..start + end]).is_some_and(&is_it) {
+        let mut rest = &buffer[..len];
+        while let Some((line, after)) = cut(rest, b'\n') {
+            if Socket::parse(line).is_some_and(&is_it) {
                 return true;
             }
-            start += end + 1;
+            rest = after;
         }
+        let start = len - rest.len();
         buffer.copy_within(start..len, 0);
         len -= start;
         if len == buffer.len() {
@@ -85,29 +87,25 @@ impl Socket {
             && !ours.contains(&self.uid)
     }
 
-    fn parse(line: &[u8]) -> Option<Socket> {
-        const ESTABLISHED: &[u8] = b"01";
-        let mut fields = line.split(|&byte| byte == b' ').filter(|field| !field.is_empty());
-        let remote = fields.nth(2)?;
-        let established = fields.next()? == ESTABLISHED;
+    fn parse(mut line: &[u8]) -> Option<Socket> {
         // Queues, timer and retransmissions stand before the user id.
-        let uid = number(fields.nth(3)?)?;
+        let [_, _, remote, state, _, _, _, uid] = from_fn(|_| word(&mut line));
+        let established = state == b"01";
         let (remote, port) = cut(remote, b':')?;
-        Some(Socket { remote: address(remote)?, port: u16::try_from(hex(port)?).ok()?, established, uid })
+        let port = u16::try_from(hex(port)?).ok()?;
+        Some(Socket { remote: address(remote)?, port, established, uid: number(uid)? })
     }
 }
 
 /// An address as the kernel prints it: 32-bit words in the machine's own byte order.
 fn address(digits: &[u8]) -> Option<Address> {
     let mut bytes = [0; 16];
-    for (place, word) in bytes.chunks_exact_mut(4).zip(digits.chunks(8)) {
-        place.copy_from_slice(&hex(word)?.to_ne_bytes());
+    let mut len = 0;
+    for word in digits.chunks(8) {
+        *bytes.get_mut(len..)?.first_chunk_mut()? = hex(word)?.to_ne_bytes();
+        len += 4;
     }
-    match digits.len() {
-        8 => Some(Address::of(&bytes[..4])),
-        32 => Some(Address::of(&bytes)),
-        _ => None,
-    }
+    matches!(digits.len(), 8 | 32).then(|| Address::of(&bytes[..digits.len() / 2]))
 }
 
 #[cfg(test)]

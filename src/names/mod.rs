@@ -109,7 +109,7 @@ fn line<'a>(text: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// Cuts the next word off; none is empty. Control characters are blanks too, so a CR does no harm.
-fn word<'a>(line: &mut &'a [u8]) -> &'a [u8] {
+pub(crate) fn word<'a>(line: &mut &'a [u8]) -> &'a [u8] {
     while let [b'\0'..=b' ', rest @ ..] = *line {
         *line = rest;
     }

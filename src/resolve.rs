@@ -220,7 +220,7 @@ impl<'a> Shipper<'a> {
         self.names.lookup.begin(host);
         let asked = self.ask_servers(in_use);
         let now = time::now_ms();
-        if asked == Ok(true) {
+        if let Ok(true) = asked {
             let holds_ms = if self.names.again { 0 } else { self.names.lookup.found.holds_ms() };
             self.names.until_ms = now + holds_ms;
             self.names.later_ms = now + NAME_AGAIN_MS;

@@ -9,7 +9,6 @@ use core::mem::swap;
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::{Errno, read};
-use rustix::net::{RecvFlags, recv};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::address::{Address, cut};
@@ -285,73 +284,74 @@ impl<'a> Shipper<'a> {
                 self.tell_of_absence(nothing);
             }
             let lookup = &mut self.names.lookup;
-            let until = match lookup.next(now) {
+            let mut over_tcp = true;
+            let step = match lookup.next(now) {
                 Action::Done => return Ok(true),
                 Action::Failed => return Err(nothing),
                 Action::Connect(server) => {
+                    over_tcp = false;
                     to.address = server;
                     tcp = None;
-                    udp = Udp::open(&to).map_err(|error| lookup.failed(false, error.errno.into())).ok();
-                    continue;
+                    Udp::open(&to).map(|socket| udp = Some(socket))
                 }
                 Action::Ask { v6, tcp: false } => {
+                    over_tcp = false;
                     lookup.query(v6, random(), &mut query);
-                    if let Some(socket) = &udp
-                        && let Sent::Broken(error) = socket.send(&query[2..])
-                    {
-                        lookup.failed(false, error.errno.into());
-                        udp = None;
+                    match udp.as_ref().map(|socket| socket.send(&query[2..])) {
+                        Some(Sent::Broken(error)) => Err(error),
+                        _ => Ok(()),
                     }
-                    continue;
                 }
                 Action::Ask { v6, tcp: true } => {
                     (tcp_v6, tcp_asked, len) = (v6, false, 0);
-                    tcp = Tcp::begin(&to).map_err(|error| lookup.failed(true, error.errno.into())).ok();
-                    continue;
+                    Tcp::begin(&to).map(|socket| tcp = Some(socket))
                 }
-                Action::Wait(until) => until,
+                Action::Wait(until) => {
+                    let interest = if tcp_asked { PollFlags::IN } else { PollFlags::OUT };
+                    let sockets = [
+                        Awaited::input(udp.as_ref().map(Udp::fd)),
+                        tcp.as_ref().map_or(Awaited::NONE, |tcp| Awaited::new(tcp.fd(), interest)),
+                    ];
+                    let until = anew.map_or(until, |anew| anew.min(until));
+                    let [_, tcp_ready] = self.wait(sockets, false, until);
+                    let now = time::now_ms();
+                    let Names { lookup, answers, .. } = &mut self.names;
+                    let (gathered, datagram) = answers.split_at_mut(GATHERED);
+                    if let Some(socket) = &udp {
+                        match read(socket.fd(), &mut *datagram) {
+                            Ok(len) => lookup.answer(now, &datagram[..len], false),
+                            Err(Errno::AGAIN | Errno::INTR) => {}
+                            Err(errno) => {
+                                lookup.failed(false, errno.raw_os_error());
+                                udp = None;
+                            }
+                        }
+                    }
+                    match &mut tcp {
+                        Some(socket) if tcp_asked && !tcp_ready.is_empty() => {
+                            receive(socket, gathered, &mut len).map(|whole| {
+                                if whole {
+                                    lookup.answer(now, &gathered[2..len], true);
+                                    tcp = None;
+                                }
+                            })
+                        }
+                        Some(socket) if !tcp_ready.is_empty() => {
+                            tcp_asked = true;
+                            lookup.query(tcp_v6, 0, &mut query);
+                            // The send buffer is empty: it takes all of it.
+                            socket.connected().and_then(|()| socket.send(&query)).map(|_| ())
+                        }
+                        _ => Ok(()),
+                    }
+                }
             };
-            let interest = if tcp_asked { PollFlags::IN } else { PollFlags::OUT };
-            let sockets = [
-                Awaited::input(udp.as_ref().map(Udp::fd)),
-                tcp.as_ref().map_or(Awaited::NONE, |tcp| Awaited::new(tcp.fd(), interest)),
-            ];
-            let [_, tcp_ready] = self.wait(sockets, false, anew.map_or(until, |anew| anew.min(until)));
-            let now = time::now_ms();
-            let Names { lookup, answers, .. } = &mut self.names;
-            let (gathered, datagram) = answers.split_at_mut(GATHERED);
-            if let Some(socket) = &udp {
-                match recv(socket.fd(), &mut *datagram, RecvFlags::DONTWAIT) {
-                    Ok((len, _)) => lookup.answer(now, &datagram[..len], false),
-                    Err(Errno::AGAIN | Errno::INTR) => {}
-                    Err(errno) => {
-                        lookup.failed(false, errno.raw_os_error());
-                        udp = None;
-                    }
-                }
-            }
-            // What became of the connection: 0 for nothing yet; an error; or that it is no longer needed.
-            if let Some(socket) = &mut tcp
-                && !tcp_ready.is_empty()
-            {
-                let step = if tcp_asked {
-                    receive(socket, gathered, &mut len)
+            if let Err(error) = step {
+                self.names.lookup.failed(over_tcp, error.errno.into());
+                if over_tcp {
+                    tcp = None;
                 } else {
-                    tcp_asked = true;
-                    lookup.query(tcp_v6, 0, &mut query);
-                    // The send buffer is empty: it takes all of it.
-                    socket.connected().and_then(|()| socket.send(&query)).map(|_| false)
-                };
-                match step {
-                    Ok(false) => {}
-                    Ok(true) => {
-                        lookup.answer(now, &gathered[2..len], true);
-                        tcp = None;
-                    }
-                    Err(error) => {
-                        lookup.failed(true, error.errno.into());
-                        tcp = None;
-                    }
+                    udp = None;
                 }
             }
         }
@@ -361,9 +361,9 @@ impl<'a> Shipper<'a> {
 /// Gathers an answer, up to what there is room for. `true`: that is all of it.
 #[inline(never)]
 fn receive(socket: &Tcp, gathered: &mut [u8], len: &mut usize) -> Result<bool> {
-    match recv(socket.fd(), &mut gathered[*len..], RecvFlags::DONTWAIT) {
-        Ok((0, _)) => Err(Step::Receive.failed(0)),
-        Ok((more, _)) => {
+    match read(socket.fd(), &mut gathered[*len..]) {
+        Ok(0) => Err(Step::Receive.failed(0)),
+        Ok(more) => {
             *len += more;
             let whole = 2 + usize::from(u16::from_be_bytes([gathered[0], gathered[1]]));
             Ok(*len >= 2 && *len >= whole.min(gathered.len()))

@@ -2,9 +2,10 @@
 
 use core::ffi::CStr;
 
-use rustix::fs::{Access, access, stat};
+use rustix::fs::{Access, CWD, access};
 use rustix::io::Errno as Os;
 
+use super::reach::file;
 use crate::error::{Errno, Error, Step};
 use crate::limits::PATH_BYTES_MAX;
 use crate::report;
@@ -16,48 +17,53 @@ use crate::words::Quoted;
 /// One behind the other: an array of texts has to be relocated.
 const USUAL: &[u8] = b"/init\0/sbin/init\0/etc/init\0/bin/init\0/bin/sh\0";
 
-/// A path as the kernel takes it.
-type PathBuffer = [u8; PATH_BYTES_MAX + 1];
-
-/// The candidates in the order in which they are tried.
-fn candidates<'a>(asked: Option<&[u8]>, buffer: &'a mut PathBuffer) -> impl Iterator<Item = &'a CStr> {
-    let asked = asked.and_then(|path| {
-        buffer.get_mut(..path.len())?.copy_from_slice(path);
-        *buffer.get_mut(path.len())? = 0;
-        until_nul(buffer)
-    });
+/// Gives the candidates in the order in which they are tried, and whether it is the one that was asked for, until one
+/// `is_it`.
+fn each(asked: Option<&[u8]>, is_it: &mut dyn FnMut(&CStr, bool) -> bool) {
+    // The last byte stays what it is: a path ends with one.
+    let mut buffer = [0; PATH_BYTES_MAX + 1];
+    if let Some(path) = asked
+        && let Some(place) = buffer[..PATH_BYTES_MAX].get_mut(..path.len())
+    {
+        place.copy_from_slice(path);
+        if until_nul(&buffer).is_some_and(|path| is_it(path, true)) {
+            return;
+        }
+    }
     let mut rest = USUAL;
-    let usual = core::iter::from_fn(move || {
-        let path = until_nul(rest)?;
+    while let Some(path) = until_nul(rest) {
+        if is_it(path, false) {
+            return;
+        }
         rest = &rest[path.count_bytes() + 1..];
-        Some(path)
-    });
-    asked.into_iter().chain(usual)
+    }
 }
 
 /// Whether a path leads to this very program, by whatever name.
 fn is_self(path: &CStr) -> bool {
     let Some(own) = program_path() else { return false };
-    match (stat(path), stat(own)) {
-        (Ok(theirs), Ok(ours)) => theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino,
+    match (file(CWD, path), file(CWD, own)) {
+        (Some(theirs), Some(ours)) => theirs == ours,
         _ => path == own,
     }
 }
 
 /// The program that [`become_it`] will probably be, for the record that says what was started.
 pub fn foresee(asked: Option<&[u8]>) -> Option<heapless::Vec<u8, PATH_BYTES_MAX>> {
-    let mut buffer = [0; PATH_BYTES_MAX + 1];
-    let path = candidates(asked, &mut buffer)
-        .find(|path| access(*path, Access::EXEC_OK).is_ok() && !is_self(path))?;
-    heapless::Vec::from_slice(path.to_bytes()).ok()
+    let mut found = None;
+    each(asked, &mut |path, _| {
+        if access(path, Access::EXEC_OK).is_ok() && !is_self(path) {
+            found = heapless::Vec::from_slice(path.to_bytes()).ok();
+        }
+        found.is_some()
+    });
+    found
 }
 
 /// Becomes the next init. Returns only when there is none.
 pub fn become_it(args: Args, asked: Option<&[u8]>) -> Error {
-    let mut buffer = [0; PATH_BYTES_MAX + 1];
     let mut last = failed(Step::FindNextInit, Os::NOENT);
-    for (at, path) in candidates(asked, &mut buffer).enumerate() {
-        let was_asked_for = at == 0 && asked.is_some();
+    each(asked, &mut |path, was_asked_for| {
         if is_self(path) {
             if was_asked_for {
                 report::error(|line| {
@@ -65,7 +71,7 @@ pub fn become_it(args: Args, asked: Option<&[u8]>) -> Error {
                     words!(line, "earlykmsg.init=", path, ": is earlykmsg itself; the usual ones are tried");
                 });
             }
-            continue;
+            return false;
         }
         let error = args.exec(path);
         let absent = error == failed(error.step, Os::NOENT) && access(path, Access::EXISTS).is_err();
@@ -82,6 +88,7 @@ pub fn become_it(args: Args, asked: Option<&[u8]>) -> Error {
         if !absent {
             last = error;
         }
-    }
+        false
+    });
     last
 }

@@ -6,8 +6,8 @@
 
 use core::ffi::CStr;
 
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, mkdir, open, openat, rmdir};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdir, open, openat, rmdir, statat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, UnmountFlags, fsconfig_create, fsmount, fsopen,
@@ -52,17 +52,15 @@ impl Reach {
     /// Opens the kernel's log with a position of its own: for reading, and, where that is allowed, for writing.
     pub fn open_kmsg(&self) -> Result<OwnedFd> {
         let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        let ways =
-            [(self.dev.as_ref(), c"kmsg"), (self.proc.as_ref(), c"1/root/dev/kmsg"), (None, c"/dev/kmsg")];
         let mut error = Errno::NOENT;
-        for &(directory, path) in &ways {
-            for &access in &[OFlags::RDWR, OFlags::RDONLY] {
-                let opened = match directory {
-                    Some(directory) => openat(directory, path, access | flags, Mode::empty()),
-                    None if path.to_bytes()[0] == b'/' => openat(CWD, path, access | flags, Mode::empty()),
-                    None => continue,
-                };
-                match opened {
+        for (directory, path) in [
+            (self.dev.as_ref().map(AsFd::as_fd), c"kmsg"),
+            (self.proc.as_ref().map(AsFd::as_fd), c"1/root/dev/kmsg"),
+            (Some(CWD), c"/dev/kmsg"),
+        ] {
+            let Some(directory) = directory else { continue };
+            for access in [OFlags::RDWR, OFlags::RDONLY] {
+                match openat(directory, path, access | flags, Mode::empty()) {
                     Ok(fd) => return Ok(fd),
                     Err(errno) => error = errno,
                 }
@@ -70,6 +68,15 @@ impl Reach {
         }
         Err(failed(Step::OpenKmsg, error))
     }
+}
+
+/// Which file it is: its file system and its number there.
+pub type File = (u64, u64);
+
+/// Which file a path leads to.
+pub fn file(directory: BorrowedFd<'_>, path: &CStr) -> Option<File> {
+    let stat = statat(directory, path, AtFlags::empty()).ok()?;
+    Some((stat.st_dev, stat.st_ino))
 }
 
 /// An empty directory that no one else sees; none on kernels that have no such mounts.

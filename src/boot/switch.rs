@@ -3,13 +3,11 @@
 //! Mounts tell when they change. The `chroot` that follows the moving of a mount tells nobody, so after a change
 //! the root is looked at a few times more.
 
-use core::ffi::CStr;
-
 use rustix::event::PollFlags;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags, statx};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{CWD, OFlags};
 
-use super::reach::Reach;
+use super::reach::{File, Reach, file};
 use crate::limits::{NEVER_MS, SWITCH_LOOKS_MS};
 use crate::sys::wait::Awaited;
 
@@ -17,17 +15,10 @@ use crate::sys::wait::Awaited;
 pub struct Switch {
     proc: OwnedFd,
     mounts: OwnedFd,
-    root: Option<Root>,
+    root: Option<File>,
     /// When the mounts changed last, and how often the root was looked at since.
     changed_ms: u64,
     looks: usize,
-}
-
-/// A directory that is a root: its file system and its number there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Root {
-    device: (u32, u32),
-    inode: u64,
 }
 
 impl Switch {
@@ -37,7 +28,7 @@ impl Switch {
         let proc = rustix::io::fcntl_dupfd_cloexec(reach.proc.as_ref()?, 3).ok()?;
         // This process's own root is what PID 1's was at the fork, however far PID 1 has come since. A first round
         // of looks finds a switch that was faster than this.
-        let root = look(CWD, c"/");
+        let root = file(CWD, c"/");
         Some(Switch { proc, mounts, root, changed_ms: 0, looks: 0 })
     }
 
@@ -65,12 +56,7 @@ impl Switch {
         while now_ms >= self.wake_ms() {
             self.looks += 1;
         }
-        let now = look(self.proc.as_fd(), c"1/root");
+        let now = file(self.proc.as_fd(), c"1/root");
         now.is_some() && self.root.is_some() && now != self.root
     }
-}
-
-fn look(directory: BorrowedFd<'_>, path: &CStr) -> Option<Root> {
-    let stat = statx(directory, path, AtFlags::empty(), StatxFlags::INO).ok()?;
-    Some(Root { device: (stat.stx_dev_major, stat.stx_dev_minor), inode: stat.stx_ino })
 }

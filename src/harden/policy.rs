@@ -39,12 +39,13 @@ const fn only(number: i64, index: u32, values: &'static [u32], _caller: &str) ->
 pub const SHIPPER: [Row; 19] = [
     any(
         libc::SYS_read,
-        "kmsg::source: a record; ship: the watcher's packets; files: those; takeover: the lists of sockets",
+        "kmsg::source: a record; ship: the watcher's packets; files: those; takeover: the lists of sockets; \
+         resolve: answers",
     ),
     any(libc::SYS_sendto, "transport: lines and datagrams; resolve: questions; files: pieces of them"),
     any(libc::SYS_ppoll, "ship::wait: the one place that waits"),
     any(libc::SYS_clock_gettime, "sys::time"),
-    any(libc::SYS_recvfrom, "sys::socket::discard: what the receiver sends; resolve: answers; news"),
+    any(libc::SYS_recvfrom, "sys::socket::discard: what the receiver sends; news"),
     any(libc::SYS_getsockopt, "transport: a connection's state and errors"),
     any(libc::SYS_lseek, "kmsg::source: back to the oldest record; takeover: the lists from their start"),
     any(libc::SYS_write, "report: the program's own words"),
@@ -76,7 +77,7 @@ pub const SHIPPER: [Row; 19] = [
 pub const WATCHER: [Row; 21] = [
     any(libc::SYS_wait4, "watch::reap"),
     any(libc::SYS_kill, "watch: a shipper is asked to end, or ended"),
-    any(libc::SYS_statx, "boot::switch: PID 1's root"),
+    any(libc::SYS_newfstatat, "boot::switch: PID 1's root"),
     only(
         libc::SYS_openat,
         2,

@@ -19,7 +19,7 @@ pub struct BatchBuffer {
 impl BatchBuffer {
     /// Nothing in it.
     pub const EMPTY: BatchBuffer = {
-        const NONE: Entry = Entry { end: 0, made_of: MadeOf { seq: 0, clock_us: 0 } };
+        const NONE: Entry = Entry { made_of: MadeOf { seq: 0, clock_us: 0 }, end: 0 };
         BatchBuffer { bytes: [0; BATCH_BYTES], lines: [NONE; BATCH_LINES_MAX] }
     };
 }
@@ -33,12 +33,16 @@ pub struct MadeOf {
     pub clock_us: u64,
 }
 
+/// There are many, so they are kept small.
 #[derive(Clone, Copy)]
+#[repr(C, packed(2))]
 struct Entry {
-    /// Where the line ends, behind its newline.
-    end: usize,
     made_of: MadeOf,
+    /// Where the line ends, behind its newline.
+    end: u16,
 }
+
+const _: () = assert!(BATCH_BYTES <= u16::MAX as usize);
 
 /// A buffer of whole lines that is written in pieces of any size.
 pub struct Batch {
@@ -77,7 +81,7 @@ impl Batch {
     pub fn push(&mut self, bytes: usize, made_of: MadeOf) {
         self.bytes[self.len + bytes] = b'\n';
         self.len += bytes + 1;
-        self.ends[self.lines] = Entry { end: self.len, made_of };
+        self.ends[self.lines] = Entry { made_of, end: self.len as u16 };
         self.lines += 1;
     }
 
@@ -94,7 +98,7 @@ impl Batch {
     /// The first `bytes` of what waited are written.
     pub fn written(&mut self, bytes: usize) {
         self.done += bytes;
-        while self.at_work().first().is_some_and(|line| line.end <= self.done) {
+        while self.at_work().first().is_some_and(|line| usize::from(line.end) <= self.done) {
             self.first += 1;
         }
     }
@@ -112,7 +116,7 @@ impl Batch {
 
     /// The line that waits first, without its newline.
     pub fn first_line(&self) -> Option<&[u8]> {
-        self.bytes.get(self.done..self.at_work().first()?.end - 1)
+        self.bytes.get(self.done..usize::from(self.at_work().first()?.end) - 1)
     }
 
     /// Drops everything.
@@ -134,7 +138,7 @@ impl Batch {
         self.first = 0;
         self.done = 0;
         for line in &mut self.ends[..self.lines] {
-            line.end -= start;
+            line.end -= start as u16;
         }
     }
 
@@ -149,10 +153,10 @@ impl Batch {
         self.bytes[line.len()] = b'\n';
         self.len += more;
         self.ends.copy_within(..self.lines, 1);
-        self.ends[0] = Entry { end: 0, made_of };
+        self.ends[0] = Entry { made_of, end: 0 };
         self.lines += 1;
         for line in &mut self.ends[..self.lines] {
-            line.end += more;
+            line.end += more as u16;
         }
         true
     }
@@ -164,7 +168,7 @@ impl Batch {
 
     /// Where the first of them begins.
     fn first_begins(&self) -> usize {
-        self.first.checked_sub(1).map_or(0, |before| self.ends[before].end)
+        self.first.checked_sub(1).map_or(0, |before| self.ends[before].end.into())
     }
 }
 

@@ -2,12 +2,12 @@
 //!
 //! A *position* is whatever the transport counts: bytes of a TCP connection, or milliseconds of sending datagrams.
 //! The ledger keeps marks (a position and the record that begins there) in a fixed number of places: one a step for
-//! the last stretch, and one in eight steps for a much longer one. The oldest makes room for the newest.
+//! the last stretch, and one in sixteen steps for a much longer one. The oldest makes room for the newest.
 //!
 //! Invariants, for every position that is not before the oldest mark:
 //!
 //! 1. [`Ledger::record_at`] gives a record that begins at or before the position: nothing is skipped.
-//! 2. That record begins less than one step before it (eight, where only the long stretch reaches), or is the last one
+//! 2. That record begins less than one step before it (sixteen, where only the long stretch reaches), or is the last one
 //!    that does not begin after it.
 //! 3. Before the oldest mark it gives the oldest mark's record.
 

@@ -79,16 +79,16 @@ pub const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX * ESCAPE_BYTES_MAX + LINE_FIX
 /// The longest line about lost records.
 pub const LOST_LINE_BYTES_MAX: usize = 512;
 /// Lines that wait for one write. The longest line always fits.
-pub const BATCH_BYTES: usize = 50 * 1024;
+pub const BATCH_BYTES: usize = LINE_BYTES_MAX + 16;
 /// Lines that are sent with one call at most.
-pub const BATCH_LINES_MAX: usize = 192;
+pub const BATCH_LINES_MAX: usize = 144;
 
 /// Marks of the ledger for the last stretch, one a step: as much as the send buffer may hold.
 pub const LEDGER_MARKS: usize = 66;
 /// Marks for the long stretch, one in `LEDGER_FAR_STEPS` steps.
-pub const LEDGER_FAR_MARKS: usize = 130;
+pub const LEDGER_FAR_MARKS: usize = 66;
 /// See `LEDGER_FAR_MARKS`.
-pub const LEDGER_FAR_STEPS: u64 = 8;
+pub const LEDGER_FAR_STEPS: u64 = 16;
 /// How coarse the ledger is: going back to a byte of the last stretch repeats at most this much (or one line) before it.
 pub const LEDGER_STEP_BYTES: u64 = 8 * 1024;
 /// How far back a connection that did not end cleanly is repeated: more than a receiver's kernel holds unread. With
@@ -200,7 +200,7 @@ pub const MEMORY_BYTES_MAX: u64 = 1024 * 1024;
 pub const STACK_BYTES: u64 = 16 * 1024;
 
 const _: () = {
-    assert!(BATCH_BYTES >= LINE_BYTES_MAX, "the longest line must fit into a batch");
+    assert!(BATCH_BYTES > LINE_BYTES_MAX, "the longest line must fit into a batch");
     assert!(DATAGRAM_BYTES_MAX >= LINE_BYTES_MAX, "the longest line must fit into a datagram");
     assert!(UDP_SEND_BUFFER_BYTES >= 2 * DATAGRAM_BYTES_MAX, "two of the largest datagrams must fit");
     assert!(

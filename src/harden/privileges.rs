@@ -17,7 +17,7 @@ use rustix::thread::{
     set_thread_res_gid, set_thread_res_uid,
 };
 
-use super::policy::{Instruction, SHIPPER, WATCHER, compile, length};
+use super::policy::{FILTER, Instruction, shippers};
 use crate::board::{self, Progress};
 use crate::error::{Result, Step};
 use crate::limits::{FILES_MAX, MEMORY_BYTES_MAX, STACK_BYTES};
@@ -47,7 +47,6 @@ pub fn drop_to_watcher() -> Result<()> {
     }
     let has = capabilities(None).at(Step::Capabilities)?.permitted;
     keep(has & WATCHERS)?;
-    static FILTER: [Instruction; length(&[&SHIPPER, &WATCHER])] = compile(&[&SHIPPER, &WATCHER]);
     seal(&FILTER)
 }
 
@@ -78,8 +77,7 @@ pub fn drop_to_shipper(id: u32, stderr_used: bool, progress: Progress) -> Result
         setrlimit(*resource, Rlimit { current: Some(*most), maximum: Some(*most) }).at(Step::Limits)?;
     }
     DENIED.set(progress.denied_place());
-    static FILTER: [Instruction; length(&[&SHIPPER])] = compile(&[&SHIPPER]);
-    seal(&FILTER)
+    seal(shippers())
 }
 
 fn keep(capabilities: CapabilitySet) -> Result<()> {

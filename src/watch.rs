@@ -253,7 +253,8 @@ impl Watcher<'_> {
         watcher: BorrowedFd<'static>,
     ) -> Result<(Job<'b>, Fds)> {
         let by_hand = matches!(self.origin, Origin::Hand { .. });
-        let signals = keep(signal::listen()?);
+        // It tells whoever reads it of the reader's own signals.
+        let signals = self.signals;
         let kmsg = keep(self.reach.open_kmsg()?);
         let mut delivery = Delivery::default();
         if !by_hand {
@@ -264,11 +265,10 @@ impl Watcher<'_> {
         if let Some(empty) = &self.empty {
             privileges::hide_files(empty)?;
         }
-        let words = rustix::io::fcntl_dupfd_cloexec(kmsg, 3).ok().map(keep);
         let stderr = if by_hand { report::stderr() } else { None };
         let [list, other] = delivery.lists;
-        close_all_but(&[Some(signals), Some(kmsg), Some(watcher), list, other, words, stderr]);
-        report::to_kernel_log(words);
+        close_all_but(&[Some(signals), Some(kmsg), Some(watcher), list, other, stderr]);
+        report::to_kernel_log(Some(kmsg));
         let id = SHIPPER_UID + shipper.number as u32;
         privileges::drop_to_shipper(id, stderr.is_some(), shipper.progress)?;
 

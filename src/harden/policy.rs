@@ -76,7 +76,7 @@ pub const SHIPPER: [Row; 19] = [
 
 /// What the watcher may do besides: start shippers, hear of their end, open for them what they need, and take from
 /// them what they do not. Filters are inherited, so its own must allow all that a shipper may; it never makes those.
-pub const WATCHER: [Row; 21] = [
+pub const WATCHER: [Row; 18] = [
     any(libc::SYS_wait4, "watch::reap"),
     any(libc::SYS_kill, "watch: a shipper is asked to end, or ended"),
     any(libc::SYS_newfstatat, "boot::switch: PID 1's root"),
@@ -98,16 +98,8 @@ pub const WATCHER: [Row; 21] = [
         "sys::process::fork: a shipper, in the same namespaces",
     ),
     only(libc::SYS_socketpair, 0, &[libc::AF_UNIX as u32], "watch: the channel to a shipper"),
-    only(
-        libc::SYS_fcntl,
-        1,
-        &[libc::F_GETFD as u32, libc::F_DUPFD_CLOEXEC as u32],
-        "prepare: a descriptor for words; standard streams",
-    ),
     any(libc::SYS_close_range, "prepare: the watcher's descriptors"),
     any(libc::SYS_rt_sigaction, "sys::signal"),
-    any(libc::SYS_rt_sigprocmask, "sys::signal"),
-    any(libc::SYS_signalfd4, "sys::signal"),
     any(libc::SYS_getuid, "privileges: whether there is anything to give up"),
     any(libc::SYS_fchdir, "privileges: the empty view; files: PID 1's root"),
     any(libc::SYS_chroot, "privileges: the empty view; files: PID 1's root"),

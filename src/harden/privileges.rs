@@ -41,9 +41,10 @@ const WATCHERS: CapabilitySet = CapabilitySet::SETUID
 
 /// The watcher gives up all that it does not need.
 pub fn drop_to_watcher() -> Result<()> {
-    // Numbers that this kernel does not know fail, and so does all of it for someone who is not root.
-    for number in 0..u64::BITS {
-        let _ = remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number));
+    // The first number that this kernel does not know fails, and so does all of it for someone who is not root.
+    let mut number = 1;
+    while remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(number)).is_ok() {
+        number <<= 1;
     }
     let has = capabilities(None).at(Step::Capabilities)?.permitted;
     keep(has & WATCHERS)?;

@@ -69,6 +69,7 @@ impl Life {
     }
 
     /// The root was switched. Makes a SIGTERM before it void.
+    #[inline(never)]
     pub fn switched(&mut self, now_ms: u64) {
         if self.from_pid1 && self.switched_ms.is_none() {
             self.switched_ms = Some(now_ms);

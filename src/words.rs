@@ -60,7 +60,7 @@ impl Line {
 
     /// What was put into it.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 
     /// The same with a newline at its end: without one, the kernel would hold a line back.

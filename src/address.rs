@@ -93,6 +93,14 @@ pub fn cut(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     Some((&bytes[..found], &bytes[found + 1..]))
 }
 
+/// Cuts off what stands before the first `at`, or all there is.
+#[inline(never)]
+pub fn part<'a>(rest: &mut &'a [u8], at: u8) -> &'a [u8] {
+    let (part, after) = cut(rest, at).unwrap_or((rest, b""));
+    *rest = after;
+    part
+}
+
 /// Whether there is an `at`. (`core`'s own search is made for long texts and takes 200 bytes.)
 #[allow(clippy::manual_contains)] // see above
 pub fn has(bytes: &[u8], at: u8) -> bool {

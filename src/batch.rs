@@ -68,12 +68,12 @@ impl Batch {
     }
 
     /// Where the next line goes; longer than any line is at the start of a batch, and nothing when there is no place
-    /// for two more lines.
+    /// for what a gap may take, two lines, and for one before all others.
     pub fn room(&mut self) -> &mut [u8] {
         if self.is_empty() {
             self.clear();
         }
-        let from = if self.lines + 2 <= BATCH_LINES_MAX { self.len } else { BATCH_BYTES };
+        let from = if self.lines + 3 <= BATCH_LINES_MAX { self.len } else { BATCH_BYTES };
         &mut self.bytes[from..]
     }
 
@@ -237,10 +237,11 @@ mod tests {
 
     #[test]
     fn many_short_lines() {
-        let mut batch = batch(&["x"; BATCH_LINES_MAX - 2]);
+        let mut batch = batch(&["x"; BATCH_LINES_MAX - 3]);
         assert!(!batch.room().is_empty());
         batch.push(1, made_of(8));
-        assert!(batch.room().is_empty(), "one place is kept for what may have to stand before all others");
+        assert!(batch.room().is_empty(), "room for two would not be enough for what comes before all others");
+        batch.push(1, made_of(8));
         assert!(batch.push_front(b"y", made_of(9)) && !batch.push_front(b"z", made_of(9)));
         assert_eq!(batch.waiting().len(), 2 * BATCH_LINES_MAX);
     }

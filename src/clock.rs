@@ -1,8 +1,8 @@
 //! The kernel's time stamps and the wall clock. Pure: readings come in, times come out.
 //!
 //! The kernel stamps records with a clock of its own. It runs beside `CLOCK_MONOTONIC_RAW` (both count the same
-//! oscillator, and no one slews either), at a distance that is measured once: a record is written between two
-//! readings, and its stamp read back. The wall clock is read anew before every batch of records, so a step of it
+//! oscillator, and no one slews either), at a distance that is measured once: a record is written just after a
+//! reading, and its stamp read back. The wall clock is read anew before every batch of records, so a step of it
 //! is over with the next batch:
 //!
 //! ```text
@@ -24,10 +24,10 @@ pub struct Reading {
 pub struct StampOffset(pub i64);
 
 impl StampOffset {
-    /// From a record that was written between two readings of `CLOCK_MONOTONIC_RAW`.
-    pub fn measured(before_ns: i64, stamp_us: u64, after_ns: i64) -> StampOffset {
-        let middle_us = (before_ns / 2 + after_ns / 2) / 1_000;
-        StampOffset(middle_us.saturating_sub(i64::try_from(stamp_us).unwrap_or(i64::MAX)))
+    /// From a record that was written just after a reading of `CLOCK_MONOTONIC_RAW`. The kernel stamps first: how long
+    /// the writing takes then, with consoles and with readers that wake up, says nothing.
+    pub fn measured(before_ns: i64, stamp_us: u64) -> StampOffset {
+        StampOffset((before_ns / 1_000).saturating_sub(i64::try_from(stamp_us).unwrap_or(i64::MAX)))
     }
 }
 
@@ -75,38 +75,35 @@ impl TimeText {
     const SECOND_MIN: i64 = -62_167_219_200; // the year 0
     const SECOND_MAX: i64 = 253_402_300_799; // the end of the year 9999
 
-    /// Keeps the second 0.
-    pub fn new() -> TimeText {
-        TimeText { second: 0, text: *b"1970-01-01T00:00:00" }
-    }
+    /// No second yet: [`TimeText::set`] comes first.
+    pub const NONE: TimeText = TimeText { second: 0, text: [0; TimeText::SECOND_BYTES] };
 
     /// The text of a second, of the nearest that four digits of a year can say.
     pub fn second(&mut self, second: i64) -> &[u8; TimeText::SECOND_BYTES] {
         if second != self.second {
-            self.second = second;
-            let second =
-                (second.clamp(TimeText::SECOND_MIN, TimeText::SECOND_MAX) - TimeText::SECOND_MIN) as u64;
-            let (year, month, day) = date((second / 86_400) as u32);
-            let of_day = (second % 86_400) as u32;
-            let fields = [(2, year % 100), (5, month), (8, day)];
-            let times = [(11, of_day / 3_600), (14, of_day / 60 % 60), (17, of_day % 60)];
-            self.two_digits(0, year / 100);
-            for (at, number) in fields.into_iter().chain(times) {
-                self.two_digits(at, number);
-            }
+            self.set(second);
         }
         &self.text
+    }
+
+    /// Writes the text of a second.
+    #[inline(never)] // else it would be done in advance for every record, in case it is needed
+    pub fn set(&mut self, second: i64) {
+        *self = TimeText { second, text: *b"0000-00-00T00:00:00" };
+        let second = (second.clamp(TimeText::SECOND_MIN, TimeText::SECOND_MAX) - TimeText::SECOND_MIN) as u64;
+        let (year, month, day) = date((second / 86_400) as u32);
+        let of_day = (second % 86_400) as u32;
+        let fields = [(2, year % 100), (5, month), (8, day)];
+        let times = [(11, of_day / 3_600), (14, of_day / 60 % 60), (17, of_day % 60)];
+        self.two_digits(0, year / 100);
+        for (at, number) in fields.into_iter().chain(times) {
+            self.two_digits(at, number);
+        }
     }
 
     fn two_digits(&mut self, at: usize, number: u32) {
         self.text[at] = b'0' + (number / 10 % 10) as u8;
         self.text[at + 1] = b'0' + (number % 10) as u8;
-    }
-}
-
-impl Default for TimeText {
-    fn default() -> Self {
-        TimeText::new()
     }
 }
 
@@ -134,7 +131,9 @@ mod tests {
 
     #[track_caller]
     fn check(second: i64, want: &str) {
-        let text = TimeText::new().second(second).to_vec();
+        let mut time = TimeText::NONE;
+        time.set(7);
+        let text = time.second(second).to_vec();
         assert_eq!(String::from_utf8(text).unwrap(), want);
     }
 
@@ -170,7 +169,7 @@ mod tests {
     #[test]
     fn wall_times() {
         let second = 1_637_945_595;
-        let stamp = StampOffset::measured(9_000_000, 8_000, 11_000_000);
+        let stamp = StampOffset::measured(10_000_000, 8_000);
         assert_eq!(stamp, StampOffset(2_000));
         let now = Reading { wall_ns: second * 1_000_000_000 + 2_000_000, raw_ns: 4_000_000 };
         let mut wall = WallOffset::new(stamp, now);

@@ -8,6 +8,8 @@ use crate::address::{has, number};
 use crate::endpoint::{Endpoint, Wrong};
 use crate::kmsg::record::Level;
 use crate::limits::{DESTINATIONS_MAX, LINGER_SECONDS, LINGER_SECONDS_MAX, PATH_BYTES_MAX, QUOTED_BYTES_MAX};
+use crate::members::Extra;
+use crate::tags::{self, hostname_of};
 use crate::words;
 use crate::words::{Line, Quoted, Words, nth_name};
 
@@ -16,6 +18,10 @@ use crate::words::{Line, Quoted, Words, nth_name};
 pub struct Options<'a> {
     /// `talos.logging.kernel=`, each once.
     pub destinations: Vec<Endpoint<'a>, DESTINATIONS_MAX>,
+    /// The places that they had among those words, counted from 1.
+    places: [usize; DESTINATIONS_MAX],
+    /// How many of those words there were.
+    words: usize,
     /// A destination was asked for, even if it was left out.
     pub wanted: bool,
     /// `earlykmsg.level=`: the least severe level that is shipped.
@@ -24,13 +30,19 @@ pub struct Options<'a> {
     pub init: Option<&'a [u8]>,
     /// `earlykmsg.linger=`
     pub linger_s: u32,
+    /// `earlykmsg.tags=`, and `earlykmsg.tags.1=` and so on behind it.
+    tags: [&'a [u8]; 1 + DESTINATIONS_MAX],
+    /// `earlykmsg.extra=`
+    pub extra: Extra,
+    /// The machine's name in `ip=`; empty: none.
+    pub hostname: &'a [u8],
 }
 
 /// A word that could not be taken as it stands. Displays as the whole message, the word first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Problem<'a> {
     /// The word's name: `talos.logging.kernel`.
-    pub name: &'static [u8],
+    pub name: &'a [u8],
     /// The word's value.
     pub value: &'a [u8],
     /// What is wrong with it.
@@ -48,32 +60,50 @@ pub enum Why {
     InitLong,
     Linger,
     Ip,
-    TagsLater,
-    ExtraLater,
+    Tag(tags::Wrong),
+    TagsPlace,
+    Extra,
 }
 
 /// The words that are ours, in the order of their numbers below. (A match on bytes would compare them one by one, 10
 /// bytes of the program each.)
 const NAMES: &str = "talos.logging.kernel, earlykmsg.tags, earlykmsg.level, earlykmsg.init, earlykmsg.linger, \
-                     earlykmsg.extra, earlykmsg.ip";
+                     earlykmsg.extra, ip, earlykmsg.ip";
 const DESTINATION: usize = 0;
 const TAGS: usize = 1;
 const LEVEL: usize = 2;
 const INIT: usize = 3;
 const LINGER: usize = 4;
 const EXTRA: usize = 5;
-const IP: usize = 6;
+const KERNELS_IP: usize = 6;
+const IP: usize = 7;
 
 impl<'a> Options<'a> {
     /// What holds when nothing is asked for.
     pub const fn none() -> Options<'a> {
         Options {
             destinations: Vec::new(),
+            places: [0; DESTINATIONS_MAX],
+            words: 0,
             wanted: false,
             level: Level::DEBUG,
             init: None,
             linger_s: LINGER_SECONDS,
+            tags: [b""; 1 + DESTINATIONS_MAX],
+            extra: Extra { caller: false, dict: false },
+            hostname: b"",
         }
+    }
+
+    /// The tags of the destination at this place of the list: those of all, and its own.
+    pub fn tags(&self, destination: usize) -> [&'a [u8]; 2] {
+        let own = self.places.get(destination).and_then(|&place| self.tags.get(place));
+        [self.tags[0], own.copied().unwrap_or_default()]
+    }
+
+    /// Whether there are any.
+    pub fn has_tags(&self) -> bool {
+        self.tags.iter().any(|tags| !tags.is_empty())
     }
 
     /// Reads a whole command line, the later word over the earlier.
@@ -86,13 +116,44 @@ impl<'a> Options<'a> {
     }
 
     /// Takes one word. Returns whether its name is one of ours.
-    pub fn word(&mut self, name: &[u8], value: &'a [u8], report: &mut dyn FnMut(Problem<'a>)) -> bool {
-        let Some(number_of_name) = (0..=IP).find(|&at| nth_name(NAMES, at) == name) else { return false };
-        let bad = &mut |why| report(Problem { name: nth_name(NAMES, number_of_name), value, why });
-        match number_of_name {
+    pub fn word(&mut self, name: &'a [u8], value: &'a [u8], report: &mut dyn FnMut(Problem<'a>)) -> bool {
+        let place = name.strip_prefix(b"earlykmsg.tags.");
+        let known =
+            if place.is_some() { Some(TAGS) } else { (0..=IP).find(|&at| nth_name(NAMES, at) == name) };
+        let Some(known) = known else { return false };
+        let bad = &mut |why| report(Problem { name, value, why });
+        match known {
             DESTINATION => self.destination(value, bad),
-            TAGS | EXTRA if value.is_empty() => {}
-            TAGS => bad(Why::TagsLater),
+            TAGS => {
+                let place = place.map_or(Some(0), |digits| number(digits).filter(|&place| place > 0));
+                let Some(tags) = place.and_then(|place| self.tags.get_mut(place as usize)) else {
+                    bad(Why::TagsPlace);
+                    return true;
+                };
+                *tags = value;
+                tags::read(value, &mut |piece, tag| {
+                    if let Err(wrong) = tag {
+                        report(Problem { name, value: piece, why: Why::Tag(wrong) });
+                    }
+                });
+            }
+            EXTRA => {
+                self.extra = Extra::default();
+                for piece in value.split(|&byte| byte == b',') {
+                    match piece {
+                        b"caller" => self.extra.caller = true,
+                        b"dict" => self.extra.dict = true,
+                        b"" => {}
+                        _ => bad(Why::Extra),
+                    }
+                }
+            }
+            KERNELS_IP => {
+                let name = hostname_of(value);
+                if !name.is_empty() {
+                    self.hostname = name;
+                }
+            }
             LEVEL => match Level::from_name(value) {
                 Some(level) => self.level = level,
                 None => bad(Why::Level),
@@ -106,7 +167,6 @@ impl<'a> Options<'a> {
                 Some(seconds) if seconds <= LINGER_SECONDS_MAX => self.linger_s = seconds,
                 _ => bad(Why::Linger),
             },
-            EXTRA => bad(Why::ExtraLater),
             _ => bad(Why::Ip),
         }
         true
@@ -117,22 +177,19 @@ impl<'a> Options<'a> {
             return;
         }
         self.wanted = true;
+        self.words += 1;
         match Endpoint::parse(url) {
             Err(wrong) => bad(Why::Destination(wrong)),
             Ok(endpoint) if self.destinations.contains(&endpoint) => {}
-            Ok(endpoint) => {
-                if self.destinations.push(endpoint).is_err() {
-                    bad(Why::DestinationTooMany);
+            Ok(endpoint) => match self.places.get_mut(self.destinations.len()) {
+                Some(place) => {
+                    *place = self.words;
+                    // As many as there are places.
+                    let _ = self.destinations.push(endpoint);
                 }
-            }
+                None => bad(Why::DestinationTooMany),
+            },
         }
-    }
-}
-
-impl Problem<'_> {
-    /// The word is right, but this version does nothing with it.
-    pub fn is_harmless(&self) -> bool {
-        matches!(self.why, Why::TagsLater | Why::ExtraLater)
     }
 }
 
@@ -162,9 +219,13 @@ impl Words for Problem<'_> {
             Why::Ip => {
                 words!(line, "this version does not bring the network up; the network is left alone");
             }
-            Why::TagsLater => words!(line, "this version adds no tags; the records go out without them"),
-            Why::ExtraLater => {
-                words!(line, "this version adds no members; the records go out without them");
+            Why::Tag(wrong) => words!(line, wrong.words(), "; this tag is left out"),
+            Why::TagsPlace => {
+                words!(line, "tags are for all destinations or for one of 1 to ", DESTINATIONS_MAX as u64);
+                words!(line, "; these are left out");
+            }
+            Why::Extra => {
+                words!(line, "must be caller, dict or both, with a comma between; others are left out");
             }
         }
     }
@@ -305,6 +366,43 @@ mod tests {
     }
 
     #[test]
+    fn tags_for_all_and_for_one() {
+        let line = "earlykmsg.tags=old=1 talos.logging.kernel=bad talos.logging.kernel=udp://10.0.0.1:1 \
+                    earlykmsg.tags=site=a,b=%,x=1 earlykmsg.tags.2=x=2,y=3 earlykmsg.tags.3=z=4 \
+                    talos.logging.kernel=tcp://h:1 talos.logging.kernel=TCP://h:1/ ip=::::node7:eth0:dhcp \
+                    earlykmsg.extra=dict,,caller";
+        let mut problems = 0;
+        let mut options = Options::none();
+        options.read(line.as_bytes(), &mut |_| problems += 1);
+        let tags = |at| {
+            let mut names = String::new();
+            for word in options.tags(at) {
+                tags::read(word, &mut |_, tag| {
+                    names +=
+                        &tag.map_or("? ".into(), |tag| format!("{} ", String::from_utf8_lossy(tag.name)));
+                });
+            }
+            names
+        };
+        assert_eq!(problems, 2);
+        assert_eq!(
+            (tags(0), tags(1)),
+            ("site ? x x y ".into(), "site ? x z ".into()),
+            "by the words as they stand there"
+        );
+        assert_eq!(options.hostname, b"node7");
+        assert!(options.extra.caller && options.extra.dict);
+        options.read(b"earlykmsg.extra= earlykmsg.tags=", &mut |problem| panic!("{}", said(problem)));
+        assert_eq!(options.extra, Extra::default(), "the later word wins");
+        assert_eq!(options.tags(0), [&b""[..], b"x=2,y=3"]);
+        assert_eq!(options.tags(2), [&b""[..]; 2], "no destination");
+    }
+
+    fn tag_wrong(wrong: tags::Wrong) -> String {
+        format!("{}; this tag is left out", wrong.words())
+    }
+
+    #[test]
     fn words_that_are_wrong() {
         let cases = [
             (
@@ -315,8 +413,21 @@ mod tests {
             ("earlykmsg.linger=-1", "must be a number of seconds from 0 to 86400; 120 are taken"),
             ("earlykmsg.linger=", "must be a number of seconds from 0 to 86400; 120 are taken"),
             ("earlykmsg.linger=99999999999", "must be a number of seconds from 0 to 86400; 120 are taken"),
-            ("earlykmsg.extra=caller", "this version adds no members; the records go out without them"),
-            ("earlykmsg.tags=a=b", "this version adds no tags; the records go out without them"),
+            (
+                "earlykmsg.extra=callers",
+                "must be caller, dict or both, with a comma between; others are left out",
+            ),
+            ("earlykmsg.tags=a", &tag_wrong(tags::Wrong::Name)),
+            ("earlykmsg.tags.4={uid}=%", &tag_wrong(tags::Wrong::Percent)),
+            (
+                "earlykmsg.tags.5=a=b",
+                "tags are for all destinations or for one of 1 to 4; these are left out",
+            ),
+            (
+                "earlykmsg.tags.0=a=b",
+                "tags are for all destinations or for one of 1 to 4; these are left out",
+            ),
+            ("earlykmsg.tags.=a=b", "tags are for all destinations or for one of 1 to 4; these are left out"),
             ("earlykmsg.ip=dhcp", "this version does not bring the network up; the network is left alone"),
         ];
         for (word, want) in cases {

@@ -5,97 +5,110 @@
 //! The output fits by design: see [`LINE_BYTES_MAX`](crate::limits::LINE_BYTES_MAX).
 
 use crate::clock::{TimeText, WallOffset};
-use crate::kmsg::record::{Body, Decoded, Level, Record, facility_name};
+use crate::kmsg::record::{Body, Decoded, Level, Name, Record, entry, facility_name};
 use crate::limits::{ESCAPE_BYTES_MAX, LINE_FIXED_BYTES_MAX};
+use crate::members::{self, Extra, Members};
+use crate::tags::Facts;
 use crate::words;
-use crate::words::{Line, Words, decimal, hex_digit};
+use crate::words::{Line, Words, hex_digit};
 
 /// Makes JSON objects of records.
 #[derive(Debug)]
 pub struct Encoder {
     time: TimeText,
-    /// The facility that `of_facility` names.
-    facility: u64,
-    of_facility: Kept,
-    of_level: [Option<[Kept; 2]>; 8],
-}
-
-/// What stands in many lines, put together once and then copied as a whole, whatever its length.
-#[derive(Clone, Copy, Debug)]
-struct Kept {
-    bytes: [u8; Kept::BYTES],
-    len: usize,
-}
-
-impl Kept {
-    const BYTES: usize = 48;
-
-    fn new(parts: [&[u8]; 3]) -> Kept {
-        let mut kept = Kept { bytes: [0; Kept::BYTES], len: 0 };
-        for &byte in parts.into_iter().flatten() {
-            kept.bytes[kept.len] = byte;
-            kept.len += 1;
-        }
-        kept
-    }
-
-    fn of_facility(facility: u64) -> Kept {
-        let digits = &mut [0; 20];
-        let name = facility_name(facility).unwrap_or_else(|| decimal(facility, digits));
-        Kept::new([b",\"facility\":\"", name, b"\",\"msg\":\""])
-    }
-
-    /// What stands before the sequence number, and after it.
-    #[inline(never)]
-    fn of_level(level: Level) -> [Kept; 2] {
-        [
-            Kept::new([b"\",\"priority\":\"", level.name(), b"\",\"seq\":"]),
-            Kept::new([b",\"talos-level\":\"", level.talos_name(), b"\",\"talos-time\":\""]),
-        ]
-    }
+    members: Members,
 }
 
 impl Encoder {
-    /// An encoder for records of any time.
-    pub fn new() -> Encoder {
-        Encoder { time: TimeText::new(), facility: 0, of_facility: Kept::of_facility(0), of_level: [None; 8] }
+    /// What [`Encoder::set`] makes an encoder of.
+    pub const NONE: Encoder = Encoder { time: TimeText::NONE, members: Members::NONE };
+
+    /// An encoder for records of any time, with Talos's members and those asked for.
+    #[inline(never)]
+    pub fn new(extra: Extra) -> Encoder {
+        let mut encoder = Encoder::NONE;
+        encoder.set(extra, [b""; 2], &Facts::NONE);
+        encoder
+    }
+
+    /// Sets the members anew: see [`Members::set`].
+    pub fn set(&mut self, extra: Extra, words: [&[u8]; 2], facts: &Facts) -> u64 {
+        self.time.set(0);
+        self.members.set(extra, words, facts)
     }
 
     /// The bytes that the object of `record` takes at most.
-    pub fn bytes_max(record: &Record<'_>) -> usize {
+    pub fn bytes_max(&self, record: &Record<'_>) -> usize {
         let (Body::Escaped { text, .. } | Body::Plain(text)) = record.body;
-        text.len() * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX
+        text.len() * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX + self.members.tag_bytes()
     }
 
     /// Writes the object of `record`, without a newline, into `out`, which has room for
     /// [`Encoder::bytes_max`]. Returns its length.
     pub fn encode(&mut self, out: &mut [u8], record: &Record<'_>, wall: WallOffset) -> usize {
-        if self.facility != record.facility {
-            self.facility = record.facility;
-            self.of_facility = Kept::of_facility(record.facility);
-        }
-        let level = record.level;
-        let [before_seq, before_time] =
-            self.of_level[level.number()].get_or_insert_with(|| Kept::of_level(level));
         let mut out = Out { bytes: out, len: 0 };
-        out.put(b"{\"clock\":");
-        out.number(record.clock_us);
-        out.kept(&self.of_facility);
-        out.decoded(Decoded::new(record.body));
-        out.kept(before_seq);
-        out.number(record.seq);
-        out.kept(before_time);
-        let (second, micros) = wall.wall(record.clock_us);
-        out.put(self.time.second(second));
-        out.fraction(micros);
-        out.put(b"Z\"}");
+        let mut body = record.body;
+        let mut from = 0;
+        for slot in self.members.slots() {
+            out.part(&self.members.text, from, slot.at);
+            from = slot.at;
+            match slot.what {
+                members::DICT => body = self.dictionary(record, &mut out),
+                members::CALLER => {
+                    let caller = record.caller();
+                    if !caller.is_empty() {
+                        out.name(b"caller");
+                        out.string(Body::Plain(caller));
+                    }
+                }
+                members::CLOCK => out.number(record.clock_us),
+                members::FACILITY => match facility_name(record.facility) {
+                    Some(name) => out.kept(name),
+                    None => out.number(record.facility),
+                },
+                members::MSG => out.decoded(body),
+                members::PRIORITY => out.kept(record.level.name()),
+                members::SEQ => out.number(record.seq),
+                members::LEVEL => out.kept(record.level.talos_name()),
+                members::TIME => {
+                    let (second, micros) = wall.wall(record.clock_us);
+                    out.put(self.time.second(second));
+                    out.fraction(micros);
+                    out.byte(b'Z');
+                }
+                _ => {}
+            }
+        }
+        // There is no comma before the first.
+        if let Some(first) = out.bytes.first_mut() {
+            *first = b'{';
+        }
         out.len
     }
-}
 
-impl Default for Encoder {
-    fn default() -> Encoder {
-        Encoder::new()
+    /// Writes the entries of the record's dictionary, but for those with a tag's name. Returns what is left of the text:
+    /// all of it where one of the lines is no entry.
+    #[inline(never)]
+    fn dictionary<'a>(&self, record: &Record<'a>, out: &mut Out<'_>) -> Body<'a> {
+        let before = out.len;
+        let Some((text, mut lines)) = record.lines() else { return record.body };
+        // The kernel's are SUBSYSTEM and DEVICE: from the last to the first, they are sorted.
+        while let [line @ .., b'\n'] | line @ [.., _] = lines {
+            let begins = line.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+            let Some((name, value)) = entry(&line[begins..]) else {
+                out.len = before;
+                return record.body;
+            };
+            lines = &line[..begins];
+            let here = out.len;
+            out.name(name);
+            if self.members.has(&out.bytes[here..out.len]) {
+                out.len = here;
+            } else {
+                out.string(Body::Escaped { text: value, cut: false });
+            }
+        }
+        text
     }
 }
 
@@ -163,7 +176,8 @@ fn say(
     let mut text = Line::new();
     words!(&mut text, "earlykmsg: ", words);
     let body = Body::Plain(text.ended());
-    encoder.encode(out, &Record { level: Level::WARNING, facility: 1, seq, clock_us, body }, wall)
+    let record = Record { level: Level::WARNING, facility: 1, seq, clock_us, more: b"", body };
+    encoder.encode(out, &record, wall)
 }
 
 /// The eight decimal digits of a number below 10⁸, the first in the lowest byte. No division by ten: where the size
@@ -182,9 +196,9 @@ fn eight_digits(number: u64) -> u64 {
 const REPLACEMENT: &[u8; 3] = b"\xef\xbf\xbd";
 
 /// The output: bytes, and how many of them are written.
-struct Out<'a> {
-    bytes: &'a mut [u8],
-    len: usize,
+pub(crate) struct Out<'a> {
+    pub(crate) bytes: &'a mut [u8],
+    pub(crate) len: usize,
 }
 
 impl Out<'_> {
@@ -202,16 +216,49 @@ impl Out<'_> {
         self.bytes.get_mut(self.len..)?.first_chunk_mut()
     }
 
-    /// Appends a kept text. What is copied behind it is written over: see `LINE_FIXED_BYTES_MAX`.
-    fn kept(&mut self, text: &Kept) {
+    /// Appends a piece of `text`, sixteen bytes at a time: what is copied too much is written over.
+    #[inline(always)]
+    fn part(&mut self, text: &[u8], from: usize, to: usize) {
+        let end = self.len + to - from;
+        let mut at = from;
+        while at < to
+            && let (Some(piece), Some(room)) =
+                (text.get(at..).and_then(<[u8]>::first_chunk::<16>), self.room::<16>())
+        {
+            *room = *piece;
+            self.len += 16;
+            at += 16;
+        }
+        self.len = end.min(self.len);
+    }
+
+    /// Appends a kept name. What is copied behind it is written over: see `LINE_FIXED_BYTES_MAX`.
+    #[inline(always)]
+    fn kept(&mut self, name: Name) {
         if let Some(room) = self.room() {
-            *room = text.bytes;
-            self.len += text.len;
+            *room = name;
+            self.len += 8 - u64::from_le_bytes(name).leading_zeros() as usize / 8;
         }
     }
 
+    /// Appends what stands before a member's value.
+    #[inline(never)]
+    pub(crate) fn name(&mut self, name: &[u8]) {
+        self.byte(b',');
+        self.string(Body::Plain(name));
+        self.byte(b':');
+    }
+
+    /// Appends a text in quotes.
+    #[inline(never)]
+    pub(crate) fn string(&mut self, body: Body<'_>) {
+        self.byte(b'"');
+        self.decoded(body);
+        self.byte(b'"');
+    }
+
     #[inline(always)]
-    fn byte(&mut self, byte: u8) {
+    pub(crate) fn byte(&mut self, byte: u8) {
         self.put(&[byte]);
     }
 
@@ -248,7 +295,8 @@ impl Out<'_> {
         }
     }
 
-    fn decoded(&mut self, mut bytes: Decoded<'_>) {
+    fn decoded(&mut self, body: Body<'_>) {
+        let mut bytes = Decoded::new(body);
         loop {
             let clean = self.clean(bytes.rest());
             bytes.advance(clean);
@@ -361,7 +409,8 @@ impl Out<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{LINE_BYTES_MAX, RECORD_BYTES_MAX};
+    use crate::limits::{LINE_BYTES_MAX, RECORD_BYTES_MAX, TAGS_MAX};
+    use crate::tags::Fact;
     use crate::testing::Random;
     use serde_json::Value;
     use std::string::{String, ToString};
@@ -374,9 +423,13 @@ mod tests {
 
     /// The object of a record, in exactly as many bytes as it may take at most.
     fn encode(bytes: &[u8]) -> String {
+        encode_with(&mut Encoder::new(Extra::default()), bytes)
+    }
+
+    fn encode_with(encoder: &mut Encoder, bytes: &[u8]) -> String {
         let record = Record::parse(bytes).unwrap_or_else(|| Record::broken(bytes));
-        let mut out = vec![0; Encoder::bytes_max(&record)];
-        let len = Encoder::new().encode(&mut out, &record, BOOT);
+        let mut out = vec![0; encoder.bytes_max(&record)];
+        let len = encoder.encode(&mut out, &record, BOOT);
         out.truncate(len);
         String::from_utf8(out).expect("UTF-8")
     }
@@ -420,6 +473,89 @@ mod tests {
         );
     }
 
+    fn with_tags(extra: Extra, words: [&str; 2], facts: &Facts) -> Encoder {
+        let mut encoder = Encoder::new(extra);
+        assert_eq!(encoder.set(extra, words.map(str::as_bytes), facts), 0);
+        encoder
+    }
+
+    #[test]
+    fn tags_are_members_sorted_by_name() {
+        let mut facts = Facts::NONE;
+        facts.set(Fact::HOSTNAME, b"node\xff\"7");
+        let mut encoder = with_tags(
+            Extra::default(),
+            ["zone=z,host={hostname}", "0=,n=a%0a,n=later,msg-id=%22,Z=u%c3%a9"],
+            &facts,
+        );
+        assert_eq!(
+            encode_with(&mut encoder, b"12,711,6252819,-,caller=T1;hi\n SUBSYSTEM=pci\n"),
+            "{\"0\":\"\",\"Z\":\"u\u{e9}\",\"clock\":6252819,\"facility\":\"user\",\"host\":\"node\u{fffd}\\\"7\",\
+             \"msg\":\"hi\\n SUBSYSTEM=pci\\n\",\"msg-id\":\"\\\"\",\"n\":\"later\",\"priority\":\"warning\",\"seq\":711,\
+             \"talos-level\":\"warn\",\"talos-time\":\"2021-11-26T16:53:21.252819Z\",\"zone\":\"z\"}"
+        );
+    }
+
+    #[test]
+    fn a_tag_takes_the_place_of_a_member() {
+        let words =
+            ["", "seq=s,clock=,facility=f,msg=m,priority=p,talos-level=l,talos-time=t,caller=c,DEVICE=d"];
+        let extra = Extra { caller: true, dict: true };
+        let mut encoder = with_tags(extra, words, &Facts::NONE);
+        assert_eq!(
+            encode_with(&mut encoder, b"6,1,2,-,caller=T1;x\n DEVICE=+pci:1\n SUBSYSTEM=pci\n"),
+            "{\"SUBSYSTEM\":\"pci\",\"DEVICE\":\"d\",\"caller\":\"c\",\"clock\":\"\",\"facility\":\"f\",\"msg\":\"m\",\
+             \"priority\":\"p\",\"seq\":\"s\",\"talos-level\":\"l\",\"talos-time\":\"t\"}"
+        );
+    }
+
+    #[test]
+    fn tags_without_room_are_left_out() {
+        let mut encoder = Encoder::new(Extra::default());
+        let value = "x".repeat(100);
+        let word = (0..TAGS_MAX).map(|at| format!("t{at:02}={value}")).collect::<Vec<_>>().join(",");
+        let left_out = encoder.set(Extra::default(), [word.as_bytes(), b"a=b"], &Facts::NONE) as usize;
+        let object = object(&encode_with(&mut encoder, b"6,1,2,-;x\n"));
+        assert_eq!(object.len(), 7 + TAGS_MAX + 1 - left_out);
+        assert!(object.contains_key("t00") && !object.contains_key("t15") && object.contains_key("a"));
+        assert_eq!(encoder.set(Extra::default(), [b"a=b", b""], &Facts::NONE), 0, "set anew");
+    }
+
+    #[test]
+    fn callers_and_dictionaries() {
+        let all = Extra { caller: true, dict: true };
+        let check = |extra, record: &str, want: &[(&str, &str)]| {
+            let mut encoder = with_tags(extra, [""; 2], &Facts::NONE);
+            let object = object(&encode_with(&mut encoder, record.as_bytes()));
+            let more: Vec<(&str, &str)> = object
+                .iter()
+                .filter(|(name, _)| {
+                    !MEMBERS[..2].contains(&name.as_str()) && !MEMBERS[3..].contains(&name.as_str())
+                })
+                .map(|(name, value)| (name.as_str(), value.as_str().expect("a text")))
+                .collect();
+            assert_eq!(more, want, "{record}");
+        };
+        let record = "6,1,2,-,caller=C10;x\\x0ay\n SUBSYSTEM=pci\n DEVICE=+pci:\\x41\"\n";
+        check(
+            all,
+            record,
+            &[("DEVICE", "+pci:A\""), ("SUBSYSTEM", "pci"), ("caller", "C10"), ("msg", "x\ny\n")],
+        );
+        let caller = Extra { caller: true, dict: false };
+        let with_lines = "x\ny\n SUBSYSTEM=pci\n DEVICE=+pci:A\"\n";
+        check(caller, record, &[("caller", "C10"), ("msg", with_lines)]);
+        check(all, "6,1,2,-;x\n", &[("msg", "x\n")]);
+        check(all, "6,1,2,c,new=1,caller=T1,more;x", &[("caller", "T1"), ("msg", "x")]);
+        check(all, "6,1,2,-,caller=T\x01345678901234;x", &[("caller", "T\x013456789012"), ("msg", "x")]);
+        check(all, "6,1,2,-;x\n A=\n", &[("A", ""), ("msg", "x\n")]);
+        check(all, "6,1,2,-;x\n A=1\n\n", &[("msg", "x\n A=1\n\n")]);
+        for odd in ["x\nA=1\n", "x\n A=1\n B\n", "x\n =1\n", "x\n msg=1\n", "x\n A\u{e9}=1\n", "x\n"] {
+            check(all, &format!("6,1,2,-;{odd}"), &[("msg", odd)]);
+        }
+        check(all, "no record", &[("msg", "no record")]);
+    }
+
     #[test]
     fn facilities_by_name_and_by_number() {
         for (priority, facility) in
@@ -433,7 +569,7 @@ mod tests {
     fn lost_records() {
         let lost = Lost { from: 7, to: 11, why: "the ring was overwritten" };
         let mut out = [0; 512];
-        let len = lost.encode(&mut Encoder::new(), &mut out, 1_000_000, BOOT);
+        let len = lost.encode(&mut Encoder::new(Extra::default()), &mut out, 1_000_000, BOOT);
         assert_eq!(
             core::str::from_utf8(&out[..len]).unwrap(),
             "{\"clock\":1000000,\"facility\":\"user\",\"msg\":\"earlykmsg: lost 5 records, seq 7-11: the ring was \
@@ -441,7 +577,7 @@ mod tests {
              \"talos-time\":\"2021-11-26T16:53:16Z\"}"
         );
         let all = Lost { from: 0, to: u64::MAX, why: "the ring was overwritten" };
-        let len = all.encode(&mut Encoder::new(), &mut out, u64::MAX, WallOffset(i64::MAX));
+        let len = all.encode(&mut Encoder::new(Extra::default()), &mut out, u64::MAX, WallOffset(i64::MAX));
         assert!(
             object(core::str::from_utf8(&out[..len]).unwrap())["msg"]
                 .as_str()

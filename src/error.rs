@@ -3,17 +3,33 @@
 //! An error never decides anything. Its caller does: try again, give up one destination, or go on with the boot.
 //! It is four bytes, because every call that can fail hands one on.
 
+use core::num::NonZeroU32;
+
 use crate::address::{cut, number};
 use crate::words;
 use crate::words::{Line, Words, named};
 
 /// A step of the program that failed, with the kernel's error number (0: none).
+///
+/// Both are in one number, the error number above the step, and its lowest bit is set: what is never 0 can be told from
+/// success in a single register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Error {
-    /// What was being done.
-    pub step: Step,
+pub struct Error(NonZeroU32);
+
+impl Error {
+    /// Whether this is what was being done.
+    pub fn is(self, step: Step) -> bool {
+        self.step() == step as usize
+    }
+
     /// The kernel's error number.
-    pub errno: u16,
+    pub fn errno(self) -> u16 {
+        (self.0.get() >> 16) as u16
+    }
+
+    fn step(self) -> usize {
+        usize::from(self.0.get() as u16 >> 1)
+    }
 }
 
 /// The result of a step.
@@ -61,17 +77,17 @@ named! {
 
 impl Step {
     /// The step has failed.
-    pub const fn failed(self, errno: u16) -> Error {
-        Error { step: self, errno }
+    pub fn failed(self, errno: u16) -> Error {
+        Error(NonZeroU32::MIN | (self as u32) << 1 | u32::from(errno) << 16)
     }
 }
 
 impl Words for Error {
     fn put(&self, line: &mut Line) {
-        words!(line, self.step.words());
+        words!(line, Step::nth_words(self.step()));
         // What the name servers said is told beside it.
-        if self.step != Step::LookUpName {
-            words!(line, ": ", Errno(self.errno));
+        if !self.is(Step::LookUpName) {
+            words!(line, ": ", Errno(self.errno()));
         }
     }
 }
@@ -149,6 +165,8 @@ mod tests {
 
     #[test]
     fn an_error_is_small() {
-        assert_eq!(size_of::<Error>(), 4);
+        assert_eq!(size_of::<Result<()>>(), 4);
+        let error = Step::MakeChannel.failed(u16::MAX);
+        assert!(error.is(Step::MakeChannel) && error.errno() == u16::MAX);
     }
 }

@@ -69,7 +69,7 @@ pub fn run(args: Args) -> i32 {
             Some(_) => return print(concat!("earlykmsg ", env!("CARGO_PKG_VERSION"), "\n")),
             None => {
                 let problem = &mut |problem: Problem<'_>| {
-                    wrong |= !problem.is_harmless();
+                    wrong = true;
                     report::error(|line| words!(line, problem));
                 };
                 let (name, value) = match split(arg) {

@@ -14,7 +14,7 @@
 //!
 //! 1. Nothing here may keep a machine from booting, and no record is lost in silence.
 //! 2. No heap: whoever calls owns the buffer, and every bound stands in [`limits`].
-//! 3. Pure rooms (`cmdline`, `endpoint`, `kmsg::record`, `encode`, `clock`, `ledger`, `harden::policy`) get bytes
+//! 3. Pure rooms (`cmdline`, `endpoint`, `kmsg::record`, `tags`, `members`, `encode`, `clock`, `ledger`, `harden::policy`) get bytes
 //!    and times and give back values. They make no system call and know no room that does.
 //! 4. `unsafe` stands in [`sys`] alone. Everything else is built of its safe calls and of rustix.
 //! 5. An error says which step and which errno; only its caller decides what follows.
@@ -37,10 +37,12 @@ pub mod error;
 pub mod files;
 pub mod hand;
 pub mod harden;
+pub mod identity;
 pub mod kmsg;
 pub mod ledger;
 pub mod life;
 pub mod limits;
+pub mod members;
 pub mod names;
 pub mod network;
 pub mod news;
@@ -48,9 +50,11 @@ pub mod report;
 pub mod resolve;
 pub mod ship;
 pub mod sys;
+pub mod tags;
 pub mod takeover;
 #[cfg(test)]
 mod testing;
 pub mod transport;
+pub mod wall;
 pub mod watch;
 pub mod words;

@@ -72,12 +72,14 @@ pub const RECORD_CUT_BYTES_MIN: usize = 2048 - 8;
 
 /// One byte of a record becomes at most this many of JSON (`\u0001`).
 pub const ESCAPE_BYTES_MAX: usize = 6;
-/// All of a JSON line that is not `msg`: names of members, four numbers, the time.
-pub const LINE_FIXED_BYTES_MAX: usize = 256;
+/// Of a record's caller. The kernel's are a letter and a number of 32 bits.
+pub const CALLER_BYTES_MAX: usize = 12;
+/// All of a JSON line that is not `msg`: names of members, four numbers, the time, the caller.
+pub const LINE_FIXED_BYTES_MAX: usize = 256 + 12 + CALLER_BYTES_MAX * ESCAPE_BYTES_MAX;
 /// The longest line that a record can become.
-pub const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX;
+pub const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX + TAGS_BYTES_MAX;
 /// The longest line about lost records.
-pub const LOST_LINE_BYTES_MAX: usize = 512;
+pub const LOST_LINE_BYTES_MAX: usize = 512 + TAGS_BYTES_MAX;
 /// Lines that wait for one write. The longest line always fits.
 pub const BATCH_BYTES: usize = LINE_BYTES_MAX + 16;
 /// Lines that are sent with one call at most.
@@ -163,11 +165,11 @@ pub const WORDS_BURST: u32 = 6;
 pub const WORDS_EVERY_MS: u64 = 30_000;
 
 /// A burst of datagrams: this many …
-pub const UDP_BURST: u32 = 16;
+pub const UDP_BURST: u32 = 48;
 /// … and one less for each of these bytes of a datagram …
-pub const UDP_BURST_BYTES: u32 = 1024;
-/// … and then a pause of this.
-pub const UDP_BURST_MS: u64 = 1;
+pub const UDP_BURST_BYTES: u32 = 512;
+/// … and the next one is begun no earlier than this after it. A sleep costs as much as several datagrams.
+pub const UDP_BURST_MS: u64 = 4;
 /// How often a new socket is asked whether its first datagram has left.
 pub const UDP_NEIGHBOUR_LOOK_MS: u64 = 2;
 /// How coarse the ledger of datagrams is: it reaches as far back as is repeated.
@@ -196,8 +198,29 @@ pub const SHIPPER_UID: u32 = 0x6b6d_7367;
 pub const FILES_MAX: u64 = 16;
 /// The address space that a shipper may have, the program itself included.
 pub const MEMORY_BYTES_MAX: u64 = 1024 * 1024;
-/// The stack that a shipper may use beyond what its start took.
-pub const STACK_BYTES: u64 = 16 * 1024;
+/// The kernel gives a stack whole pages.
+pub const PAGE_BYTES: u64 = 4096;
+/// The stack that a shipper may use beyond what its start took, up to the next whole page. Its deepest call takes 4.2 KiB,
+/// and the kernel's own words about a denied system call may come on top of that with 3.7 KiB.
+pub const STACK_BYTES: u64 = 8 * 1024;
+
+/// Tags of one word, and of one object.
+pub const TAGS_MAX: usize = 16;
+/// All tags of an object, names and values, as they stand in it.
+pub const TAGS_BYTES_MAX: usize = 1024;
+/// A fact about the machine.
+pub const FACT_BYTES_MAX: usize = 64;
+
+/// Two clocks that are read with less than this in between were read at the same moment …
+pub const CLOCK_APART_NS: i64 = 50_000;
+/// … and if they were not, they are read again so often.
+pub const CLOCK_TRIES: u32 = 8;
+/// A wall clock before this, 2000-01-01, was never set.
+pub const WALL_SET_S_MIN: i64 = 946_684_800;
+/// A step of it that is worth a word.
+pub const WALL_STEP_US_MIN: u64 = 1_000;
+/// Records that are looked at for the number of the newest.
+pub const NEWEST_LOOKS_MAX: u32 = 1_000_000;
 
 const _: () = {
     assert!(BATCH_BYTES > LINE_BYTES_MAX, "the longest line must fit into a batch");
@@ -212,6 +235,8 @@ const _: () = {
         "what is not acknowledged is known to the step"
     );
     assert!((LEDGER_MARKS as u64 - 1) * UDP_LEDGER_STEP_MS >= UDP_REPEAT_MS, "and as far in time");
+    // Each one of a burst takes at most this of the receiver's buffer, which has this size unless it is changed.
+    assert!(3 * UDP_BURST * 1_280 < 212_992, "the buffer of a slow listener holds three bursts");
     assert!(RECORD_BYTES_MAX > RECORD_CUT_BYTES_MIN, "a cut record must be readable");
     assert!(WORDS_BYTES_MAX < 1024 - 16, "the kernel refuses longer words");
     assert!(FAREWELL_MS < DRAIN_GRACE_MS, "the watcher must not end a shipper that is saying its last words");

@@ -8,11 +8,12 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
 
+use crate::address::Address;
 use crate::error::{Result, Step};
 use crate::limits::{
     ANSWERS_BYTES, NEWS_ATTEMPT_MS_MAX, NEWS_BYTES, NEWS_PAUSE_MS_MAX, NEWS_READS_MAX, NEWS_SETTLE_MS,
 };
-use crate::network::netlink::{DUMPS, is_good_news, request, tell};
+use crate::network::netlink::{self, DUMPS, LINKS, is_good_news, request, request_way};
 use crate::sys::socket::join_groups;
 use crate::sys::{At, time};
 use crate::words::Line;
@@ -114,13 +115,28 @@ fn open() -> Result<OwnedFd> {
 
 /// Tells of the links, addresses and routes that there are.
 pub fn tell_network(line: &mut Line, answers: &mut [u8; ANSWERS_BYTES]) {
+    for &dump in DUMPS {
+        ask(&request(dump), answers, &mut |answer| netlink::tell(answer, line));
+    }
+}
+
+/// Tells of the hardware address of the interface that leads to an address, a colon before each of its bytes.
+pub fn tell_hardware(to: Address, line: &mut Line, answers: &mut [u8; ANSWERS_BYTES]) {
+    // Where the address does not say which it is, the way does.
+    let mut index = to.scope;
+    let take = &mut |answer: &[u8]| netlink::tell_hardware(answer, &mut index, line);
+    ask(&request_way(to), answers, take);
+    ask(&request(LINKS), answers, take);
+}
+
+/// Asks the kernel, and reads the answer up to its end, which `take` sees.
+#[inline(never)]
+fn ask(request: &[u8], answers: &mut [u8; ANSWERS_BYTES], take: &mut dyn FnMut(&[u8]) -> bool) {
     let Ok(fd) = open() else { return };
-    for dump in DUMPS {
-        let _ = send(&fd, &request(dump), SendFlags::empty());
-        while let Ok((len, _)) = recv(&fd, &mut answers[..], RecvFlags::DONTWAIT) {
-            if tell(&answers[..len.min(ANSWERS_BYTES)], line) {
-                break;
-            }
+    let _ = send(&fd, request, SendFlags::empty());
+    while let Ok((len, _)) = recv(&fd, &mut answers[..], RecvFlags::DONTWAIT) {
+        if take(&answers[..len.min(ANSWERS_BYTES)]) {
+            break;
         }
     }
 }

@@ -182,44 +182,42 @@ impl<'a> Names<'a> {
 }
 
 impl<'a> Shipper<'a> {
-    /// Whom to connect to now. `None`: the end has come first.
-    pub(crate) fn target(&mut self) -> Result<Option<To<'a>>> {
+    /// Whom to connect to now. It fails too when the end has come first: who asks looks for that.
+    pub(crate) fn target(&mut self) -> Result<To<'a>> {
         let now = time::now_ms();
         if !self.names.midway {
             self.news.begin(now);
-            if now >= self.names.until_ms && !self.search(false)? {
-                return Ok(None);
+            if now >= self.names.until_ms {
+                self.search(false)?;
             }
         }
         let zone = if let Host::Address { zone, .. } = self.endpoint.host { zone } else { b"" };
         let address = self.names.address().ok_or(Step::LookUpName.failed(0))?;
-        Ok(Some(To { address, zone, port: self.endpoint.port }))
+        Ok(To { address, zone, port: self.endpoint.port })
     }
 
-    /// Looks for the addresses of the host, which is a name. `false`: the end has come first.
+    /// Looks for the addresses of the host, which is a name.
     ///
     /// When nothing is found, those that came from a file stay in force. One that is in use can be used on, and records
     /// wait for that: nothing is told then, and the search ends with everything else.
-    pub(crate) fn search(&mut self, in_use: bool) -> Result<bool> {
-        let Host::Name(host) = self.endpoint.host else { return Ok(true) };
+    pub(crate) fn search(&mut self, in_use: bool) -> Result<()> {
+        let Host::Name(host) = self.endpoint.host else { return Ok(()) };
         self.names.again = false;
-        if !self.read_files() {
-            return Ok(false);
-        }
+        self.read_files()?;
         self.names.nth = 0;
         self.names.lookup.ask(&mut self.names.config);
         if !self.names.found.is_empty() {
             swap(&mut self.names.lookup.found, &mut self.names.found);
             // The file is read again for the next connection.
             self.names.until_ms = 0;
-            return Ok(true);
+            return Ok(());
         }
         // What was known is kept there.
         swap(&mut self.names.lookup.found, &mut self.names.found);
         self.names.lookup.begin(host);
         let asked = self.ask_servers(in_use);
         let now = time::now_ms();
-        if let Ok(true) = asked {
+        if asked.is_ok() {
             let holds_ms = if self.names.again { 0 } else { self.names.lookup.found.holds_ms() };
             self.names.until_ms = now + holds_ms;
             self.names.later_ms = now + NAME_AGAIN_MS;
@@ -231,33 +229,33 @@ impl<'a> Shipper<'a> {
         self.names.until_ms = 0;
         self.names.again = true;
         self.names.later_ms = now + NAME_LATER_MS;
-        if lasting && asked.is_err() { Ok(true) } else { asked }
+        if lasting && !self.over(now) { Ok(()) } else { asked }
     }
 
-    /// Has the watcher hand over its files. `false`: the end has come first.
-    fn read_files(&mut self) -> bool {
+    /// Has the watcher hand over its files.
+    fn read_files(&mut self) -> Result<()> {
         let until = time::now_ms() + FILES_MS;
         let names = &mut self.names;
         names.config = Config::empty();
         names.found.clear();
-        let Some(watcher) = &self.watcher else { return true };
+        let Some(watcher) = &self.watcher else { return Ok(()) };
         files::tell(watcher.as_fd(), &[END]);
         (names.read, names.begun, names.too_long) = (false, 0, false);
         loop {
             let now = time::now_ms();
             if self.over(now) {
-                return false;
+                return Err(Step::LookUpName.failed(0));
             }
             if self.names.read || self.watcher.is_none() || now >= until {
                 self.names.read = true;
-                return true;
+                return Ok(());
             }
             self.wait([Awaited::NONE; 2], false, until);
         }
     }
 
-    /// Asks the name servers. `false`: the end has come first.
-    fn ask_servers(&mut self, in_use: bool) -> Result<bool> {
+    /// Asks the name servers.
+    fn ask_servers(&mut self, in_use: bool) -> Result<()> {
         // Answers over TCP are gathered at the start of the buffer, those that are datagrams go behind.
         const GATHERED: usize = ANSWERS_BYTES - ANSWER_BYTES_MAX;
         let nothing = Step::LookUpName.failed(0);
@@ -270,7 +268,7 @@ impl<'a> Shipper<'a> {
         loop {
             let now = time::now_ms();
             if self.over(now) {
-                return Ok(false);
+                return Err(nothing);
             }
             if in_use && (now >= in_use_until || self.life.end(now).is_some()) {
                 return Err(nothing);
@@ -286,13 +284,13 @@ impl<'a> Shipper<'a> {
             let lookup = &mut self.names.lookup;
             let mut over_tcp = true;
             let step = match lookup.next(now) {
-                Action::Done => return Ok(true),
+                Action::Done => return Ok(()),
                 Action::Failed => return Err(nothing),
                 Action::Connect(server) => {
                     over_tcp = false;
                     to.address = server;
                     tcp = None;
-                    Udp::open(&to).map(|socket| udp = Some(socket))
+                    Udp::open(&mut to).map(|socket| udp = Some(socket))
                 }
                 Action::Ask { v6, tcp: false } => {
                     over_tcp = false;
@@ -304,7 +302,7 @@ impl<'a> Shipper<'a> {
                 }
                 Action::Ask { v6, tcp: true } => {
                     (tcp_v6, tcp_asked, len) = (v6, false, 0);
-                    Tcp::begin(&to).map(|socket| tcp = Some(socket))
+                    Tcp::begin(&mut to).map(|socket| tcp = Some(socket))
                 }
                 Action::Wait(until) => {
                     let interest = if tcp_asked { PollFlags::IN } else { PollFlags::OUT };
@@ -347,7 +345,7 @@ impl<'a> Shipper<'a> {
                 }
             };
             if let Err(error) = step {
-                self.names.lookup.failed(over_tcp, error.errno.into());
+                self.names.lookup.failed(over_tcp, error.errno().into());
                 if over_tcp {
                     tcp = None;
                 } else {

@@ -6,21 +6,23 @@
 use rustix::event::PollFlags;
 use rustix::fd::BorrowedFd;
 
+use crate::address::Address;
 use crate::batch::{Batch, BatchBuffer, MadeOf};
 use crate::board::Progress;
 use crate::clock::{StampOffset, WallOffset};
 use crate::encode::{Encoder, Lost, Unread};
 use crate::endpoint::{Endpoint, Host, Scheme};
 use crate::error::{Error, Result, Step};
-use crate::kmsg::record::{Level, Record};
+use crate::identity::Identity;
+use crate::kmsg::record::Level;
 use crate::kmsg::source::{Next, ReadBuffer, Source};
 use crate::ledger::{Ledger, Marks};
 use crate::life::{End, Life, Why};
 use crate::limits::{
     ACK_LOOK_MS, ANSWERS_BYTES, CLOSE_MS, CONNECT_MS, LEDGER_STEP_BYTES, LIFE_LOOK_MS, LOST_LINE_BYTES_MAX,
     NEVER_MS, NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX, REPEAT_BYTES_MAX,
-    UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS, UDP_LEDGER_STEP_MS, UDP_NEIGHBOUR_LOOK_MS,
-    UDP_REPEAT_MS,
+    TAGS_BYTES_MAX, UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS, UDP_LEDGER_STEP_MS,
+    UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS,
 };
 use crate::news::{News, tell_network};
 use crate::report::{self, Rate};
@@ -40,6 +42,8 @@ pub struct Job<'a> {
     pub endpoint: &'a Endpoint<'a>,
     /// The least severe level that is shipped.
     pub level: Level,
+    /// The members that are wanted besides Talos's.
+    pub identity: Identity<'a>,
     /// When it ends.
     pub life: Life,
     /// The first record that is wanted; none: the oldest there is.
@@ -80,14 +84,16 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
         batch: BatchBuffer,
         marks: Marks,
         answers: [u8; ANSWERS_BYTES],
+        encoder: Encoder,
     }
     static BUFFERS: Buffer<Buffers> = Buffer::new(Buffers {
         read: [0; RECORD_BYTES_MAX],
         batch: BatchBuffer::EMPTY,
         marks: Marks::NONE,
         answers: [0; ANSWERS_BYTES],
+        encoder: Encoder::NONE,
     });
-    let Some(Buffers { read, batch, marks, answers }) = BUFFERS.take() else {
+    let Some(Buffers { read, batch, marks, answers, encoder }) = BUFFERS.take() else {
         return Err(Step::TakeBuffers.failed(0));
     };
     let now = time::now_ms();
@@ -100,8 +106,9 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
         source: Source::new(fds.kmsg, read, job.first),
         batch: Batch::new(batch),
         ledger: Ledger::new(step, marks),
-        encoder: Encoder::new(),
-        wall: WallOffset(0), // `fill` reads the clock before anything is encoded
+        encoder,
+        identity: job.identity,
+        wall: WallOffset(0), // it is read before anything is encoded
         ring_empty: false,
         unsent: job.unsent.or(job.first),
         restarted: job.unsent.is_some(),
@@ -112,6 +119,7 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
         farewell_said: false,
         down: Down::since(now),
         pause_ms: 0,
+        woken_ms: now,
         names: Names::new(job.endpoint.host, answers),
         news: News::DEAF,
         endpoint: job.endpoint,
@@ -120,38 +128,45 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
         stamp: job.stamp,
         progress: job.progress,
     };
+    shipper.identity.look();
+    shipper.tell_tags();
     match scheme {
         Scheme::Tcp => shipper.ship_tcp(),
         Scheme::Udp => shipper.ship_udp(),
     }
 }
 
+/// A shipper at work.
+#[repr(C)] // What is used most comes first: near the start it is reached with shorter instructions, 0.3 KiB in all.
 pub(crate) struct Shipper<'a> {
-    pub(crate) endpoint: &'a Endpoint<'a>,
-    level: Level,
-    pub(crate) life: Life,
-    source: Source,
-    batch: Batch,
-    ledger: Ledger,
-    encoder: Encoder,
-    stamp: StampOffset,
-    wall: WallOffset,
-    progress: Progress,
-    signals: BorrowedFd<'static>,
-    pub(crate) watcher: Option<BorrowedFd<'static>>,
-    pub(crate) names: Names<'a>,
-    pub(crate) news: News,
-    delivery: Delivery,
-    words: Rate,
     /// The ring had nothing more when it was last read.
     ring_empty: bool,
-    /// The first record of which no byte was ever sent.
-    unsent: Option<u64>,
+    farewell_said: bool,
     /// There was a shipper before this one.
     restarted: bool,
-    farewell_said: bool,
+    level: Level,
+    signals: BorrowedFd<'static>,
+    pub(crate) watcher: Option<BorrowedFd<'static>>,
+    source: Source,
+    batch: Batch,
+    pub(crate) endpoint: &'a Endpoint<'a>,
     down: Down,
+    pub(crate) news: News,
+    /// The first record of which no byte was ever sent.
+    unsent: Option<u64>,
     pause_ms: u64,
+    /// When the last wait ended.
+    woken_ms: u64,
+    wall: WallOffset,
+    stamp: StampOffset,
+    progress: Progress,
+    words: Rate,
+    delivery: Delivery,
+    pub(crate) life: Life,
+    ledger: Ledger,
+    identity: Identity<'a>,
+    encoder: &'static mut Encoder,
+    pub(crate) names: Names<'a>,
 }
 
 /// Since when the receiver is not reached, and what was tried.
@@ -185,16 +200,15 @@ impl Down {
     }
 }
 
-/// How a connection ended.
+/// How a connection ended. (An error is the receiver's or the way's; but one of [`Step::ReadKmsg`] is this machine's own,
+/// and no other connection would be better.)
 enum Over {
     /// The shipper's own end: everything is confirmed.
     Done,
-    /// The shipper's own end: its time is over. Of this connection so many bytes were confirmed; none: all.
-    Deadline(Option<u64>),
+    /// The shipper's own end: its time is over.
+    Deadline,
     /// The receiver closed it, and its kernel has every byte.
     Closed,
-    /// Anything else.
-    Broken(Error),
 }
 
 impl Shipper<'_> {
@@ -202,20 +216,23 @@ impl Shipper<'_> {
     fn ship_tcp(&mut self) -> Result<Outcome> {
         loop {
             let began_ms = time::now_ms();
-            let over = match self.connect_tcp() {
-                Ok(Some(mut tcp)) => {
-                    let over = match self.serve_tcp(&mut tcp) {
-                        Ok(over) => over,
-                        Err(Fault::Receiver(error)) => Over::Broken(error),
-                        Err(Fault::Ours(error)) => return Err(error),
-                    };
-                    match over {
-                        Over::Done => return Ok(Outcome::Done),
-                        Over::Deadline(acked) => {
-                            return self.unconfirmed(acked.and_then(|acked| self.ledger.record_at(acked)));
+            match self.connect_tcp() {
+                Err(_) if self.over(time::now_ms()) => return self.unconfirmed(None),
+                Err(error) => self.not_reached(error),
+                Ok(mut tcp) => {
+                    match self.serve_tcp(&mut tcp) {
+                        Ok(Over::Done) => return Ok(Outcome::Done),
+                        Ok(Over::Deadline) => {
+                            let first = match tcp.state() {
+                                Ok(state) if state.all_acked => None,
+                                Ok(state) => self.ledger.record_at(state.acked),
+                                Err(_) => self.ledger.first(),
+                            };
+                            return self.unconfirmed(first);
                         }
-                        Over::Closed => self.batch.keep_whole_lines(),
-                        Over::Broken(error) => {
+                        Ok(Over::Closed) => self.batch.keep_whole_lines(),
+                        Err(error) if error.is(Step::ReadKmsg) => return Err(error),
+                        Err(error) => {
                             let position = tcp.written().saturating_sub(REPEAT_BYTES_MAX);
                             self.lost_connection(error);
                             // Of what it carried before, nobody knows what was read.
@@ -224,17 +241,10 @@ impl Shipper<'_> {
                     }
                     self.note_progress(None);
                     self.down = Down::since(time::now_ms());
-                    over
                 }
-                Ok(None) => return self.unconfirmed(None),
-                Err(error) => {
-                    self.not_reached(error);
-                    Over::Broken(error)
-                }
-            };
+            }
             // A receiver that was there for a while is tried again at once.
-            let lived = !matches!(over, Over::Broken(_)) || self.down.tries == 0;
-            if lived && time::now_ms() - began_ms >= PAUSE_MS_MAX {
+            if self.down.tries == 0 && time::now_ms() - began_ms >= PAUSE_MS_MAX {
                 self.pause_ms = 0;
             }
             if !self.pause() {
@@ -243,10 +253,10 @@ impl Shipper<'_> {
         }
     }
 
-    /// Connects. `None`: the end has come first.
-    fn connect_tcp(&mut self) -> Result<Option<Tcp>> {
-        let Some(to) = self.target()? else { return Ok(None) };
-        let tcp = Tcp::begin(&to)?;
+    /// Connects. It fails too when the end has come first.
+    fn connect_tcp(&mut self) -> Result<Tcp> {
+        let mut to = self.target()?;
+        let tcp = Tcp::begin(&mut to)?;
         let until = time::now_ms() + CONNECT_MS;
         loop {
             // Only the first address of a round: no storm of news keeps the others from their time.
@@ -257,30 +267,54 @@ impl Shipper<'_> {
                 break;
             }
             let now = time::now_ms();
-            if self.over(now) {
-                return Ok(None);
-            }
-            if now >= until {
+            if now >= until || self.over(now) {
                 return Err(Step::Connect.failed(sys::TIMED_OUT));
             }
         }
         self.news.stop();
         self.connected();
+        self.look_at_way(to.address);
         self.begin_ledger(0);
-        Ok(Some(tcp))
+        Ok(tcp)
+    }
+
+    /// Takes note of the wall clock and of the machine's name: what is encoded from now on carries them.
+    fn look_at_machine(&mut self) {
+        self.wall.follow(self.stamp, time::reading());
+        if self.identity.look() {
+            self.tell_tags();
+        }
+    }
+
+    /// Has the tags say by which interface the destination is reached.
+    fn look_at_way(&mut self, to: Address) {
+        if self.identity.look_at_way(to, self.names.answers) {
+            self.tell_tags();
+        }
+    }
+
+    /// Has every object carry the tags as they are now.
+    fn tell_tags(&mut self) {
+        let left_out = self.identity.tell(self.encoder);
+        if left_out > 0 {
+            report::warn(|line| {
+                words!(line, self.endpoint, ": ", left_out, " tags have no room in ", TAGS_BYTES_MAX as u64);
+                words!(line, " bytes, where a byte of a value may become six, and are left out");
+            });
+        }
     }
 
     /// Sends records over a connection until one of its ends.
-    fn serve_tcp(&mut self, tcp: &mut Tcp) -> core::result::Result<Over, Fault> {
+    fn serve_tcp(&mut self, tcp: &mut Tcp) -> Result<Over> {
         // When to look whether the receiver lives: while something is unconfirmed.
         let mut look_ms = NEVER_MS;
         loop {
             if self.batch.is_empty() {
-                self.wall.follow(self.stamp, time::reading());
-                self.fill(tcp.written(), usize::MAX).map_err(Fault::Ours)?;
+                self.look_at_machine();
+                self.fill(tcp.written(), usize::MAX)?;
             }
             while !self.batch.is_empty() {
-                let sent = tcp.send(self.batch.waiting()).map_err(Fault::Receiver)?;
+                let sent = tcp.send(self.batch.waiting())?;
                 if sent == 0 {
                     break;
                 }
@@ -296,14 +330,13 @@ impl Shipper<'_> {
                     return self.close_tcp(tcp, end);
                 }
                 if now >= end.deadline_ms {
-                    let state = tcp.state().map_err(Fault::Receiver)?;
-                    return Ok(Over::Deadline((!state.all_acked).then_some(state.acked)));
+                    return Ok(Over::Deadline);
                 }
             }
             if now >= look_ms {
-                let state = tcp.state().map_err(Fault::Receiver)?;
+                let state = tcp.state()?;
                 if state.dead {
-                    return Err(Fault::Receiver(Step::Answer.failed(sys::TIMED_OUT)));
+                    return Err(Step::Answer.failed(sys::TIMED_OUT));
                 }
                 look_ms = if state.all_acked { NEVER_MS } else { now + LIFE_LOOK_MS };
                 self.note_progress(Some(tcp.written().saturating_sub(REPEAT_BYTES_MAX)));
@@ -321,23 +354,23 @@ impl Shipper<'_> {
             let socket = Awaited::new(tcp.fd(), interest);
             let [events, _] = self.wait([socket, Awaited::NONE], self.batch.is_empty() && !more, until);
             if events.intersects(PollFlags::IN | PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
-                && tcp.discard().map_err(Fault::Receiver)?
+                && tcp.discard()?
             {
-                let state = tcp.state().map_err(Fault::Receiver)?;
-                return Ok(if state.all_acked { Over::Closed } else { Over::Broken(Step::Send.failed(0)) });
+                let state = tcp.state()?;
+                return if state.all_acked { Ok(Over::Closed) } else { Err(Step::Send.failed(0)) };
             }
         }
     }
 
     /// The orderly end of a connection: our side is closed, everything acknowledged, the receiver's side closed too
     /// or given time for it.
-    fn close_tcp(&mut self, tcp: &mut Tcp, end: End) -> core::result::Result<Over, Fault> {
-        tcp.close_our_side().map_err(Fault::Receiver)?;
+    fn close_tcp(&mut self, tcp: &mut Tcp, end: End) -> Result<Over> {
+        tcp.close_our_side()?;
         let mut closed = false;
         let mut confirmed_ms = None;
         loop {
             let now = time::now_ms();
-            let state = tcp.state().map_err(Fault::Receiver)?;
+            let state = tcp.state()?;
             if state.close_acked {
                 let since = *confirmed_ms.get_or_insert(now);
                 if closed || now >= (since + CLOSE_MS).min(end.deadline_ms) {
@@ -345,14 +378,14 @@ impl Shipper<'_> {
                 }
             }
             if now >= end.deadline_ms {
-                return Ok(Over::Deadline((!state.all_acked).then_some(state.acked)));
+                return Ok(Over::Deadline);
             }
             // Nothing tells of acknowledgements: it is looked for.
             let socket = Awaited::new(tcp.fd(), PollFlags::IN | PollFlags::RDHUP);
             let socket = if closed { Awaited::NONE } else { socket };
             let [events, _] = self.wait([socket, Awaited::NONE], false, now + ACK_LOOK_MS);
             if !events.is_empty() {
-                closed = tcp.discard().map_err(Fault::Receiver)?;
+                closed = tcp.discard()?;
             }
         }
     }
@@ -360,20 +393,15 @@ impl Shipper<'_> {
     #[inline(never)]
     fn ship_udp(&mut self) -> Result<Outcome> {
         loop {
-            let opened = match self.target() {
-                Ok(None) => return self.unconfirmed(None),
-                Ok(Some(to)) => Udp::open(&to),
-                Err(error) => Err(error),
-            };
-            let error = match opened {
+            let error = match self.open_udp() {
                 Ok(udp) => {
-                    self.begin_ledger(time::now_ms());
-                    match self.serve_udp(&udp)? {
-                        Over::Done => return Ok(Outcome::Done),
+                    match self.serve_udp(&udp) {
+                        Ok(Over::Done) => return Ok(Outcome::Done),
+                        Ok(Over::Deadline) => return self.unconfirmed(None),
                         // The name has another address now.
-                        Over::Closed => continue,
-                        Over::Deadline(_) => return self.unconfirmed(None),
-                        Over::Broken(error) => {
+                        Ok(Over::Closed) => continue,
+                        Err(error) if error.is(Step::ReadKmsg) => return Err(error),
+                        Err(error) => {
                             self.repeat_from(time::now_ms().saturating_sub(UDP_REPEAT_MS), None)?;
                             self.note_progress(None);
                             if self.down.tries == 0 {
@@ -383,6 +411,7 @@ impl Shipper<'_> {
                         }
                     }
                 }
+                Err(_) if self.over(time::now_ms()) => return self.unconfirmed(None),
                 Err(error) => error,
             };
             self.not_reached(error);
@@ -390,6 +419,15 @@ impl Shipper<'_> {
                 return self.unconfirmed(None);
             }
         }
+    }
+
+    fn open_udp(&mut self) -> Result<Udp> {
+        let mut to = self.target()?;
+        let udp = Udp::open(&mut to)?;
+        self.look_at_way(to.address);
+        self.woken_ms = time::now_ms();
+        self.begin_ledger(self.woken_ms);
+        Ok(udp)
     }
 
     /// Sends datagrams until something keeps it from it.
@@ -402,19 +440,17 @@ impl Shipper<'_> {
         let (mut now, mut is_old) = (0, true);
         loop {
             if is_old || first {
-                now = time::now_ms();
-                self.wall.follow(self.stamp, time::reading());
+                now = self.woken_ms;
+                self.look_at_machine();
                 is_old = false;
             }
             if first && burst > 0 {
                 let events = self.wait_for(udp.fd(), PollFlags::IN, now + UDP_NEIGHBOUR_LOOK_MS);
-                if !events.is_empty()
-                    && let Err(error) = udp.refusal()
-                {
-                    return Ok(Over::Broken(error));
+                if !events.is_empty() {
+                    udp.refusal()?;
                 }
-                if self.over(time::now_ms()) {
-                    return Ok(Over::Deadline(None));
+                if self.over(self.woken_ms) {
+                    return Ok(Over::Deadline);
                 }
                 if udp.holds_unsent() {
                     continue;
@@ -449,7 +485,7 @@ impl Shipper<'_> {
                         break;
                     }
                     Sent::TooLarge => self.say_too_large(bytes),
-                    Sent::Broken(error) => return Ok(Over::Broken(error)),
+                    Sent::Broken(error) => return Err(error),
                 }
             }
             if self.batch.is_empty() && self.ring_empty {
@@ -466,7 +502,7 @@ impl Shipper<'_> {
                     return Ok(Over::Done);
                 }
                 if now >= end.deadline_ms {
-                    return Ok(Over::Deadline(None));
+                    return Ok(Over::Deadline);
                 }
             }
             // A burst is followed by a pause, and so is a full send buffer that does not say when it has room.
@@ -480,7 +516,7 @@ impl Shipper<'_> {
             }
             let idle = self.batch.is_empty() && self.ring_empty;
             let until = match (pause, idle) {
-                (true, _) => time::now_ms() + UDP_BURST_MS,
+                (true, _) => now + UDP_BURST_MS,
                 (false, false) => now,
                 (false, true) if end.is_none() && now >= last_ms => NEVER_MS,
                 (false, true) => last_ms,
@@ -492,12 +528,10 @@ impl Shipper<'_> {
             let socket = Awaited::new(udp.fd(), PollFlags::IN);
             let [events, _] = self.wait([socket, Awaited::NONE], idle && !pause, until);
             is_old = true;
-            if events.contains(PollFlags::ERR)
-                && let Err(error) = udp.refusal()
-            {
-                return Ok(Over::Broken(error));
+            if events.contains(PollFlags::ERR) {
+                udp.refusal()?;
             }
-            if idle && time::now_ms() >= last_ms {
+            if idle && self.woken_ms >= last_ms {
                 self.reached_udp();
             }
         }
@@ -517,17 +551,18 @@ impl Shipper<'_> {
     #[inline(never)]
     fn has_moved(&mut self) -> bool {
         let used = self.names.address();
-        let found = self.search(true) == Ok(true);
+        let found = self.search(true).is_ok();
         !self.names.go_on_with(used) && found
     }
 
     /// The datagram is known to be undeliverable: what it held is said in its place.
+    #[inline(never)] // its line would be part of the frame below every record
     fn say_too_large(&mut self, bytes: usize) {
         let Some(made_of) = self.batch.first() else { return };
         self.batch.written(bytes);
         let mut line = [0; LOST_LINE_BYTES_MAX];
         let lost = Lost { from: made_of.seq, to: made_of.seq, why: "too large for a datagram" };
-        let len = lost.encode(&mut self.encoder, &mut line, made_of.clock_us, self.wall);
+        let len = lost.encode(self.encoder, &mut line, made_of.clock_us, self.wall);
         self.batch.keep_whole_lines();
         self.batch.push_front(&line[..len], made_of);
     }
@@ -545,25 +580,28 @@ impl Shipper<'_> {
             if bytes < 2 * LOST_LINE_BYTES_MAX {
                 break;
             }
-            match self.source.take(|record| Encoder::bytes_max(record) < bytes)? {
-                None => break,
-                Some(Next::Empty) => {
+            let encoder = &*self.encoder;
+            // Looked at where it is: a record by value would be copied twice.
+            match self.source.take(&|record| encoder.bytes_max(record) < bytes) {
+                Err(error) => return Err(error),
+                Ok(None) => break,
+                Ok(Some(Next::Empty)) => {
                     self.ring_empty = true;
                     break;
                 }
-                Some(Next::Record(record)) => {
+                Ok(Some(Next::Record(ref record))) => {
                     if record.level <= self.level {
-                        let len = self.encoder.encode(room, &record, self.wall);
+                        let len = self.encoder.encode(room, record, self.wall);
                         self.ledger.note(position + begun, record.seq);
                         self.batch.push(len, MadeOf { seq: record.seq, clock_us: record.clock_us });
                     }
                 }
-                Some(Next::Gap { from, to, clock_us }) => {
+                Ok(Some(Next::Gap { from, to, clock_us })) => {
                     self.ledger.note(position + begun, from);
                     let sent_before = self.unsent.unwrap_or(from).clamp(from, to.saturating_add(1));
                     if sent_before > from {
                         let unread = Unread { from, to: sent_before - 1 };
-                        let len = unread.encode(&mut self.encoder, room, clock_us, self.wall);
+                        let len = unread.encode(self.encoder, room, clock_us, self.wall);
                         self.batch.push(len, MadeOf { seq: from, clock_us });
                     }
                     if sent_before <= to {
@@ -572,11 +610,15 @@ impl Shipper<'_> {
                             _ => "the kernel's ring was overwritten before they could be sent",
                         };
                         let lost = Lost { from: sent_before, to, why };
-                        let len = lost.encode(&mut self.encoder, self.batch.room(), clock_us, self.wall);
+                        let len = lost.encode(self.encoder, self.batch.room(), clock_us, self.wall);
                         self.batch.push(len, MadeOf { seq: sent_before, clock_us });
                     }
                 }
             }
+        }
+        if self.batch.is_empty() {
+            // What was read is not wanted: nobody misses it.
+            self.note_sent();
         }
         Ok(())
     }
@@ -617,7 +659,7 @@ impl Shipper<'_> {
             let made_of = MadeOf { seq: unread, clock_us };
             let unread = Unread { from: unread, to: last - 1 };
             let mut line = [0; LOST_LINE_BYTES_MAX];
-            let len = unread.encode(&mut self.encoder, &mut line, clock_us, self.wall);
+            let len = unread.encode(self.encoder, &mut line, clock_us, self.wall);
             if !self.batch.push_front(&line[..len], made_of) {
                 // There is always room: `fill` leaves it.
                 report::warn(|line| words!(line, unread));
@@ -638,7 +680,11 @@ impl Shipper<'_> {
     fn note_sent(&mut self) {
         // A line that is half written counts as sent.
         let unsent = self.batch.untouched().map(|of| of.seq).or(self.source.next_seq());
-        self.unsent = unsent.max(self.unsent);
+        if let Some(unsent) = unsent
+            && self.unsent.is_none_or(|before| before < unsent)
+        {
+            self.unsent = Some(unsent);
+        }
         self.progress.set_unsent(self.unsent);
         if self.progress.resume().is_none() {
             self.note_progress(Some(0));
@@ -680,7 +726,7 @@ impl Shipper<'_> {
     fn not_reached(&mut self, error: Error) {
         self.down.tries = self.down.tries.saturating_add(1);
         self.tell_of_absence(error);
-        if error.step != Step::LookUpName {
+        if !error.is(Step::LookUpName) {
             self.names.failed(self.news.attempt_until().is_some());
         }
     }
@@ -696,7 +742,7 @@ impl Shipper<'_> {
             report::warn(|line| {
                 let seconds = (now - self.down.since_ms) / 1_000;
                 words!(line, what, seconds, " s: ", self.endpoint);
-                if error.step != Step::LookUpName {
+                if !error.is(Step::LookUpName) {
                     self.put_address(line);
                 }
                 words!(line, ": ", error);
@@ -725,7 +771,7 @@ impl Shipper<'_> {
         }
         self.news.listen();
         // Jitter: machines that lost the same receiver do not come back in step.
-        let jitter = time::raw_ns().unsigned_abs() / 1_000 % (self.pause_ms / 4 + 1);
+        let jitter = time::raw_ns().unsigned_abs() % (self.pause_ms / 4 + 1);
         let until = time::now_ms() + self.pause_ms - jitter;
         self.pause_ms = (self.pause_ms * 2).clamp(PAUSE_MS_MIN, PAUSE_MS_MAX);
         loop {
@@ -752,7 +798,7 @@ impl Shipper<'_> {
             return false;
         }
         self.farewell_said = true;
-        let last = self.source.next_seq().and_then(|next| next.checked_sub(1)).unwrap_or(0);
+        let last = self.source.last_seq().unwrap_or(0);
         let why = match end.why {
             Why::Once => return false,
             Why::Asked => ": asked to end",
@@ -771,15 +817,18 @@ impl Shipper<'_> {
         }
         self.batch.keep_whole_lines();
         let waiting = self.batch.first().map(|of| of.seq);
-        let first = acked.or(waiting).or(self.source.next_seq());
+        let (mut first, mut last) = (acked.or(waiting), self.source.last_seq());
         self.batch.clear();
-        let mut first = first;
-        let mut last = self.source.next_seq().and_then(|next| next.checked_sub(1));
-        while let Some(Next::Record(Record { seq, .. }) | Next::Gap { from: seq, .. }) =
-            self.source.take(|_| true)?
-        {
-            first = first.or(Some(seq));
-            last = self.source.next_seq().and_then(|next| next.checked_sub(1));
+        loop {
+            let missing = match self.source.take(&|_| true) {
+                Err(error) => return Err(error),
+                Ok(None | Some(Next::Empty)) => break,
+                Ok(Some(Next::Record(record))) if record.level > self.level => continue,
+                Ok(Some(Next::Gap { from, .. })) => Some(from),
+                Ok(Some(Next::Record(_))) => self.source.last_seq(),
+            };
+            first = first.or(missing);
+            last = self.source.last_seq();
         }
         let (Some(from), Some(to)) = (first, last) else { return Ok(Outcome::Done) };
         if from > to {
@@ -816,6 +865,7 @@ impl Shipper<'_> {
             self.news.read();
         }
         let now = time::now_ms();
+        self.woken_ms = now;
         if signal && signal::received(self.signals).terminate {
             self.life.asked(now);
         }
@@ -850,12 +900,6 @@ impl Shipper<'_> {
             }
         }
     }
-}
-
-/// Who is at fault when a connection ends: the receiver or the way to it, or this machine.
-enum Fault {
-    Receiver(Error),
-    Ours(Error),
 }
 
 #[cfg(test)]

@@ -21,11 +21,12 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, Step};
 use crate::files;
 use crate::harden::privileges;
+use crate::identity::{self, Identity};
 use crate::kmsg::record::{Body, Record};
 use crate::life::Life;
 use crate::limits::{
-    DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, NEVER_MS, RESTART_FORGET_MS, RESTART_MS_MAX, RESTART_MS_MIN,
-    SHIPPER_UID, TERM_TO_SWITCH_MS, WORDS_BYTES_MAX,
+    DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, NEVER_MS, NEWEST_LOOKS_MAX, RESTART_FORGET_MS,
+    RESTART_MS_MAX, RESTART_MS_MIN, SHIPPER_UID, TERM_TO_SWITCH_MS, WORDS_BYTES_MAX,
 };
 use crate::report;
 use crate::ship::{Fds, Job, Outcome, ship};
@@ -34,7 +35,9 @@ use crate::sys::fds::{close_all_but, keep};
 use crate::sys::process::{Fork, exit, fork};
 use crate::sys::wait::{Awaited, wait};
 use crate::sys::{signal, time};
+use crate::tags::Facts;
 use crate::takeover::Delivery;
+use crate::wall::Wall;
 use crate::words;
 use crate::words::{Line, Quoted, Words};
 
@@ -69,18 +72,28 @@ pub mod code {
 
 /// Ships to all destinations until their lives end. Returns the exit code.
 pub fn watch(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> i32 {
-    match begin(options, reach, origin) {
-        Ok(mut watcher) => watcher.run(),
+    // As a reference: it is not moved.
+    match &mut begin(options, reach, origin) {
+        Ok(watcher) => watcher.run(),
         Err(error) => {
-            report::error(|line| words!(line, error, "; the log is not shipped"));
+            report::error(|line| words!(line, *error, "; the log is not shipped"));
             code::UNAVAILABLE
         }
     }
 }
 
+#[inline(never)]
 fn begin<'a>(options: &'a Options<'a>, reach: &'a Reach, origin: Origin<'a>) -> Result<Watcher<'a>> {
     let signals = keep(signal::listen()?);
     let (stamp, oldest) = say_start(options, reach, origin)?;
+    if !Wall::is_set() {
+        report::warn(|line| {
+            words!(line, "the wall clock was never set: until it is, records carry wrong times");
+        });
+    }
+    let wall = Wall::watch();
+    let mut facts = Facts::NONE;
+    identity::learn(&mut facts, options, reach);
     let board = Board::new()?;
     let switch = if matches!(origin, Origin::Pid1 { .. }) { Switch::watch(reach) } else { None };
     let empty = reach::empty();
@@ -106,6 +119,8 @@ fn begin<'a>(options: &'a Options<'a>, reach: &'a Reach, origin: Origin<'a>) -> 
         // As PID 1 there is nothing before record 0: what the ring no longer has is a loss.
         first: if matches!(origin, Origin::Pid1 { .. }) { Some(0) } else { oldest },
         switch,
+        wall,
+        facts,
         empty,
         home,
         switched_ms: None,
@@ -124,6 +139,8 @@ struct Watcher<'a> {
     /// The first record that is to be shipped, as far as it is known.
     first: Option<u64>,
     switch: Option<Switch>,
+    wall: Wall,
+    facts: Facts,
     /// A directory without anything in it: the shippers' root.
     empty: Option<OwnedFd>,
     /// The root to come back to from PID 1's.
@@ -159,7 +176,7 @@ impl<'a> Shipper<'a> {
     }
 }
 
-impl Watcher<'_> {
+impl<'a> Watcher<'a> {
     #[inline(never)]
     fn run(&mut self) -> i32 {
         loop {
@@ -229,13 +246,13 @@ impl Watcher<'_> {
     }
 
     /// The shipper's process. Returns its exit code.
-    fn be_shipper(&self, at: usize, watcher: BorrowedFd<'static>) -> i32 {
-        let shipper = &self.shippers[at];
+    fn be_shipper(&mut self, at: usize, watcher: BorrowedFd<'static>) -> i32 {
+        let endpoint = self.shippers[at].endpoint;
         let fail = |error: Error| {
-            report::error(|line| words!(line, shipper.endpoint, ": ", error));
+            report::error(|line| words!(line, endpoint, ": ", error));
             code::SOFTWARE
         };
-        let (job, fds) = match self.prepare_shipper(shipper, watcher) {
+        let (job, fds) = match self.prepare_shipper(at, watcher) {
             Ok(prepared) => prepared,
             Err(error) => return fail(error),
         };
@@ -247,11 +264,8 @@ impl Watcher<'_> {
     }
 
     /// Opens what a shipper needs, and gives up everything else.
-    fn prepare_shipper<'b>(
-        &self,
-        shipper: &Shipper<'b>,
-        watcher: BorrowedFd<'static>,
-    ) -> Result<(Job<'b>, Fds)> {
+    fn prepare_shipper(&mut self, at: usize, watcher: BorrowedFd<'static>) -> Result<(Job<'_>, Fds)> {
+        let shipper = &self.shippers[at];
         let by_hand = matches!(self.origin, Origin::Hand { .. });
         // It tells whoever reads it of the reader's own signals.
         let signals = self.signals;
@@ -282,6 +296,7 @@ impl Watcher<'_> {
         let job = Job {
             endpoint: shipper.endpoint,
             level: self.options.level,
+            identity: Identity::new(self.options, shipper.number, &mut self.facts),
             life,
             first: shipper.progress.resume().or(self.first),
             unsent: shipper.progress.unsent(),
@@ -291,12 +306,14 @@ impl Watcher<'_> {
         Ok((job, Fds { kmsg, signals, watcher, delivery }))
     }
 
-    /// Waits for a signal, a change of mounts, a shipper's question, or the next thing that is due. Answers questions.
+    /// Waits for a signal, a change of mounts or of the clock, a shipper's question, or the next thing that is due.
+    /// Answers questions.
     fn wait(&mut self) {
         let mut until = self.force_ms();
-        let mut awaited = [Awaited::NONE; 2 + DESTINATIONS_MAX];
-        let [of_signals, of_mounts, of_shippers @ ..] = &mut awaited;
+        let mut awaited = [Awaited::NONE; 3 + DESTINATIONS_MAX];
+        let [of_signals, of_mounts, of_clock, of_shippers @ ..] = &mut awaited;
         *of_signals = Awaited::new(self.signals, PollFlags::IN);
+        *of_clock = Awaited::input(self.wall.fd());
         if let Some(switch) = &self.switch {
             *of_mounts = switch.awaited();
             until = until.min(switch.wake_ms());
@@ -312,7 +329,7 @@ impl Watcher<'_> {
         }
         wait(&mut awaited, until);
         let ready = awaited.map(|awaited| awaited.is_ready());
-        for (shipper, ready) in self.shippers.iter_mut().zip(&ready[2..]) {
+        for (shipper, ready) in self.shippers.iter_mut().zip(&ready[3..]) {
             if *ready
                 && let State::AtWork { channel, .. } = &mut shipper.state
                 && let Some(open) = channel
@@ -323,6 +340,11 @@ impl Watcher<'_> {
                     *channel = None;
                 }
             }
+        }
+        if ready[2]
+            && let Some(step_us) = self.wall.stepped(time::now_ms())
+        {
+            say_step(step_us, self.reach);
         }
         if ready[1]
             && let Some(switch) = &mut self.switch
@@ -443,6 +465,31 @@ fn say_death(shipper: &Shipper<'_>, status: WaitStatus) {
     });
 }
 
+/// Says by how much the wall clock was set forward or back, and before which record.
+#[inline(never)]
+fn say_step(step_us: i64, reach: &Reach) {
+    let mut bytes = [0; 2 * WORDS_BYTES_MAX];
+    let mut newest = None;
+    if let Ok(kmsg) = reach.open_kmsg() {
+        for _ in 0..NEWEST_LOOKS_MAX {
+            let Some(record) = read_one(kmsg.as_fd(), &mut bytes) else { break };
+            newest = record.map(|record| record.seq).or(newest);
+        }
+    }
+    report::info(|line| {
+        let step_ms = (step_us.unsigned_abs() + 500) / 1_000;
+        let sign = if step_us < 0 { "-" } else { "+" };
+        words!(line, "wall clock stepped by ", sign, step_ms / 1_000, ".");
+        for place in &[100, 10, 1] {
+            line.byte(b'0' + (step_ms / place % 10) as u8);
+        }
+        words!(line, " s");
+        if let Some(newest) = newest {
+            words!(line, " at seq ", newest + 1);
+        }
+    });
+}
+
 /// The line that says who starts and what for.
 struct Start<'a> {
     options: &'a Options<'a>,
@@ -462,8 +509,9 @@ impl Words for Start<'_> {
     }
 }
 
-/// Says who starts and what for, and gives the number of the oldest record. The line is written between two readings
+/// Says who starts and what for, and gives the number of the oldest record. The line is written just after a reading
 /// of the clock and read back, which tells how the kernel's stamps and the clock belong together.
+#[inline(never)]
 fn say_start(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> Result<(StampOffset, Option<u64>)> {
     // The kernel takes ten lines at once of each who has opened its log: these words get an opening of their own.
     let kmsg = keep(reach.open_kmsg()?);
@@ -471,16 +519,18 @@ fn say_start(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> Result
     let mut bytes = [0; 2 * WORDS_BYTES_MAX];
     let oldest = read_one(kmsg, &mut bytes).flatten().map(|record| record.seq);
     let _ = seek(kmsg, SeekFrom::End(0));
-    let before = time::raw_ns();
-    report::info(|line| words!(line, Start { options, origin }));
-    let after = time::raw_ns();
+    let mut before = 0;
+    report::info(|line| {
+        words!(line, Start { options, origin });
+        before = time::raw_ns();
+    });
 
     while let Some(record) = read_one(kmsg, &mut bytes) {
         if let Some(record) = record
             && let Body::Escaped { text, .. } = record.body
             && text.starts_with(b"earlykmsg: ")
         {
-            return Ok((StampOffset::measured(before, record.clock_us, after), oldest));
+            return Ok((StampOffset::measured(before, record.clock_us), oldest));
         }
     }
     // The kernel was told to take no words from programs: its clock and ours begin at about the same time.

@@ -24,7 +24,12 @@ macro_rules! named {
         impl $type {
             /// What an operator reads.
             pub fn words(self) -> &'static [u8] {
-                $crate::words::nth_name(concat!($($words, ", "),+), self as usize)
+                $type::nth_words(self as usize)
+            }
+
+            /// The same for the value of this number.
+            pub fn nth_words(nth: usize) -> &'static [u8] {
+                $crate::words::nth_name(concat!($($words, ", "),+), nth)
             }
         }
     };
@@ -75,6 +80,12 @@ impl Line {
             self.bytes[self.len] = byte;
             self.len += 1;
         }
+    }
+
+    /// Puts a byte's two hexadecimal digits.
+    pub fn hex(&mut self, byte: u8) {
+        self.byte(hex_digit(byte >> 4));
+        self.byte(hex_digit(byte & 15));
     }
 }
 
@@ -163,8 +174,7 @@ impl Words for Quoted<'_> {
             } else {
                 line.byte(b'\\');
                 line.byte(b'x');
-                line.byte(hex_digit(byte >> 4));
-                line.byte(hex_digit(byte & 15));
+                line.hex(byte);
             }
         }
     }

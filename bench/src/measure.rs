@@ -2,6 +2,7 @@
 //!
 //! | load | what happens |
 //! | --- | --- |
+//! | set-up | earlykmsg starts, and nobody is at its destination |
 //! | start | the ring is full of records of the load when the sender starts |
 //! | backlogs | the sender is stopped, so many records are written, and it is let go: a small and a large backlog in turn. What the large one costs more, by record, is the cost of a record: starts and stops are in both |
 //! | live | 100 records every 10 ms |
@@ -22,6 +23,8 @@ use std::time::{Instant, SystemTime};
 use earlykmsg::clock::WallOffset;
 use earlykmsg::encode::Encoder;
 use earlykmsg::kmsg::record::Record;
+use earlykmsg::limits::PAUSE_MS_MIN;
+use earlykmsg::members::Extra;
 use earlykmsg_tests::kmsg::{Writer, tag};
 use earlykmsg_tests::proc;
 use nix::sys::signal::{Signal, kill};
@@ -87,8 +90,9 @@ impl Load {
     pub fn more(&self) -> usize {
         let record = format!("14,1234567,123456789012,-;{}\n", self.text("bench", 1));
         let record_read = Record::parse(record.as_bytes()).expect("a record");
-        let mut line = vec![0; Encoder::bytes_max(&record_read)];
-        let length = Encoder::new().encode(&mut line, &record_read, WallOffset(1_637_945_595_123_456));
+        let mut encoder = Encoder::new(Extra::default());
+        let mut line = vec![0; encoder.bytes_max(&record_read)];
+        let length = encoder.encode(&mut line, &record_read, WallOffset(1_637_945_595_123_456));
         length + 1 - record.len()
     }
 }
@@ -211,6 +215,22 @@ pub fn run(sender: &Sender, load: &Load) -> Option<Figures> {
     Some(figures)
 }
 
+/// What earlykmsg spends before it reads its first record: it sets itself up, tries to connect to nobody, and waits for
+/// its next attempt. None: it was not done before that.
+#[must_use]
+pub fn set_up() -> Option<Duration> {
+    let running = Sender::earlykmsg_to_nobody().start(&[], &[]);
+    let began = Instant::now();
+    loop {
+        let pids = running.family();
+        if pids.len() == 2 {
+            let spent = rest(&pids);
+            return (began.elapsed() < Duration::from_millis(PAUSE_MS_MIN)).then_some(spent);
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// How many system calls a sender makes for a record of a backlog, and of the live stream. None: as [`run`].
 #[must_use]
 pub fn calls(sender: &Sender, load: &Load) -> Option<(f64, f64)> {
@@ -290,20 +310,8 @@ impl Bench<'_> {
         }
     }
 
-    /// Waits until no process of the sender does anything more, and says what they have spent.
     fn rest(&self) -> Duration {
-        let spent = || self.pids.iter().map(|pid| spent(*pid)).sum::<Duration>();
-        let mut before = spent();
-        for _ in 0..300 {
-            thread::sleep(Duration::from_millis(6));
-            let now = spent();
-            // One that waits for a processor that others have spends nothing either.
-            if now == before && !self.pids.iter().any(|pid| runs(*pid)) {
-                break;
-            }
-            before = now;
-        }
-        before
+        rest(&self.pids)
     }
 
     /// Writes records by `go`, waits until all have come, and says what that cost, and how many records.
@@ -373,6 +381,22 @@ impl Bench<'_> {
 }
 
 /// Whether a thread of a process has something to do.
+/// Waits until none of these processes does anything more, and says what they have spent.
+fn rest(pids: &[Pid]) -> Duration {
+    let spent = || pids.iter().map(|pid| spent(*pid)).sum::<Duration>();
+    let mut before = spent();
+    for _ in 0..300 {
+        thread::sleep(Duration::from_millis(6));
+        let now = spent();
+        // One that waits for a processor that others have spends nothing either.
+        if now == before && !pids.iter().any(|pid| runs(*pid)) {
+            break;
+        }
+        before = now;
+    }
+    before
+}
+
 fn runs(pid: Pid) -> bool {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let states = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());

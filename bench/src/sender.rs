@@ -82,6 +82,16 @@ impl Sender {
         Sender { destinations, ..Sender::new(EARLYKMSG, Transport::Tcp, &words) }
     }
 
+    /// earlykmsg with a destination at which nobody listens.
+    #[must_use]
+    pub fn earlykmsg_to_nobody() -> Sender {
+        Sender::new(
+            EARLYKMSG,
+            Transport::None,
+            &[&binary::earlykmsg().to_string_lossy(), "tcp://127.0.0.1:9/"],
+        )
+    }
+
     /// The floor in one of its manners, see `bench/floor/floor.c`.
     #[must_use]
     pub fn floor(name: &str, transport: Transport, words: &[&str]) -> Sender {

@@ -9,13 +9,12 @@ use crate::Input;
 /// times writes, also when the one of another second was kept.
 pub fn check(bytes: &[u8]) {
     let mut input = Input(bytes);
-    let numbers =
-        (|| Some([input.i64()?, input.i64()?, input.i64()?, input.i64()?, input.i64()?, input.i64()?]))();
-    let Some([before, stamp, after, wall_ns, raw_ns, second]) = numbers else { return };
+    let numbers = (|| Some([input.i64()?, input.i64()?, input.i64()?, input.i64()?, input.i64()?]))();
+    let Some([before, stamp, wall_ns, raw_ns, second]) = numbers else { return };
     let stamp = stamp.unsigned_abs();
 
-    let measured = StampOffset::measured(before, stamp, after);
-    let exact = (i128::from(before) + i128::from(after)) / 2 / 1_000 - i128::from(stamp);
+    let measured = StampOffset::measured(before, stamp);
+    let exact = i128::from(before) / 1_000 - i128::from(stamp);
     assert!((i128::from(measured.0) - saturated(exact)).abs() <= 1, "{measured:?} for {exact}");
 
     let now = Reading { wall_ns, raw_ns };
@@ -35,7 +34,8 @@ pub fn check(bytes: &[u8]) {
         (exact.div_euclid(1_000_000), exact.rem_euclid(1_000_000))
     );
 
-    let mut text = TimeText::new();
+    let mut text = TimeText::NONE;
+    text.set(0);
     for second in [second, seconds, second.wrapping_add(1), 0] {
         // The years that four digits can say.
         let nearest = second.clamp(-62_167_219_200, 253_402_300_799);

@@ -25,6 +25,7 @@ pub mod lookup;
 pub mod lost;
 pub mod netlink;
 pub mod record;
+pub mod tags;
 pub mod takeover;
 
 /// A parser and what must hold for it.
@@ -51,6 +52,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "lost", check: lost::check, bytes_max: 32 },
     Target { name: "netlink", check: netlink::check, bytes_max: 4096 },
     Target { name: "record", check: record::check, bytes_max: 8192 },
+    Target { name: "tags", check: tags::check, bytes_max: 900 },
     Target { name: "takeover", check: takeover::check, bytes_max: 4096 },
 ];
 

@@ -3,6 +3,7 @@
 use earlykmsg::clock::WallOffset;
 use earlykmsg::encode::{Encoder, Lost, Unread};
 use earlykmsg::limits::LOST_LINE_BYTES_MAX;
+use earlykmsg::members::Extra;
 use serde_json::Value;
 
 use crate::Input;
@@ -14,7 +15,7 @@ pub fn check(bytes: &[u8]) {
     let Some((one, other, clock_us, wall)) = numbers else { return };
     let (from, to) = (one.min(other), one.max(other));
     let count = (to - from).saturating_add(1);
-    let (encoder, wall) = (&mut Encoder::new(), WallOffset(wall));
+    let (encoder, wall) = (&mut Encoder::new(Extra::default()), WallOffset(wall));
 
     let mut out = [b'~'; LOST_LINE_BYTES_MAX];
     let why = "the kernel's ring was overwritten before they could be sent";

@@ -1,6 +1,6 @@
 //! What the kernel tells of links, addresses and routes.
 
-use earlykmsg::network::netlink::{is_good_news, mac, tell};
+use earlykmsg::network::netlink::{is_good_news, tell, tell_hardware};
 use earlykmsg::words::Line;
 
 /// Any bytes: cutting them short makes no news better, and what is told of them keeps within a line.
@@ -12,9 +12,9 @@ pub fn check(bytes: &[u8]) {
     tell(bytes, &mut line);
     let told = line.bytes();
     assert!(told.is_empty() || told.starts_with(b", "), "{}", told.escape_ascii());
-    for index in 0..4 {
-        if mac(bytes, index).is_some() {
-            assert!(bytes.len() > 16, "an address out of nothing");
-        }
+    for index in [0, 2, 3] {
+        let mut line = Line::new();
+        tell_hardware(bytes, &mut { index }, &mut line);
+        assert!(line.bytes().is_empty() || bytes.len() > 16, "a hardware address out of nothing");
     }
 }

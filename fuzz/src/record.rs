@@ -1,9 +1,12 @@
 //! Records of the kernel's log, and the JSON made of them.
 
+use std::collections::BTreeMap;
+
 use earlykmsg::clock::WallOffset;
 use earlykmsg::encode::Encoder;
 use earlykmsg::kmsg::record::Record;
-use earlykmsg::limits::{LINE_BYTES_MAX, RECORD_BYTES_MAX, RECORD_CUT_BYTES_MIN};
+use earlykmsg::limits::{CALLER_BYTES_MAX, LINE_BYTES_MAX, RECORD_BYTES_MAX, RECORD_CUT_BYTES_MIN};
+use earlykmsg::members::Extra;
 use serde_json::Value;
 
 /// 2021-11-26T16:53:15Z
@@ -12,20 +15,41 @@ const BOOT: WallOffset = WallOffset(1_637_945_595_000_000);
 /// Any bytes become one line of JSON that fits, with the members that a decoder of another make gives them.
 pub fn check(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(RECORD_BYTES_MAX)];
+    for (caller, dict) in [(false, false), (true, false), (false, true), (true, true)] {
+        check_with(bytes, Extra { caller, dict });
+    }
+}
+
+fn check_with(bytes: &[u8], extra: Extra) {
     let record = Record::parse(bytes).unwrap_or_else(|| Record::broken(bytes));
-    let room = Encoder::bytes_max(&record);
+    let mut encoder = Encoder::new(extra);
+    let room = encoder.bytes_max(&record);
     assert!(room <= LINE_BYTES_MAX, "{room} bytes");
     let mut out = vec![b'~'; room];
-    let len = Encoder::new().encode(&mut out, &record, BOOT);
+    let len = encoder.encode(&mut out, &record, BOOT);
     let line = &out[..len];
     assert!(!line.contains(&b'\n'), "a line holds no newline");
 
     let object: Value =
         serde_json::from_slice(line).unwrap_or_else(|why| panic!("{why}: {}", line.escape_ascii()));
-    let want = Model::of(bytes);
+    let mut want = Model::of(bytes);
     let members = object.as_object().expect("an object");
     let names = ["clock", "facility", "msg", "priority", "seq", "talos-level", "talos-time"];
-    assert!(members.keys().eq(names), "{object}");
+    let mut more = BTreeMap::new();
+    if extra.dict
+        && let Some((msg, entries)) = want.entries.take()
+    {
+        want.msg = msg;
+        more = entries;
+    }
+    if extra.caller && !want.caller.is_empty() {
+        more.insert("caller".to_owned(), want.caller.clone());
+    }
+    assert!(names.into_iter().all(|name| members.contains_key(name)), "{object}");
+    assert_eq!(members.len(), names.len() + more.len(), "{object}, {more:?}");
+    for (name, value) in more {
+        assert_eq!(object[&name], value, "{}", bytes.escape_ascii());
+    }
     assert_eq!(object["clock"], want.clock);
     assert_eq!(object["facility"], want.facility());
     assert_eq!(object["msg"], want.msg, "{}", bytes.escape_ascii());
@@ -43,6 +67,9 @@ struct Model {
     seq: u64,
     clock: u64,
     msg: String,
+    caller: String,
+    /// The text without its dictionary, and that.
+    entries: Option<(String, BTreeMap<String, String>)>,
 }
 
 impl Model {
@@ -54,7 +81,18 @@ impl Model {
             (number(code), number(seq), number(clock), rest)
         {
             let cut = bytes.len() >= RECORD_CUT_BYTES_MIN;
-            return Model { code, seq, clock, msg: lossy(&unescaped(rest, cut)) };
+            let flags = bytes.splitn(4, |&byte| byte == b',').nth(3).unwrap_or_default();
+            let flags = &flags[..flags.len() - rest.len() - 1];
+            let caller = flags.split(|&byte| byte == b',').find_map(|piece| piece.strip_prefix(b"caller="));
+            let caller = caller.map_or(&b""[..], |caller| &caller[..caller.len().min(CALLER_BYTES_MAX)]);
+            return Model {
+                code,
+                seq,
+                clock,
+                msg: lossy(&unescaped(rest, cut)),
+                caller: lossy(caller),
+                entries: entries(rest, cut),
+            };
         }
         // What can be read of a broken one: a number counts only when a comma ends it.
         let whole = |field, more: Option<&[u8]>| number(field).filter(|_| more.is_some());
@@ -62,7 +100,14 @@ impl Model {
         let [code, seq, clock, rest] = [0; 4].map(|_: u8| fields.next());
         let seq_read = whole(code, seq).and_then(|_| whole(seq, clock));
         let clock_read = seq_read.and_then(|_| whole(clock, rest));
-        Model { code: 3, seq: seq_read.unwrap_or(0), clock: clock_read.unwrap_or(0), msg: lossy(bytes) }
+        Model {
+            code: 3,
+            seq: seq_read.unwrap_or(0),
+            clock: clock_read.unwrap_or(0),
+            msg: lossy(bytes),
+            caller: String::new(),
+            entries: None,
+        }
     }
 
     fn facility(&self) -> String {
@@ -72,6 +117,26 @@ impl Model {
         let name = usize::try_from(number).ok().and_then(|at| names.split(' ').nth(at));
         name.map_or_else(|| number.to_string(), str::to_owned)
     }
+}
+
+/// A text whose lines but for the first are all entries: ` NAME=value`. Of the same name, the first counts.
+fn entries(text: &[u8], cut: bool) -> Option<(String, BTreeMap<String, String>)> {
+    let first = text.iter().position(|&byte| byte == b'\n')? + 1;
+    let (msg, lines) = text.split_at(first);
+    let mut entries = BTreeMap::new();
+    let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
+    for line in lines.split(|&byte| byte == b'\n').filter(|_| text.len() > first) {
+        let line = line.strip_prefix(b" ")?;
+        let equals = line.iter().position(|&byte| byte == b'=')?;
+        let name = str::from_utf8(&line[..equals]).ok()?;
+        if name.is_empty()
+            || name.contains(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
+        {
+            return None;
+        }
+        entries.entry(name.to_owned()).or_insert_with(|| lossy(&unescaped(&line[equals + 1..], false)));
+    }
+    Some((lossy(&unescaped(msg, cut)), entries))
 }
 
 fn number(field: Option<&[u8]>) -> Option<u64> {
@@ -112,7 +177,7 @@ fn unescaped(text: &[u8], cut: bool) -> Vec<u8> {
 }
 
 /// Each byte that is no UTF-8 becomes one U+FFFD.
-fn lossy(bytes: &[u8]) -> String {
+pub(crate) fn lossy(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());

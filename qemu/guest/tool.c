@@ -11,6 +11,10 @@
  *   count-log N         N records, numbered, a millisecond between them.
  *   say TEXT            A record, whose sequence number goes to standard output.
  *   storm N             N records, numbered, as fast as the kernel takes them.
+ *   time-log N          N records, "timed I at A; the last by B": microseconds of CLOCK_MONOTONIC, read before this
+ *                       record was written and after the one before it. One more, numbered N, ends them.
+ *   step-clock MS       Sets the wall clock forward or back, and says so in a record: "stepped by A to B ahead", the
+ *                       microseconds of the step and those by which it is ahead of CLOCK_MONOTONIC now.
  *   receive KIND PORT [stop=BYTES | slow=BYTES]
  *                       Listens (KIND tcp or udp) on all addresses and puts what comes into files of the working
  *                       folder: one a connection, 000 and on behind those that are there; one for all datagrams,
@@ -38,6 +42,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -257,6 +262,43 @@ static int storm(int count) {
     return 0;
 }
 
+static long long now_us(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
+}
+
+static int time_log(int count) {
+    int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return fail("open", "/dev/kmsg");
+    long long after = 0;
+    for (int n = 0; n <= count; n++) {
+        dprintf(fd, "<5>timed %d at %lld; the last by %lld\n", n, now_us(CLOCK_MONOTONIC), after);
+        after = now_us(CLOCK_MONOTONIC);
+        usleep(3000);
+    }
+    return 0;
+}
+
+/* Read without anything between: else it is read again. */
+static long long ahead_us(void) {
+    for (;;) {
+        long long before = now_us(CLOCK_MONOTONIC), wall = now_us(CLOCK_REALTIME), after = now_us(CLOCK_MONOTONIC);
+        if (after - before < 200) return wall - (before + after) / 2;
+    }
+}
+
+static int step_clock(long long ms) {
+    int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return fail("open", "/dev/kmsg");
+    long long before = ahead_us(), to = now_us(CLOCK_REALTIME) + ms * 1000;
+    struct timespec time = {.tv_sec = to / 1000000, .tv_nsec = to % 1000000 * 1000};
+    if (clock_settime(CLOCK_REALTIME, &time) < 0) return fail("set", "the clock");
+    long long after = ahead_us();
+    dprintf(fd, "<5>stepped by %lld to %lld ahead\n", after - before, after);
+    return 0;
+}
+
 static volatile sig_atomic_t hurry;
 
 static void now_hurry(int signal) {
@@ -360,9 +402,11 @@ int main(int argc, char **argv) {
     if (argc == 3 && !strcmp(argv[1], "count-log")) return count_log(atoi(argv[2]));
     if (argc == 3 && !strcmp(argv[1], "say")) return say(argv[2]);
     if (argc == 3 && !strcmp(argv[1], "storm")) return storm(atoi(argv[2]));
+    if (argc == 3 && !strcmp(argv[1], "time-log")) return time_log(atoi(argv[2]));
+    if (argc == 3 && !strcmp(argv[1], "step-clock")) return step_clock(atoll(argv[2]));
     if ((argc == 4 || argc == 5) && !strcmp(argv[1], "receive"))
         return receive(argv[2], argv[3], argc == 5 ? argv[4] : "");
     if (argc == 3 && !strcmp(argv[1], "name-server")) return name_server(argv[2]);
-    dprintf(2, "usage: tool world|ring|hold|move-root|write-log|count-log|say|storm|receive|name-server\n");
+    dprintf(2, "usage: tool world|ring|hold|move-root|write-log|count-log|say|storm|time-log|step-clock|receive|name-server\n");
     return 2;
 }

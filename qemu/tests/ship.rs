@@ -65,12 +65,18 @@ fn two_destinations_at_once() {
     let boot = Boot::new(&kernel, standard(&kernel, &script).to_cpio())
         .rdinit("/earlykmsg")
         .word(tcp.word())
-        .word(udp.word());
+        .word(udp.word())
+        .word("earlykmsg.tags=kernel={kernel} earlykmsg.tags.1=to=tcp,mac={mac} earlykmsg.tags.2=to=udp");
     let mut guest = boot.start().unwrap();
     guest.explain(ring.wait_closed(LONG)).unwrap();
-    for receiver in [&tcp, &udp] {
+    for (receiver, to, mac) in [(&tcp, "tcp", Some("52:54:00:12:34:56")), (&udp, "udp", None)] {
         let records = guest.explain(receiver.wait_text("of the init", LONG)).unwrap();
         assert_eq!((seqs_missing(&records), seqs_repeated(&records)), (vec![], vec![]));
+        let tags = |record: &Record| {
+            ["kernel", "to", "mac"].map(|name| record.json[name].as_str().map(str::to_owned))
+        };
+        let want = [Some(kernel.release.as_str()), Some(to), mac].map(|tag| tag.map(str::to_owned));
+        assert!(records.iter().all(|record| tags(record) == want), "{}", records[0].json);
     }
     guest.go().unwrap();
     assert_eq!(guest.wait_exit(LONG).unwrap(), End::Off);

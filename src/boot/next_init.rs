@@ -74,7 +74,8 @@ pub fn become_it(args: Args, asked: Option<&[u8]>) -> Error {
             return false;
         }
         let error = args.exec(path);
-        let absent = error == failed(error.step, Os::NOENT) && access(path, Access::EXISTS).is_err();
+        let absent =
+            error.errno() == Os::NOENT.raw_os_error() as u16 && access(path, Access::EXISTS).is_err();
         if was_asked_for || !absent {
             let (name, then) = if was_asked_for {
                 ("earlykmsg.init=", "; the usual ones are tried")
@@ -82,7 +83,7 @@ pub fn become_it(args: Args, asked: Option<&[u8]>) -> Error {
                 ("next init ", "; the next one is tried")
             };
             report::error(|line| {
-                words!(line, name, Quoted(path.to_bytes()), ": ", Errno(error.errno), then);
+                words!(line, name, Quoted(path.to_bytes()), ": ", Errno(error.errno()), then);
             });
         }
         if !absent {

@@ -84,6 +84,12 @@ pub fn empty() -> Option<OwnedFd> {
     detached_mount(c"ramfs", MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV).ok()
 }
 
+/// `/sys`, through a mount of our own or as it is mounted.
+pub fn sysfs() -> Option<OwnedFd> {
+    let own = detached_mount(c"sysfs", MountAttrFlags::MOUNT_ATTR_RDONLY);
+    own.or_else(|_| open(c"/sys", DIRECTORY, Mode::empty())).ok()
+}
+
 fn own_mount(kind: &CStr, place: &CStr) -> Option<OwnedFd> {
     match detached_mount(kind, MountAttrFlags::empty()) {
         Ok(directory) => Some(directory),

@@ -38,7 +38,7 @@ const fn only(number: i64, index: u32, values: &'static [u32], _caller: &str) ->
 }
 
 /// What a shipper may do: read the log, send it, be told to end.
-pub const SHIPPER: [Row; 19] = [
+pub const SHIPPER: [Row; 20] = [
     any(
         libc::SYS_read,
         "kmsg::source: a record; ship: the watcher's packets; files: those; takeover: the lists of sockets; \
@@ -67,6 +67,7 @@ pub const SHIPPER: [Row; 19] = [
         "transport: the number of a zone's interface; whether a datagram has left",
     ),
     any(libc::SYS_close, "transport: a connection that ended"),
+    any(libc::SYS_uname, "identity: the machine's name"),
     any(libc::SYS_getrandom, "resolve: the number of a question"),
     any(libc::SYS_getpid, "main: which role found itself to be wrong"),
     any(libc::SYS_exit_group, "the end"),

@@ -20,7 +20,7 @@ use rustix::thread::{
 use super::policy::{FILTER, Instruction, shippers};
 use crate::board::{self, Progress};
 use crate::error::{Result, Step};
-use crate::limits::{FILES_MAX, MEMORY_BYTES_MAX, STACK_BYTES};
+use crate::limits::{FILES_MAX, MEMORY_BYTES_MAX, PAGE_BYTES, STACK_BYTES};
 use crate::report;
 use crate::sys::At;
 use crate::sys::memory::SharedNumber;
@@ -71,7 +71,7 @@ pub fn drop_to_shipper(id: u32, stderr_used: bool, progress: Progress) -> Result
         (Resource::Core, 0),
         (Resource::Nofile, FILES_MAX),
         (Resource::As, MEMORY_BYTES_MAX),
-        (Resource::Stack, stack_used_bytes() + STACK_BYTES),
+        (Resource::Stack, (stack_used_bytes() + STACK_BYTES).next_multiple_of(PAGE_BYTES)),
         (Resource::Fsize, 0),
     ];
     for (resource, most) in &limits[..limits.len() - usize::from(stderr_used)] {
@@ -96,7 +96,7 @@ fn seal(filter: &'static [Instruction]) -> Result<()> {
     on_denial::<End>();
     match install(filter) {
         Err(error)
-            if [Errno::NOSYS, Errno::INVAL].contains(&Errno::from_raw_os_error(i32::from(error.errno))) =>
+            if [Errno::NOSYS, Errno::INVAL].contains(&Errno::from_raw_os_error(i32::from(error.errno()))) =>
         {
             report::warn(|line| words!(line, error, ": this kernel has none, going on without"));
             Ok(())

@@ -2,7 +2,8 @@
 //!
 //! A [`Record`] is a view on the read buffer. Its text is decoded while it is encoded, and copied once.
 
-use crate::limits::RECORD_CUT_BYTES_MIN;
+use crate::address::{cut, part};
+use crate::limits::{CALLER_BYTES_MAX, RECORD_CUT_BYTES_MIN};
 use crate::words::nth_name;
 
 /// One record of the kernel's log.
@@ -16,6 +17,8 @@ pub struct Record<'a> {
     pub seq: u64,
     /// The kernel's time stamp in microseconds.
     pub clock_us: u64,
+    /// The flags, and what newer kernels add behind a comma: `-,caller=T148`.
+    pub more: &'a [u8],
     /// What it says.
     pub body: Body<'a>,
 }
@@ -43,6 +46,9 @@ pub struct Prefix {
     pub seq: u64,
     /// See [`Record::clock_us`].
     pub clock_us: u64,
+    /// Where the flags stand.
+    more: usize,
+    /// Where the text begins.
     text: usize,
 }
 
@@ -55,7 +61,8 @@ impl Prefix {
         let clock_us = fields.number(b',')?;
         // The flags, and whatever newer kernels add after them.
         let flags = fields.0.iter().position(|&b| b == b';')?;
-        Some(Prefix { priority, seq, clock_us, text: bytes.len() - fields.0.len() + flags + 1 })
+        let more = bytes.len() - fields.0.len();
+        Some(Prefix { priority, seq, clock_us, more, text: more + flags + 1 })
     }
 
     /// The record of the bytes that this was read from.
@@ -67,6 +74,7 @@ impl Prefix {
             facility: self.priority >> 3,
             seq: self.seq,
             clock_us: self.clock_us,
+            more: bytes.get(self.more..self.text - 1).unwrap_or_default(),
             body: Body::Escaped { text, cut },
         }
     }
@@ -87,8 +95,37 @@ impl<'a> Record<'a> {
             Some((seq, fields.number(b',').unwrap_or(0)))
         })();
         let (seq, clock_us) = numbers.unwrap_or((0, 0));
-        Record { level: Level::ERR, facility: 0, seq, clock_us, body: Body::Plain(bytes) }
+        Record { level: Level::ERR, facility: 0, seq, clock_us, more: b"", body: Body::Plain(bytes) }
     }
+
+    /// Who wrote it, where the kernel says so: `T148` a task, `C10` a processor; else nothing. Never more than
+    /// [`CALLER_BYTES_MAX`].
+    #[inline(never)]
+    pub fn caller(&self) -> &'a [u8] {
+        let mut rest = self.more;
+        while !rest.is_empty() {
+            if let Some(caller) = part(&mut rest, b',').strip_prefix(b"caller=") {
+                return caller.get(..CALLER_BYTES_MAX).unwrap_or(caller);
+            }
+        }
+        b""
+    }
+
+    /// The text up to its first newline, and behind that its dictionary, if it has one: ` SUBSYSTEM=pci`, a line each.
+    pub fn lines(&self) -> Option<(Body<'a>, &'a [u8])> {
+        let Body::Escaped { text, cut: is_cut } = self.body else { return None };
+        let (_, lines) = cut(text, b'\n')?;
+        let first = text.get(..text.len() - lines.len())?;
+        Some((Body::Escaped { text: first, cut: is_cut }, lines))
+    }
+}
+
+/// A line of a dictionary: its name in capital letters, as the kernel writes them, and its value with the escapes in it.
+pub fn entry(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, value) = cut(line.strip_prefix(b" ")?, b'=')?;
+    let is_name =
+        name.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_')) && !name.is_empty();
+    is_name.then_some((name, value))
 }
 
 /// The rest of a record's prefix.
@@ -137,28 +174,19 @@ impl Level {
 
     /// Reads one of the eight names.
     pub fn from_name(name: &[u8]) -> Option<Level> {
-        (0..8).map(Level).find(|level| level.name() == name)
+        (0..8).map(Level).find(|level| nth_name(Level::NAMES, level.number()) == name)
     }
 
     /// Its name.
-    pub fn name(self) -> &'static [u8] {
-        // Where each name begins in the list; the last entry is where a further one would.
-        const STARTS: [u8; 9] = [0, 7, 14, 20, 25, 34, 42, 48, 55];
-        let at = self.number();
-        Level::NAMES
-            .as_bytes()
-            .get(usize::from(STARTS[at])..usize::from(STARTS[at + 1]) - 2)
-            .unwrap_or_default()
+    pub fn name(self) -> Name {
+        const TABLE: [Name; 8] = table(Level::NAMES);
+        TABLE[self.number()]
     }
 
     /// What Talos makes of it.
-    pub fn talos_name(self) -> &'static [u8] {
-        match self.0 {
-            0..=3 => b"error",
-            4 => b"warn",
-            5..=6 => b"info",
-            _ => b"debug",
-        }
+    pub fn talos_name(self) -> Name {
+        const TABLE: [Name; 8] = table("error, error, error, error, warn, info, info, debug");
+        TABLE[self.number()]
     }
 
     /// 0 to 7.
@@ -167,14 +195,33 @@ impl Level {
     }
 }
 
-/// The name of a facility; those without one are shown as their number.
-pub fn facility_name(facility: u64) -> Option<&'static [u8]> {
-    const NAMES: &str = "kern, user, mail, daemon, auth, syslog, lpr, news, uucp, cron, authpriv, ftp, ntp, audit, \
-                         alert, clock, local0, local1, local2, local3, local4, local5, local6, local7";
-    if facility >= 24 {
-        return None;
+/// A name of up to eight letters, and zeros behind it: short names are copied as a whole.
+pub type Name = [u8; 8];
+
+/// The names of a list.
+const fn table<const N: usize>(names: &str) -> [Name; N] {
+    let names = names.as_bytes();
+    let mut table = [[0; 8]; N];
+    let (mut nth, mut from, mut at) = (0, 0, 0);
+    while at < names.len() {
+        if names[at] == b',' {
+            nth += 1;
+            from = at + 2;
+        } else if at >= from {
+            table[nth][at - from] = names[at];
+        }
+        at += 1;
     }
-    Some(nth_name(NAMES, facility as usize))
+    table
+}
+
+/// The name of a facility; those without one are shown as their number.
+pub fn facility_name(facility: u64) -> Option<Name> {
+    const TABLE: [Name; 24] = table(
+        "kern, user, mail, daemon, auth, syslog, lpr, news, uucp, cron, authpriv, ftp, ntp, audit, alert, clock, \
+         local0, local1, local2, local3, local4, local5, local6, local7",
+    );
+    TABLE.get(facility as usize).copied()
 }
 
 /// The decoded bytes of an escaped text, one at a time. `Clone` is how one looks ahead.

@@ -63,6 +63,11 @@ impl Source {
         self.next
     }
 
+    /// The number of the last record that was given out or passed over.
+    pub fn last_seq(&self) -> Option<u64> {
+        self.next?.checked_sub(1)
+    }
+
     /// Goes back to record `seq`, or to the oldest that is left after it.
     pub fn back_to(&mut self, seq: u64) -> Result<()> {
         seek(self.fd, SeekFrom::Start(0)).at(Step::GoBack)?;
@@ -81,9 +86,9 @@ impl Source {
     /// The number of the oldest wanted record that the ring has, without taking it; none when it has none yet.
     pub fn peek(&mut self) -> Result<Option<u64>> {
         while self.hold()? {
-            match Record::parse(&self.buffer[..self.held]) {
-                Some(record) if self.unwanted(record.seq) => self.held = 0,
-                Some(record) => return Ok(Some(record.seq)),
+            match Prefix::parse(&self.buffer[..self.held]) {
+                Some(prefix) if self.unwanted(prefix.seq) => self.held = 0,
+                Some(prefix) => return Ok(Some(prefix.seq)),
                 None => return Ok(self.next),
             }
         }
@@ -92,7 +97,8 @@ impl Source {
 
     /// Gives what comes next. `room` says whether a record can be taken: when not, it stays for the next call,
     /// and `None` is given.
-    pub fn take(&mut self, room: impl FnOnce(&Record<'_>) -> bool) -> Result<Option<Next<'_>>> {
+    #[inline(never)]
+    pub fn take(&mut self, room: &dyn Fn(&Record<'_>) -> bool) -> Result<Option<Next<'_>>> {
         let prefix = loop {
             if !self.hold()? {
                 return Ok(Some(Next::Empty));

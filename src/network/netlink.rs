@@ -10,7 +10,10 @@ use crate::words::{Line, Quoted};
 pub const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
 
 /// What can be asked for: RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE.
-pub const DUMPS: [u8; 3] = [18, 22, 26];
+pub const DUMPS: &[u8] = &[LINKS, 22, ROUTES];
+/// See [`DUMPS`].
+pub const LINKS: u8 = 18;
+const ROUTES: u8 = 26;
 
 const ERROR: u32 = 2;
 const DONE: u32 = 3;
@@ -33,6 +36,7 @@ const LOCAL: u8 = 2;
 const BY_KERNEL: u8 = 2;
 /// Of its flags (RTM_F_*): it is only remembered.
 const CLONED: u32 = 0x200;
+const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 /// The loopback's number, in every network namespace.
 const LOOPBACK_INDEX: u32 = 1;
@@ -49,6 +53,36 @@ pub fn request(dump: u8) -> [u8; 40] {
     if cfg!(target_endian = "big") {
         for (at, length) in [(0, 4), (4, 2), (32, 2), (34, 2), (36, 4)] {
             bytes[at..at + length].reverse();
+        }
+    }
+    bytes
+}
+
+/// What asks for the way to an address: an `rtmsg`, and the address. For one of IPv4 the last twelve bytes are not part
+/// of it.
+pub fn request_way(to: Address) -> [u8; 48] {
+    const fn head(family: u8, size: u8) -> [u8; 48] {
+        let mut bytes = [0; 48];
+        // NLM_F_REQUEST and RTA_DST are 1.
+        let low = if cfg!(target_endian = "big") { 1 } else { 0 };
+        bytes[3 * low] = 32 + size;
+        bytes[4 + low] = ROUTES;
+        bytes[6 + low] = 1;
+        bytes[16] = family;
+        bytes[17] = size * 8;
+        bytes[28 + low] = 4 + size;
+        bytes[30 + low] = 1;
+        bytes
+    }
+    let mut bytes;
+    match to.as_v4() {
+        Some(v4) => {
+            bytes = const { head(AF_INET, 4) };
+            bytes[32..36].copy_from_slice(&v4);
+        }
+        None => {
+            bytes = const { head(AF_INET6, 16) };
+            bytes[32..].copy_from_slice(&to.bytes);
         }
     }
     bytes
@@ -78,6 +112,12 @@ impl<'a> Message<'a> {
     /// The number of the interface, of links and addresses.
     fn index(&self) -> u32 {
         number(self.body, 4)
+    }
+
+    /// Of a message about an address: that of this machine. On a line between two, the first is the other's.
+    fn own_address(&self) -> &'a [u8] {
+        let own = self.attribute(8, 2);
+        if own.is_empty() { self.attribute(8, 1) } else { own }
     }
 
     /// Whether it is of use for reaching someone: a link that runs, an address that is ours, a route that leads
@@ -158,10 +198,7 @@ pub fn tell(mut received: &[u8], line: &mut Line) -> bool {
                 words!(line, ", ", name, state);
             }
             NEW_ADDRESS if good => {
-                // On a line between two, the first is the other's.
-                let own = message.attribute(8, 2);
-                let own = if own.is_empty() { message.attribute(8, 1) } else { own };
-                words!(line, ", ", Address::of(own));
+                words!(line, ", ", Address::of(message.own_address()));
             }
             NEW_ROUTE if good && length == 0 => {
                 words!(line, if family == AF_INET6 { ", IPv6" } else { ", IPv4" }, " default route");
@@ -173,14 +210,23 @@ pub fn tell(mut received: &[u8], line: &mut Line) -> bool {
     false
 }
 
-/// The hardware address of an interface, from the answer to a request of links.
-pub fn mac(mut received: &[u8], index: u32) -> Option<[u8; 6]> {
+/// Tells of the hardware address of an interface, a colon before each byte: `:52:54:00:12:34:56`. `index` is its number;
+/// as long as that is 0, the answer about a way brings it. Returns whether that was the end of the answer.
+pub fn tell_hardware(mut received: &[u8], index: &mut u32, line: &mut Line) -> bool {
     while let Some(message) = next(&mut received) {
-        if message.kind == NEW_LINK && message.index() == index {
-            return message.attribute(16, 1).as_array().copied();
+        match message.kind {
+            NEW_ROUTE if *index == 0 => *index = number(message.attribute(12, 4), 0),
+            NEW_LINK if message.index() == *index => {
+                for byte in message.attribute(16, 1) {
+                    line.byte(b':');
+                    line.hex(*byte);
+                }
+            }
+            ERROR | DONE => return true,
+            _ => {}
         }
     }
-    None
+    false
 }
 
 /// The two shorter numbers that stand where one long was read.
@@ -240,6 +286,10 @@ mod tests {
         message(20, &[&[2, 24, flags, 0][..], &index.to_ne_bytes()].concat(), attributes)
     }
 
+    fn route_with(attributes: &[(u16, &[u8])]) -> Vec<u8> {
+        message(24, &[2, 32, 0, 0, 254, 0, 0, 1, 0, 2, 0, 0], attributes)
+    }
+
     fn route(family: u8, length: u8, kind: u8, flags: u32) -> Vec<u8> {
         message(24, &[&[family, length, 0, 0, 254, 3, 0, kind][..], &flags.to_ne_bytes()].concat(), &[])
     }
@@ -254,15 +304,28 @@ mod tests {
             assert!(!tell(&recorded[..recorded.len() - 20], &mut Line::new()), "but not before");
             assert!(is_good_news(recorded, &mut false));
         }
-        assert_eq!(mac(RECORDED[0], 1), Some([0; 6]));
-        assert_eq!(mac(RECORDED[0], 3), Some([2, 0, 0, 0, 0, 10]));
-        assert_eq!(mac(RECORDED[0], 30), None);
-        assert_eq!(mac(&link(0, 3, UP, b"tun0\0"), 3), Some([2, 0, 0, 0, 0, 9]));
-        assert_eq!(
-            mac(&message(16, &[0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[(1, &[1; 20])]), 3),
-            None
-        );
         assert_eq!(told(&[]), "");
+    }
+
+    #[test]
+    fn hardware_addresses() {
+        let way = |index: u32| route_with(&[(1, &[10, 0, 2, 9]), (4, &index.to_ne_bytes())]);
+        for (index, way, links, want) in [
+            (0, way(1), RECORDED[0], ":00:00:00:00:00:00"),
+            (0, way(3), RECORDED[0], ":02:00:00:00:00:0a"),
+            (3, way(1), RECORDED[0], ":02:00:00:00:00:0a"),
+            (0, way(99), RECORDED[0], ""),
+            (0, route(2, 32, 7, 0), RECORDED[0], ""),
+            (0, vec![], RECORDED[0], ""),
+            (0, way(3), &link(0, 3, UP, b"tun0\0"), ":02:00:00:00:00:09"),
+            (0, way(3), &message(16, &[0, 0, 0, 0, 3], &[]), ""),
+        ] {
+            let (mut line, mut found) = (Line::new(), index);
+            tell_hardware(&way, &mut found, &mut line);
+            tell_hardware(links, &mut found, &mut line);
+            assert_eq!(String::from_utf8_lossy(line.bytes()), want, "{index}, {way:?}, {links:?}");
+        }
+        assert!(tell_hardware(RECORDED[0], &mut 0, &mut Line::new()), "its end was seen");
     }
 
     #[test]
@@ -271,6 +334,16 @@ mod tests {
         let got = request(22);
         assert_eq!((&got[..6], &got[16..]), (&want[..6], &want[16..]));
         assert_eq!(got[6..16], [&0x301u16.to_ne_bytes()[..], &[0; 8]].concat());
+
+        let way = |family, to: &[u8]| {
+            let mut want = message(26, &[&[family, to.len() as u8 * 8][..], &[0; 10]].concat(), &[(1, to)]);
+            want[6..16].copy_from_slice(&[&1u16.to_ne_bytes()[..], &[0; 8]].concat());
+            want
+        };
+        let (v4, v6) = (way(2, &[10, 0, 2, 9]), way(10, &[7; 16]));
+        assert_eq!(request_way(Address::of(&[7; 16])), *v6);
+        let got = request_way(Address::of(&[10, 0, 2, 9]));
+        assert_eq!((&got[..36], &got[36..]), (&v4[..], &[0; 12][..]));
     }
 
     #[test]
@@ -392,7 +465,8 @@ mod tests {
             }
             news += usize::from(is_good_news(&bytes, &mut false));
             tell(&bytes, &mut Line::new());
-            mac(&bytes, 3);
+            tell_hardware(&bytes, &mut 3, &mut Line::new());
+            tell_hardware(&bytes, &mut 0, &mut Line::new());
             let noise: Vec<u8> = (0..random.below(64)).map(|_| random.byte() & 31).collect();
             is_good_news(&noise, &mut false);
         }

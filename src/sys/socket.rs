@@ -143,8 +143,8 @@ fn set(fd: usize, options: &[Setting]) -> Result<()> {
     result
 }
 
-/// Begins to connect a socket: to an address, over the interface of this number, and a port.
-pub fn connect(fd: impl AsFd, address: Address, interface: u32, port: u16) -> Result<()> {
+/// Begins to connect a socket to an address and a port.
+pub fn connect(fd: impl AsFd, address: Address, port: u16) -> Result<()> {
     /// The kernel's `struct sockaddr_in6`. IPv4's is shorter and has its address where this has a flow.
     #[repr(C)]
     struct Place {
@@ -161,7 +161,7 @@ pub fn connect(fd: impl AsFd, address: Address, interface: u32, port: u16) -> Re
         port: port.to_be_bytes(),
         flow: [0; 4],
         address: address.bytes,
-        interface,
+        interface: address.scope,
     };
     let mut bytes = size_of::<Place>();
     if let Some(v4) = address.as_v4() {

@@ -4,6 +4,7 @@ use core::mem::MaybeUninit;
 
 use super::call::call2;
 use crate::clock::Reading;
+use crate::limits::{CLOCK_APART_NS, CLOCK_TRIES};
 
 fn read_ns(clock: libc::clockid_t) -> i64 {
     let mut time = MaybeUninit::<libc::timespec>::zeroed();
@@ -27,5 +28,29 @@ pub fn raw_ns() -> i64 {
 
 /// The wall clock and the raw one, read together.
 pub fn reading() -> Reading {
-    Reading { wall_ns: read_ns(libc::CLOCK_REALTIME), raw_ns: raw_ns() }
+    let (wall_ns, raw_ns) = wall_and(libc::CLOCK_MONOTONIC_RAW);
+    Reading { wall_ns, raw_ns }
+}
+
+/// The wall clock and another one. If others had the processor in between, they are read again.
+#[inline(never)]
+fn wall_and(other: libc::clockid_t) -> (i64, i64) {
+    let mut before = read_ns(other);
+    let mut tries = CLOCK_TRIES;
+    loop {
+        let wall = read_ns(libc::CLOCK_REALTIME);
+        let after = read_ns(other);
+        tries -= 1;
+        if after - before < CLOCK_APART_NS || tries == 0 {
+            return (wall, before);
+        }
+        before = after;
+    }
+}
+
+/// How far the wall clock is ahead of the clock that only goes forward, in microseconds. Both are slewed alike: only a
+/// step changes that.
+pub fn wall_ahead_us() -> i64 {
+    let (wall, monotonic) = wall_and(libc::CLOCK_MONOTONIC);
+    (wall - monotonic) / 1_000
 }

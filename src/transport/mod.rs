@@ -22,17 +22,20 @@ pub struct To<'a> {
     pub port: u16,
 }
 
-/// A socket for `to`, and the number of the interface that leads there, if it matters.
-fn open(to: &To<'_>, kind: SocketType) -> Result<(OwnedFd, u32)> {
+/// A socket for `to`, whose address says from now on which interface leads there, if that matters.
+fn open(to: &mut To<'_>, kind: SocketType) -> Result<OwnedFd> {
     let v4 = to.address.is_v4();
     let family = if v4 { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let fd = socket_with(family, kind, flags, None).at(Step::OpenSocket)?;
-    let interface = if v4 || to.zone.is_empty() { to.address.scope } else { zone(&fd, to.zone)? };
-    Ok((fd, interface))
+    if !v4 && !to.zone.is_empty() {
+        to.address.scope = zone(&fd, to.zone)?;
+    }
+    Ok(fd)
 }
 
 /// The number of the interface that a zone is, by its name or number. Any socket will do.
+#[inline(never)]
 pub(crate) fn zone(socket: impl AsFd, zone: &[u8]) -> Result<u32> {
     number(zone).map_or_else(|| interface(socket, zone), Ok)
 }

@@ -18,10 +18,10 @@ pub struct Tcp {
 
 impl Tcp {
     /// Begins to connect. It is done when the socket can be written and [`Tcp::connected`] agrees.
-    pub fn begin(to: &To<'_>) -> Result<Tcp> {
-        let (fd, interface) = open(to, SocketType::STREAM)?;
+    pub fn begin(to: &mut To<'_>) -> Result<Tcp> {
+        let fd = open(to, SocketType::STREAM)?;
         prepare_connection(&fd)?;
-        connect(&fd, to.address, interface, to.port)?;
+        connect(&fd, to.address, to.port)?;
         Ok(Tcp { fd, written: 0 })
     }
 

@@ -29,10 +29,10 @@ pub enum Sent {
 
 impl Udp {
     /// Opens the socket. Without a route to the receiver this fails.
-    pub fn open(to: &To<'_>) -> Result<Udp> {
-        let (fd, interface) = open(to, SocketType::DGRAM)?;
+    pub fn open(to: &mut To<'_>) -> Result<Udp> {
+        let fd = open(to, SocketType::DGRAM)?;
         prepare_datagrams(&fd)?;
-        connect(&fd, to.address, interface, to.port)?;
+        connect(&fd, to.address, to.port)?;
         Ok(Udp { fd })
     }
 

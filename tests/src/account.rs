@@ -102,8 +102,21 @@ fn newest() -> u64 {
 /// the first that was received to that of `last`, each was received or lies in a range that was reported.
 #[track_caller]
 pub fn account(fault: &str, stream: &Stream, lines: &Lines, program: &Program, last: &str) -> Account {
+    account_with(&[], fault, stream, lines, program, last)
+}
+
+/// The same, of objects with members of these names beside the seven.
+#[track_caller]
+pub fn account_with(
+    more: &[&str],
+    fault: &str,
+    stream: &Stream,
+    lines: &Lines,
+    program: &Program,
+    last: &str,
+) -> Account {
     let last = lines.wait_for(last, Duration::from_secs(60));
-    let objects: Vec<Value> = lines.objects();
+    let objects: Vec<Value> = lines.objects_with(more);
     let mut told: Vec<String> = objects.iter().map(|object| json::msg(object).to_owned()).collect();
     told.extend(program.words.items().iter().cloned());
     let reported = |lost: bool| {
@@ -130,7 +143,7 @@ pub fn account(fault: &str, stream: &Stream, lines: &Lines, program: &Program, l
         *received.entry(json::seq(object)).or_default() += 1;
     }
     let first = *received.keys().next().expect("something was received");
-    let last = json::seq(&last.json());
+    let last = json::seq(&json::any(&last.bytes));
     let ranges = || lost.iter().chain(&unread);
     let accounted = |seq: &u64| received.contains_key(seq) || ranges().any(|range| range.contains(seq));
     let mut unaccounted: Vec<RangeInclusive<u64>> = Vec::new();

@@ -1,6 +1,7 @@
 //! What a receiver may expect of every line, and the program's own words about losses.
 
 use core::ops::RangeInclusive;
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -18,6 +19,16 @@ pub fn checked(line: &[u8]) -> Value {
     object
 }
 
+/// As [`checked`], with members beside the seven: those of these names, which may be among the seven.
+#[track_caller]
+pub fn checked_with(line: &[u8], more: &[&str]) -> Value {
+    let object = any(line);
+    let names: BTreeSet<&str> = object.as_object().expect("an object").keys().map(String::as_str).collect();
+    let want: BTreeSet<&str> = MEMBERS.iter().chain(more).copied().collect();
+    assert_eq!(names, want, "members of {}", String::from_utf8_lossy(line));
+    object
+}
+
 /// As [`checked`], with any members beside the seven.
 #[track_caller]
 pub fn any(line: &[u8]) -> Value {
@@ -25,7 +36,9 @@ pub fn any(line: &[u8]) -> Value {
     let object: Value = serde_json::from_slice(line).unwrap_or_else(|why| panic!("{why}: {shown}"));
     let members = object.as_object().unwrap_or_else(|| panic!("no object: {shown}"));
     assert!(members.keys().is_sorted(), "members not sorted: {shown}");
-    assert!(!white_space_between(line), "white space between members: {shown}");
+    assert!(!between(line).any(|b| b.is_ascii_whitespace()), "white space between members: {shown}");
+    let commas = between(line).filter(|&b| b == b',').count();
+    assert_eq!(commas + 1, members.len(), "a member twice: {shown}");
     time(&object);
     object
 }
@@ -91,15 +104,16 @@ pub fn unconfirmed(text: &str) -> Option<u64> {
     after.contains("not confirmed").then_some(count)
 }
 
-fn white_space_between(line: &[u8]) -> bool {
+/// The bytes that stand between texts: an object's members are texts and numbers.
+fn between(line: &[u8]) -> impl Iterator<Item = u8> {
     let (mut inside, mut escaped) = (false, false);
-    line.iter().any(|&b| {
+    line.iter().copied().filter(move |&b| {
         match (inside, b) {
             (true, _) if escaped => escaped = false,
             (true, b'\\') => escaped = true,
             (_, b'"') => inside = !inside,
             _ => {}
         }
-        !inside && b.is_ascii_whitespace()
+        !inside
     })
 }

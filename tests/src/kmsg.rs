@@ -3,11 +3,13 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 
 use crate::record::Record;
@@ -44,6 +46,12 @@ impl Fake {
         let record = record.as_ref();
         assert!(record.len() <= FAKE_RECORD_BYTES_MAX, "the FIFO would split this record");
         (&self.pipe).write_all(record).expect("write a record");
+    }
+
+    /// Whether all that was fed has been read.
+    pub fn is_read(&self) -> bool {
+        let mut pipe = [PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN)];
+        poll(&mut pipe, PollTimeout::ZERO).expect("look at the FIFO") == 0
     }
 }
 
@@ -138,9 +146,14 @@ impl Writer {
         Writer { kmsg, _turn: turn }
     }
 
-    /// Writes one record of the facility `user`.
+    /// Writes one record of the facility `user`, for information.
     pub fn write(&self, text: &str) {
-        (&self.kmsg).write_all(format!("<14>{text}\n").as_bytes()).expect("write to /dev/kmsg");
+        self.write_at(6, text);
+    }
+
+    /// Writes one of this level, 0 (the system is unusable) to 7.
+    pub fn write_at(&self, level: u64, text: &str) {
+        (&self.kmsg).write_all(format!("<{}>{text}\n", 8 + level).as_bytes()).expect("write to /dev/kmsg");
     }
 }
 

@@ -63,6 +63,12 @@ impl Feed<Line> {
         self.items().iter().map(Line::json).collect()
     }
 
+    /// All of them as objects with members of these names beside the seven.
+    #[track_caller]
+    pub fn objects_with(&self, more: &[&str]) -> Vec<Value> {
+        self.items().iter().map(|line| json::checked_with(&line.bytes, more)).collect()
+    }
+
     /// The texts that hold `tag`, in order of arrival.
     #[track_caller]
     pub fn texts(&self, tag: &str) -> Vec<String> {
@@ -336,12 +342,17 @@ pub struct Udp {
 }
 
 impl Udp {
-    /// On a free port of 127.0.0.1.
+    /// On a free port of 127.0.0.1, with room as [`Udp::with_room`] has.
     pub fn new() -> Udp {
+        Udp::with_room((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// On a free port of 127.0.0.1, with a stock receive buffer.
+    pub fn stock() -> Udp {
         Udp::at((Ipv4Addr::LOCALHOST, 0).into())
     }
 
-    /// At an address.
+    /// At an address, with a stock receive buffer.
     pub fn at(address: SocketAddr) -> Udp {
         Udp::again(address, Arc::default(), None)
     }

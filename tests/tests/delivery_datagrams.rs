@@ -22,7 +22,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 #[test]
 fn datagrams_refused() {
     alone(|_| {
-        let address = Udp::new().address;
+        let address = Udp::stock().address;
         let mut stream = Stream::new("refused");
         let program = start(&format!("udp://{address}/"));
         program.words.wait(WITHIN, "its first words", |words| words.first().map(|_| ()));
@@ -44,7 +44,7 @@ fn datagrams_refused() {
 #[test]
 fn datagrams_to_a_receiver_that_restarts() {
     alone(|_| {
-        let receiver = Udp::new();
+        let receiver = Udp::stock();
         let (address, lines) = (receiver.address, std::sync::Arc::clone(&receiver.lines));
         let mut stream = Stream::new("udp-restart");
         let program = start(&receiver.url());
@@ -96,7 +96,7 @@ fn datagrams_wait_for_the_neighbour() {
 #[test]
 fn datagrams_of_a_killed_shipper() {
     alone(|_| {
-        let receiver = Udp::new();
+        let receiver = Udp::stock();
         let mut stream = Stream::new("udp-killed");
         let program = start(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);

@@ -362,7 +362,7 @@ fn world(sandbox: &Sandbox, boot: impl FnOnce(Boot) -> Boot) -> (String, String)
 fn the_next_init_finds_the_world_untouched() {
     alone(|sandbox| {
         let receiver = Tcp::new(Manner::Reads);
-        let ship = format!("talos.logging.kernel={}", receiver.url());
+        let ship = format!("talos.logging.kernel={} earlykmsg.tags=uuid={{uuid}}", receiver.url());
         let plain = |boot: Boot| {
             let mut boot = Boot { program: "/init".to_owned(), ..boot };
             boot.arguments[0] = "/init".to_owned();

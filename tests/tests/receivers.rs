@@ -20,8 +20,14 @@ const WITHIN: Duration = Duration::from_secs(20);
 /// Ships the ring to `url`: the records that must have arrived.
 #[track_caller]
 fn ship(url: &str) -> Vec<Record> {
+    ship_with(&[url])
+}
+
+/// The same with these words.
+#[track_caller]
+fn ship_with(words: &[&str]) -> Vec<Record> {
     let (_turn, before) = (Turn::shared(), ring());
-    let end = Run::new(&["--once", url]).finish(WITHIN);
+    let end = Run::new(&[&["--once"], words].concat()).finish(WITHIN);
     assert_eq!(end.code, Some(0), "{end:?}");
     let oldest = ring().first().expect("a ring is never empty").seq;
     before.into_iter().filter(|record| record.seq >= oldest).collect()
@@ -113,16 +119,27 @@ fn documented(name: &str) -> String {
     rest.lines().map_while(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect()
 }
 
-/// Runs a receiver with its documented configuration, which names its port and its file.
-fn as_documented(name: &str, start: impl FnOnce(&Sandbox, &str) -> Foreign + Send) {
+/// Runs a receiver with its documented configuration, which names its port and what it writes below `/var/log`.
+fn with_documented(
+    name: &str,
+    start: impl FnOnce(&Sandbox, &str) -> Foreign + Send,
+    ship_and_judge: impl FnOnce(&Path) + Send,
+) {
     alone(|sandbox| {
         let logs = sandbox.dir().join("logs");
         fs::create_dir(&logs).expect("make a folder");
         sandbox.bind(&logs, "/var/log");
         let config = documented(name);
-        assert!(config.contains("5044") && config.contains("/var/log/kernels.jsonl"), "{config}");
+        assert!(config.contains("5044") && config.contains("/var/log/kernels"), "{config}");
         let _receiver = start(sandbox, &config);
         until(name, || listens("tcp", 5044));
+        ship_and_judge(&logs);
+    });
+}
+
+/// One file of everything.
+fn as_documented(name: &str, start: impl FnOnce(&Sandbox, &str) -> Foreign + Send) {
+    with_documented(name, start, |logs| {
         let want = ship("tcp://127.0.0.1:5044/");
         let output = logs.join("kernels.jsonl");
         wait_for_last(&want, &output, "\"");
@@ -130,14 +147,49 @@ fn as_documented(name: &str, start: impl FnOnce(&Sandbox, &str) -> Foreign + Sen
     });
 }
 
+fn documented_rsyslogd(sandbox: &Sandbox, config: &str) -> Foreign {
+    let config = sandbox.file("rsyslog.conf", config).display().to_string();
+    let pid = sandbox.dir().join("pid").display().to_string();
+    Foreign::start("rsyslogd", &["-n", "-f", &config, "-i", &pid], &sandbox.dir().join("stdout"))
+}
+
 #[test]
 fn rsyslog_as_documented() {
     let shown: String = documented("rsyslog").lines().map(|line| format!("    {line}\n")).collect();
     assert!(include_str!("../../README.md").contains(&shown), "README.md shows another configuration");
-    as_documented("rsyslog", |sandbox, config| {
-        let config = sandbox.file("rsyslog.conf", config).display().to_string();
-        let pid = sandbox.dir().join("pid").display().to_string();
-        Foreign::start("rsyslogd", &["-n", "-f", &config, "-i", &pid], &sandbox.dir().join("stdout"))
+    as_documented("rsyslog", documented_rsyslogd);
+}
+
+/// Two machines, one that says nothing of itself, and one that would like to write elsewhere: a file each.
+#[test]
+fn rsyslog_files_by_uuid_as_documented() {
+    let machines = [
+        (Some("4c4c4544-0042-3510-8051-b4c04f4a3732"), "4c4c4544-0042-3510-8051-b4c04f4a3732"),
+        (Some("00000000-0000-0000-0000-000000000001"), "00000000-0000-0000-0000-000000000001"),
+        (None, "unknown"),
+        (Some("../../etc/x"), ".._.._etc_x"),
+    ];
+    with_documented("rsyslog by uuid", documented_rsyslogd, |logs| {
+        for (uuid, name) in machines {
+            let tag = uuid.map(|uuid| format!("earlykmsg.tags=uuid={uuid}"));
+            let words: Vec<&str> = tag.as_deref().into_iter().chain(["tcp://127.0.0.1:5044/"]).collect();
+            let want = ship_with(&words);
+            let output = logs.join(format!("kernels/{name}.jsonl"));
+            wait_for_last(&want, &output, "\"");
+            let text = fs::read_to_string(&output).expect("read what arrived");
+            let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+            let said = uuid.map(|uuid| format!(",\"uuid\":\"{uuid}\""));
+            assert!(
+                whole.lines().all(|line| said.as_ref().is_none_or(|said| line.contains(said))),
+                "{uuid:?}"
+            );
+            let sent = logs.join("without");
+            fs::write(&sent, said.map_or(whole.to_owned(), |said| whole.replace(&said, "")))
+                .expect("write a file");
+            judge(&format!("rsyslog by uuid, {name}"), &want, &sent);
+        }
+        let files = fs::read_dir(logs.join("kernels")).expect("read a folder").count();
+        assert_eq!(files, machines.len(), "a file for each machine and no other");
     });
 }
 

@@ -185,6 +185,8 @@ const PURE: &[&str] = &[
     "channel",
     "cmdline",
     "endpoint",
+    "tags",
+    "members",
     "encode",
     "clock",
     "ledger",

@@ -16,6 +16,7 @@ use earlykmsg::encode::Encoder;
 use earlykmsg::entry;
 use earlykmsg::kmsg::record::Record;
 use earlykmsg::limits::{LINE_BYTES_MAX, RECORD_BYTES_MAX};
+use earlykmsg::members::Extra;
 use earlykmsg::sys::args::Args;
 use earlykmsg::sys::memory::Buffer;
 use earlykmsg::sys::process::exit;
@@ -50,7 +51,7 @@ fn run(args: Args) -> i32 {
         *place = (start as u32, at as u32);
         (count, start) = (count + 1, at + 1);
     }
-    let mut encoder = Encoder::new();
+    let mut encoder = Encoder::new(Extra::default());
     for _ in 0..rounds {
         for &(start, end) in &ranges[..count] {
             let range: Range<usize> = start as usize..end as usize;

@@ -67,17 +67,16 @@ impl Batch {
         self.done == self.len
     }
 
-    /// Where the next line goes; longer than any line is at the start of a batch, and nothing when there is no place
-    /// for what a gap may take, two lines, and for one before all others.
+    /// Where the next line goes; longer than any line is at the start of a batch.
     pub fn room(&mut self) -> &mut [u8] {
         if self.is_empty() {
             self.clear();
         }
-        let from = if self.lines + 3 <= BATCH_LINES_MAX { self.len } else { BATCH_BYTES };
-        &mut self.bytes[from..]
+        &mut self.bytes[self.len..]
     }
 
-    /// The first `bytes` of the room are a line now; its newline is added. The room was longer than that.
+    /// The first `bytes` of the room are a line now; its newline is added. The room was longer than that, and there were
+    /// less than [`BATCH_LINES_MAX`] lines.
     pub fn push(&mut self, bytes: usize, made_of: MadeOf) {
         self.bytes[self.len + bytes] = b'\n';
         self.len += bytes + 1;
@@ -176,7 +175,7 @@ impl Batch {
 mod tests {
     use super::*;
     use crate::ledger::{Ledger, Marks};
-    use crate::limits::LEDGER_STEP_BYTES;
+    use crate::limits::{FILL_LINES, LEDGER_STEP_BYTES};
     use crate::testing::Random;
     use std::boxed::Box;
     use std::format;
@@ -237,10 +236,9 @@ mod tests {
 
     #[test]
     fn many_short_lines() {
-        let mut batch = batch(&["x"; BATCH_LINES_MAX - 3]);
-        assert!(!batch.room().is_empty());
+        let mut batch = batch(&["x"; FILL_LINES - 1]);
+        assert!(batch.lines() < FILL_LINES, "one more is made, and it is a gap of two lines");
         batch.push(1, made_of(8));
-        assert!(batch.room().is_empty(), "room for two would not be enough for what comes before all others");
         batch.push(1, made_of(8));
         assert!(batch.push_front(b"y", made_of(9)) && !batch.push_front(b"z", made_of(9)));
         assert_eq!(batch.waiting().len(), 2 * BATCH_LINES_MAX);

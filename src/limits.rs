@@ -82,8 +82,10 @@ pub const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX * ESCAPE_BYTES_MAX + LINE_FIX
 pub const LOST_LINE_BYTES_MAX: usize = 512 + TAGS_BYTES_MAX;
 /// Lines that wait for one write. The longest line always fits.
 pub const BATCH_BYTES: usize = LINE_BYTES_MAX + 16;
-/// Lines that are sent with one call at most.
+/// Lines that a batch can hold.
 pub const BATCH_LINES_MAX: usize = 144;
+/// Lines that a batch is filled up to. The last may be a gap, which can take two; and one more can be put before all.
+pub const FILL_LINES: usize = BATCH_LINES_MAX - 2;
 
 /// Marks of the ledger for the last stretch, one a step: as much as the send buffer may hold.
 pub const LEDGER_MARKS: usize = 66;
@@ -204,7 +206,7 @@ pub const PAGE_BYTES: u64 = 4096;
 /// and the kernel's own words about a denied system call may come on top of that with 3.7 KiB.
 pub const STACK_BYTES: u64 = 8 * 1024;
 
-/// Tags of one word, and of one object.
+/// Tags of one word.
 pub const TAGS_MAX: usize = 16;
 /// All tags of an object, names and values, as they stand in it.
 pub const TAGS_BYTES_MAX: usize = 1024;

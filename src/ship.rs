@@ -19,10 +19,10 @@ use crate::kmsg::source::{Next, ReadBuffer, Source};
 use crate::ledger::{Ledger, Marks};
 use crate::life::{End, Life, Why};
 use crate::limits::{
-    ACK_LOOK_MS, ANSWERS_BYTES, CLOSE_MS, CONNECT_MS, LEDGER_STEP_BYTES, LIFE_LOOK_MS, LOST_LINE_BYTES_MAX,
-    NEVER_MS, NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX, REPEAT_BYTES_MAX,
-    TAGS_BYTES_MAX, UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS, UDP_LEDGER_STEP_MS,
-    UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS,
+    ACK_LOOK_MS, ANSWERS_BYTES, CLOSE_MS, CONNECT_MS, FILL_LINES, LEDGER_STEP_BYTES, LIFE_LOOK_MS,
+    LOST_LINE_BYTES_MAX, NEVER_MS, NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX,
+    REPEAT_BYTES_MAX, TAGS_BYTES_MAX, UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS,
+    UDP_LEDGER_STEP_MS, UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS,
 };
 use crate::news::{News, tell_network};
 use crate::report::{self, Rate};
@@ -200,6 +200,10 @@ impl Down {
     }
 }
 
+/// What to wait for on a socket of datagrams. (Refusals are always told. What the receiver sends is left where it is: to
+/// wait for that would be to wake up for it again and again.)
+const REFUSALS: PollFlags = PollFlags::empty();
+
 /// How a connection ended. (An error is the receiver's or the way's; but one of [`Step::ReadKmsg`] is this machine's own,
 /// and no other connection would be better.)
 enum Over {
@@ -311,7 +315,7 @@ impl Shipper<'_> {
         loop {
             if self.batch.is_empty() {
                 self.look_at_machine();
-                self.fill(tcp.written(), usize::MAX)?;
+                self.fill(tcp.written(), FILL_LINES)?;
             }
             while !self.batch.is_empty() {
                 let sent = tcp.send(self.batch.waiting())?;
@@ -445,7 +449,7 @@ impl Shipper<'_> {
                 is_old = false;
             }
             if first && burst > 0 {
-                let events = self.wait_for(udp.fd(), PollFlags::IN, now + UDP_NEIGHBOUR_LOOK_MS);
+                let events = self.wait_for(udp.fd(), REFUSALS, now + UDP_NEIGHBOUR_LOOK_MS);
                 if !events.is_empty() {
                     udp.refusal()?;
                 }
@@ -525,7 +529,7 @@ impl Shipper<'_> {
             if until == now && burst > 0 {
                 continue;
             }
-            let socket = Awaited::new(udp.fd(), PollFlags::IN);
+            let socket = Awaited::new(udp.fd(), REFUSALS);
             let [events, _] = self.wait([socket, Awaited::NONE], idle && !pause, until);
             is_old = true;
             if events.contains(PollFlags::ERR) {

@@ -25,9 +25,8 @@ pub fn check(bytes: &[u8]) {
                 0 | 1 => {
                     let room = batch.room();
                     model.room();
-                    let places = model.count + 2 <= BATCH_LINES_MAX;
-                    assert_eq!(room.len(), if places { BATCH_BYTES - model.bytes().len() } else { 0 });
-                    if room.len() > line.len() {
+                    assert_eq!(room.len(), BATCH_BYTES - model.bytes().len());
+                    if room.len() > line.len() && model.count < BATCH_LINES_MAX {
                         room[..line.len()].copy_from_slice(&line);
                         batch.push(line.len(), made_of(&line));
                         model.lines.push(line);

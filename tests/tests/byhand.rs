@@ -1,7 +1,9 @@
 //! The program started by hand, on the machine's own log and real sockets.
 
+use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::net::UdpSocket;
 use std::thread;
 use std::time::Instant;
 
@@ -13,6 +15,7 @@ use earlykmsg_tests::record::Record;
 use earlykmsg_tests::sandbox::{Sandbox, alone};
 use earlykmsg_tests::{json, proc};
 use nix::sys::signal::Signal;
+use nix::sys::socket::{setsockopt, sockopt};
 use serde_json::Value;
 
 const WITHIN: Duration = Duration::from_secs(10);
@@ -328,6 +331,35 @@ fn a_receiver_that_talks_back() {
         bad.lines.wait_for(&format!("{tag} 49."), WITHIN);
         assert_eq!(bad.connections.len(), 1, "what it says is no reason to end a connection");
         assert_eq!(bad.lines.texts(&tag).len(), 50);
+    });
+}
+
+/// What a receiver of datagrams says stays unread, and wakes nobody up.
+#[test]
+fn a_receiver_of_datagrams_that_talks_back() {
+    alone(|_| {
+        let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        receiver.set_read_timeout(Some(WITHIN)).expect("set a time-out");
+        setsockopt(&receiver, sockopt::RcvBufForce, &(1 << 26)).expect("set SO_RCVBUFFORCE");
+        let (writer, tag) = (Writer::new(), tag("talks"));
+        let url = format!("udp://{}/", receiver.local_addr().expect("an address"));
+        let program = Run::new(&[url]).start();
+        let mut buffer = vec![0; 65_536];
+        let mut wait_for = |text: &str| loop {
+            let (length, from) = receiver.recv_from(&mut buffer).expect("a datagram");
+            if String::from_utf8_lossy(&buffer[..length]).contains(text) {
+                return from;
+            }
+        };
+        writer.write(&format!("{tag} before"));
+        let shipper = wait_for(&format!("{tag} before"));
+        for _ in 0..10 {
+            receiver.send_to(b"go on", shipper).expect("send a datagram");
+        }
+        let spent = spent_in(Duration::from_secs(1), &program);
+        assert!(spent < Duration::from_millis(50), "5% of a processor is {spent:?} in 1 s");
+        writer.write(&format!("{tag} after"));
+        assert_eq!(wait_for(&format!("{tag} after")), shipper, "by the same socket");
     });
 }
 

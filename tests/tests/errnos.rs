@@ -47,6 +47,8 @@ const ROWS: &[Row] = &[
     row("rt_sigaction", &[EINVAL], &[EINVAL]),
     row("rt_sigprocmask", &[EINVAL], &[EINVAL]),
     row("signalfd4", &[EMFILE, ENFILE, ENOMEM, ENODEV], &[ENOSYS, ENFILE]),
+    row("timerfd_create", &[EMFILE, ENFILE, ENOMEM, ENODEV], &[ENFILE, ENOSYS]),
+    row("timerfd_settime", &[EINVAL, ECANCELED], &[EINVAL]),
     row("lseek", &[ESPIPE, EINVAL], &[ESPIPE]),
     row("write", &[EINTR, EAGAIN, EIO, EPIPE, ENOSPC, EPERM, EINVAL], &[EIO, EPERM]),
     row("read", &[EINTR, EIO, EPIPE, EINVAL, ENOMEM, EPERM], &[]),
@@ -58,7 +60,7 @@ const ROWS: &[Row] = &[
     row("capget", &[EINVAL, EPERM], &[EINVAL]),
     row("capset", &[EPERM, EINVAL], &[EPERM]),
     row("seccomp", &[ENOSYS, EINVAL, EACCES, ENOMEM, ESRCH], &[ENOSYS, EINVAL, EACCES]),
-    row("pipe2", &[EMFILE, ENFILE, ENOMEM], &[ENFILE]),
+    row("socketpair", &[EMFILE, ENFILE, ENOMEM, EAFNOSUPPORT], &[ENFILE]),
     row("clone", &[EAGAIN, ENOMEM, EPERM, ENOSPC], &[EAGAIN]),
     row("ppoll", &[EINTR, ENOMEM, EAGAIN], &[]),
     row("fchdir", &[EACCES, EIO, EPERM], &[EACCES]),
@@ -117,6 +119,9 @@ struct Fault {
     used: Use,
 }
 
+/// Tags that have the program ask for everything that it can be asked for.
+const TAGS: &str = "earlykmsg.tags=mac={mac},uuid={uuid}";
+const TAG_NAMES: &[&str] = &["mac", "uuid"];
 /// Records before the receiver resets the connection, and after.
 const RECORDS: u64 = 5;
 /// How long its first words may take, where they can be said.
@@ -161,7 +166,7 @@ fn run(fault: Fault, sandbox: &Sandbox) -> Result<Outcome, String> {
     let lines =
         tcp.as_ref().map(|tcp| Arc::clone(&tcp.lines)).or(udp.as_ref().map(|udp| Arc::clone(&udp.lines)));
     let lines = lines.expect("one of the two");
-    let mut words = vec![url];
+    let mut words = vec![url, TAGS.to_owned()];
     words.extend((used == Use::Once).then(|| "--once".to_owned()));
 
     let mut wanted = RECORDS;
@@ -208,7 +213,7 @@ fn run(fault: Fault, sandbox: &Sandbox) -> Result<Outcome, String> {
 /// The first record from `oldest` on that neither arrived nor was reported.
 fn first_missing(lines: &Lines, oldest: u64) -> u64 {
     let mut ranges: Vec<_> = lines
-        .objects()
+        .objects_with(TAG_NAMES)
         .iter()
         .map(|object| json::reported(json::msg(object)).unwrap_or(json::seq(object)..=json::seq(object)))
         .collect();

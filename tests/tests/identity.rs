@@ -116,6 +116,10 @@ fn another_interface_on_the_way() {
         let mac = |text: &str, lines: &Lines| object(lines, text, &["mac"])["mac"].clone();
         assert_eq!(mac(&before, &receiver.lines), MACS[0]);
         ip(&format!("link set near address {}", MACS[1]));
+        // The other side learns of it by what it is sent.
+        let meanwhile = tag("meanwhile");
+        writer.write(&meanwhile);
+        assert_eq!(mac(&meanwhile, &receiver.lines), MACS[0]);
         let receiver = network.enter(|| receiver.restart(End::Close, Duration::ZERO));
         receiver.connections.wait(WITHIN, "a new connection", |all| (all.len() > 1).then_some(()));
         let after = tag("after");

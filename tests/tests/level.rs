@@ -166,7 +166,8 @@ fn once_without_a_receiver() {
         alone(|sandbox| {
             let kmsg = Fake::new(sandbox);
             let program = Run::fed(&["--once", ONLY_WARNINGS, "tcp://127.0.0.1:9/"]).start();
-            program.says("shipping to", WITHIN); // by then the watcher has read what there was
+            // Until it starts a shipper, the watcher takes what there is.
+            until("a shipper", || program.shippers().len() == 1);
             for seq in 10..=30 {
                 let level = if wanted && matches!(seq, 15 | 25) { WARNING } else { INFO };
                 kmsg.feed(format!("{level},{seq},0,-;x\n"));

@@ -83,7 +83,7 @@ pub const LOST_LINE_BYTES_MAX: usize = 512 + TAGS_BYTES_MAX;
 /// Lines that wait for one write. The longest line always fits.
 pub const BATCH_BYTES: usize = LINE_BYTES_MAX + 16;
 /// Lines that a batch can hold.
-pub const BATCH_LINES_MAX: usize = 144;
+pub const BATCH_LINES_MAX: usize = 110;
 /// Lines that a batch is filled up to. The last may be a gap, which can take two; and one more can be put before all.
 pub const FILL_LINES: usize = BATCH_LINES_MAX - 2;
 
@@ -216,7 +216,7 @@ pub const FACT_BYTES_MAX: usize = 64;
 /// Two clocks that are read with less than this in between were read at the same moment …
 pub const CLOCK_APART_NS: i64 = 50_000;
 /// … and if they were not, they are read again so often.
-pub const CLOCK_TRIES: u32 = 8;
+pub const CLOCK_TRIES: u32 = 3;
 /// A wall clock before this, 2000-01-01, was never set.
 pub const WALL_SET_S_MIN: i64 = 946_684_800;
 /// A step of it that is worth a word.

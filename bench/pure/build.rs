@@ -11,11 +11,12 @@ fn main() {
         arg("-lc");
         return;
     }
-    // The last is how our start finds the places that hold addresses.
-    for flag in ["-nostartfiles", "-nostdlib", "-static-pie", "-Wl,-z,pack-relative-relocs"] {
+    for flag in ["-nostartfiles", "-nostdlib", "-static-pie"] {
         arg(flag);
     }
-    arg(&format!("/usr/lib/{}-linux-musl/libc.a", var("CARGO_CFG_TARGET_ARCH")));
+    for file in ["rcrt1.o", "crti.o", "libc.a", "crtn.o"] {
+        arg(&format!("/usr/lib/{}-linux-musl/{file}", var("CARGO_CFG_TARGET_ARCH")));
+    }
 }
 
 fn arg(flag: &str) {

@@ -253,12 +253,12 @@ impl Report {
             Budget::new("the start, up to the first read", 1.0, median(Some(set_up)), "ms"),
             Budget::new(
                 "memory that a shipper may write, its stack's limit included",
-                96.0,
+                100.0,
                 median(writable),
                 "KiB",
             ),
             Budget::new("Pss of all processes, one destination", 250.0, pss, "kB"),
-            Budget::new("binary", 64.0, disk / 1024.0, "KiB"),
+            Budget::new("binary", 128.0, disk / 1024.0, "KiB"),
             Budget::new("overlay, cpio.zst", 32.0, packed / 1024.0, "KiB"),
         ]);
 

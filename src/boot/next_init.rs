@@ -9,7 +9,7 @@ use super::reach::file;
 use crate::error::{Errno, Error, Step};
 use crate::limits::PATH_BYTES_MAX;
 use crate::report;
-use crate::sys::args::{Args, program_path, until_nul};
+use crate::sys::args::{Args, program_path};
 use crate::sys::failed;
 use crate::words;
 use crate::words::Quoted;
@@ -26,12 +26,12 @@ fn each(asked: Option<&[u8]>, is_it: &mut dyn FnMut(&CStr, bool) -> bool) {
         && let Some(place) = buffer[..PATH_BYTES_MAX].get_mut(..path.len())
     {
         place.copy_from_slice(path);
-        if until_nul(&buffer).is_some_and(|path| is_it(path, true)) {
+        if CStr::from_bytes_until_nul(&buffer).is_ok_and(|path| is_it(path, true)) {
             return;
         }
     }
     let mut rest = USUAL;
-    while let Some(path) = until_nul(rest) {
+    while let Ok(path) = CStr::from_bytes_until_nul(rest) {
         if is_it(path, false) {
             return;
         }

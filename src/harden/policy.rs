@@ -122,7 +122,7 @@ pub const WATCHER: [Row; 18] = [
 const OPEN: u32 = (libc::O_CLOEXEC | LARGE) as u32;
 const KMSG: u32 = OPEN | (libc::O_NONBLOCK | libc::O_NOCTTY) as u32;
 /// `O_LARGEFILE`, which rustix adds.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "riscv64"))]
 const LARGE: i32 = 0o100_000;
 #[cfg(target_arch = "aarch64")]
 const LARGE: i32 = 0o400_000;
@@ -164,6 +164,8 @@ const GROUP: usize = 6;
 const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xc000_00b7;
+#[cfg(target_arch = "riscv64")]
+const ARCHITECTURE: u32 = 0xc000_00f3;
 
 // Where the kernel shows a filter the call, from `struct seccomp_data`.
 const AT_NUMBER: u32 = 0;

@@ -3,7 +3,8 @@
 use core::ffi::{CStr, c_char, c_int};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use super::call::call3;
+use super::start::auxiliary;
+use super::{errno, failed};
 use crate::error::{Error, Step};
 
 /// The program's arguments and, behind them, its environment.
@@ -13,22 +14,18 @@ pub struct Args {
     count: usize,
 }
 
-/// Where they are, for those who cannot be handed them.
+/// The array, for those who cannot be handed it.
 static ARGV: AtomicPtr<*mut c_char> = AtomicPtr::new(core::ptr::null_mut());
-/// The path that this program was started by, as the kernel noted it.
-static PATH: AtomicPtr<c_char> = AtomicPtr::new(core::ptr::null_mut());
 
 impl Args {
-    /// Takes what the program is started with.
+    /// Takes what `main` was called with.
     ///
     /// # Safety
     ///
-    /// `argv` is the kernel's array, followed by the environment, and nobody else changes it. `path` is null or a
-    /// string of the kernel's.
-    pub unsafe fn of_start(count: c_int, argv: *mut *mut c_char, path: *const c_char) -> Args {
+    /// `argv` is the kernel's array, followed by the environment, and nobody else changes it.
+    pub(super) unsafe fn new(argc: c_int, argv: *mut *mut c_char) -> Args {
         ARGV.store(argv, Ordering::Relaxed);
-        PATH.store(path.cast_mut(), Ordering::Relaxed);
-        Args { argv, count: count.max(0) as usize }
+        Args { argv, count: argc.max(0) as usize }
     }
 
     /// The same from anywhere, once `main` has begun.
@@ -70,8 +67,8 @@ impl Args {
         // SAFETY: `argv` has at least one place; the kernel only reads what is put there.
         let first = unsafe { core::mem::replace(&mut *argv, path.as_ptr().cast_mut()) };
         // SAFETY: both arrays end with a null pointer and hold strings that end with NUL.
-        let failed = unsafe { call3(libc::SYS_execve, path.as_ptr() as usize, argv as usize, envp as usize) };
-        let error = Step::Exec.failed(failed.err().unwrap_or_default());
+        unsafe { libc::execve(path.as_ptr(), argv.cast_const().cast(), envp.cast_const().cast()) };
+        let error = failed(Step::Exec, errno());
         // SAFETY: as above.
         unsafe { *argv = first };
         error
@@ -112,14 +109,7 @@ impl Args {
 
 /// The path that this program was started by, as the kernel noted it.
 pub fn program_path() -> Option<&'static CStr> {
-    let path = PATH.load(Ordering::Relaxed);
+    let path = auxiliary(libc::AT_EXECFN);
     // SAFETY: the kernel's string ends with NUL and lives as long as the process.
-    (!path.is_null()).then(|| unsafe { CStr::from_ptr(path) })
-}
-
-/// The string that `bytes` begin with. (`core`'s own search for its end is made for long texts and takes 200 bytes.)
-pub fn until_nul(bytes: &[u8]) -> Option<&CStr> {
-    let end = bytes.iter().position(|&byte| byte == 0)?;
-    // SAFETY: the first NUL is their last byte.
-    Some(unsafe { CStr::from_bytes_with_nul_unchecked(&bytes[..=end]) })
+    (path != 0).then(|| unsafe { CStr::from_ptr(core::ptr::with_exposed_provenance(path)) })
 }

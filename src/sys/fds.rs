@@ -1,9 +1,11 @@
 //! Closing what a process inherited.
 
-use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
-use rustix::io::fcntl_getfd;
+use core::ffi::c_uint;
 
-use super::call::{call1, call3};
+use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use rustix::io::{close, fcntl_getfd};
+
+use super::checked;
 
 /// Descriptor 0, 1 or 2, if it is open. Only for processes that never close these.
 pub fn standard_stream(number: i32) -> Option<BorrowedFd<'static>> {
@@ -26,15 +28,16 @@ pub fn close_all_but(kept: &[Option<BorrowedFd<'_>>]) {
     let highest = kept.iter().map(number).max().unwrap_or(-1);
     for fd in (0..highest).filter(|&fd| !is_kept(fd)) {
         // SAFETY: see above: no one uses it any more. That it may not be open does not matter.
-        let _ = unsafe { call1(libc::SYS_close, fd as usize) };
+        unsafe { close(fd) };
     }
+    // No crate has this call, and neither has musl 1.2.3.
     // SAFETY: the same, for all that come after.
-    let done = unsafe { call3(libc::SYS_close_range, (highest + 1) as usize, u32::MAX as usize, 0) };
-    if done.is_err() {
+    let rest = unsafe { libc::syscall(libc::SYS_close_range, highest + 1, c_uint::MAX, 0) };
+    if checked(rest).is_err() {
         // Before Linux 5.9. More than this nobody has open when an init is started.
         for fd in highest + 1..1024 {
             // SAFETY: as above.
-            let _ = unsafe { call1(libc::SYS_close, fd as usize) };
+            unsafe { close(fd) };
         }
     }
 }

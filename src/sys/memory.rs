@@ -1,4 +1,4 @@
-//! Buffers of fixed size that are handed out once, and a page that processes share.
+//! Large buffers with a fixed place, and what the whole process or several processes share.
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
@@ -10,8 +10,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 use super::At;
 use crate::error::{Result, Step};
 
-/// Memory that one caller gets for good. Untouched it costs nothing: it is not in the file, and no page of it
-/// exists before it is written.
+/// A value with a fixed place in memory that one caller gets for good. For buffers that are too large for the stack.
 pub struct Buffer<T> {
     taken: AtomicBool,
     content: UnsafeCell<T>,
@@ -37,7 +36,7 @@ impl<T> Buffer<T> {
     }
 }
 
-/// Memory that one caller at a time gets.
+/// A value with a fixed place in memory that one caller at a time gets.
 pub struct Lent<T>(Buffer<T>);
 
 /// What was lent. It goes back when this is dropped.
@@ -78,30 +77,30 @@ impl<T> Drop for Loan<T> {
 }
 
 /// A file descriptor that everything in the process may use, once it is set.
-pub struct SharedFd(AtomicI32); // one higher than it is: what begins as zeros is not in the file
+pub struct SharedFd(AtomicI32);
 
 impl SharedFd {
     /// None yet.
     pub const fn none() -> SharedFd {
-        SharedFd(AtomicI32::new(0))
+        SharedFd(AtomicI32::new(-1))
     }
 
     /// Sets it, or forgets it.
     pub fn set(&self, fd: Option<BorrowedFd<'static>>) {
-        self.0.store(fd.map_or(0, |fd| fd.as_raw_fd() + 1), Ordering::Relaxed);
+        self.0.store(fd.map_or(-1, |fd| fd.as_raw_fd()), Ordering::Relaxed);
     }
 
     /// The descriptor.
     pub fn get(&self) -> Option<BorrowedFd<'static>> {
         match self.0.load(Ordering::Relaxed) {
-            0 => None,
+            -1 => None,
             // SAFETY: `set` was given one that nobody closes.
-            fd => Some(unsafe { BorrowedFd::borrow_raw(fd - 1) }),
+            fd => Some(unsafe { BorrowedFd::borrow_raw(fd) }),
         }
     }
 }
 
-/// A number that everything in the process may use, once it is set.
+/// A number in memory that everything in the process may change, a signal handler too, once its place is set.
 pub struct SharedNumber(AtomicPtr<AtomicU64>);
 
 impl SharedNumber {
@@ -110,19 +109,19 @@ impl SharedNumber {
         SharedNumber(AtomicPtr::new(core::ptr::null_mut()))
     }
 
-    /// Sets it.
+    /// Sets its place.
     pub fn set(&self, number: &'static AtomicU64) {
         self.0.store((&raw const *number).cast_mut(), Ordering::Relaxed);
     }
 
     /// The number.
     pub fn get(&self) -> Option<&'static AtomicU64> {
-        // SAFETY: null, or what `set` was given, which is never gone and never changed but as an atomic.
+        // SAFETY: null, or the place that `set` was given, which lives as long as the process; atomics may be shared.
         unsafe { self.0.load(Ordering::Relaxed).as_ref() }
     }
 }
 
-/// Numbers that this process and all that it starts see and change together.
+/// Numbers, 0 at first, that this process and all that it starts see and change together.
 pub fn shared_numbers<const N: usize, const M: usize>() -> Result<&'static [[AtomicU64; N]; M]> {
     let protection = ProtFlags::READ | ProtFlags::WRITE;
     let bytes = size_of::<[[AtomicU64; N]; M]>();

@@ -1,9 +1,13 @@
 //! Signals as something to read: blocked, and told through a descriptor.
 
+use core::ffi::{c_int, c_void};
+use core::mem::{self, MaybeUninit};
+use core::ptr;
+
 use rustix::fd::{AsFd, FromRawFd, OwnedFd};
 use rustix::io::read;
 
-use super::call::call4;
+use super::{At, checked};
 use crate::error::{Result, Step};
 
 /// The signals that concern the program, since they were last asked for.
@@ -15,27 +19,15 @@ pub struct Signals {
     pub child: bool,
 }
 
-const TOLD: [libc::c_int; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD];
+const TOLD: [c_int; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD];
 
-/// What the kernel does with a signal, in the form of its own `struct sigaction`.
-#[repr(C)]
-struct Disposition {
-    handler: libc::sighandler_t,
-    flags: libc::c_ulong,
-    restorer: usize,
-    mask: u64,
-}
-
-/// The bytes of the kernel's set of signals, which has 64; musl's is larger.
-const SET_BYTES: usize = size_of::<u64>();
-
-fn set_disposition(signal: libc::c_int, handler: libc::sighandler_t) {
-    /// Handlers are told of the signal, and never return to where it came.
-    const FLAGS: libc::c_ulong = 0x0400_0000 | libc::SA_SIGINFO as libc::c_ulong;
-    let new = Disposition { handler, flags: FLAGS, restorer: handler, mask: 0 };
-    // SAFETY: neither the default nor ignoring runs code of this program, and the one handler may run anywhere. musl's
-    // own function keeps a lock and an account for handlers, which takes 1 KiB.
-    let _ = unsafe { call4(libc::SYS_rt_sigaction, signal as usize, &raw const new as usize, 0, SET_BYTES) };
+fn set_disposition(signal: c_int, handler: libc::sighandler_t) {
+    // SAFETY: all zeros is a valid value of this plain C structure: no flag, no other signal blocked meanwhile.
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
+    action.sa_sigaction = handler;
+    action.sa_flags = libc::SA_SIGINFO;
+    // SAFETY: neither the default nor ignoring runs code of this program, and the one handler may run anywhere.
+    let _ = unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
 }
 
 /// What ends a process that asked for a system call that its filter denies.
@@ -46,11 +38,9 @@ pub trait Denied {
 
 /// From now on a denied system call is handed to `D`.
 pub fn on_denial<D: Denied>() {
-    extern "C" fn handler<D: Denied>(_: libc::c_int, info: *const u32, _: *const ()) {
-        /// Where `siginfo_t` has the call's number, behind three numbers, a gap and an address.
-        const NUMBER: usize = 24 / size_of::<u32>();
-        // SAFETY: the kernel hands its handlers a whole `siginfo_t`, and for this signal it has the number.
-        D::denied(unsafe { *info.add(NUMBER) })
+    extern "C" fn handler<D: Denied>(_: c_int, info: *const libc::siginfo_t, _: *const c_void) {
+        // SAFETY: the kernel hands over a whole `siginfo_t`, and for this signal it has the number.
+        D::denied(unsafe { (*info).si_syscall() }.cast_unsigned())
     }
     set_disposition(libc::SIGSYS, handler::<D> as *const () as libc::sighandler_t);
 }
@@ -58,26 +48,26 @@ pub fn on_denial<D: Denied>() {
 /// Blocks the signals that concern us, all others' dispositions back to their default, and gives the descriptor
 /// that tells of them. What the process inherited is gone; children inherit what is set here.
 pub fn listen() -> Result<OwnedFd> {
-    let set = TOLD.iter().fold(0u64, |set, signal| set | 1 << (signal - 1));
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: makes it the empty set.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
     for &signal in &TOLD {
         set_disposition(signal, libc::SIG_DFL);
+        // SAFETY: adds a signal that there is to a set.
+        unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
     }
     // A write to a closed stderr, or to one that may not grow, is an error to be returned, no reason to die.
     for &signal in &[libc::SIGPIPE, libc::SIGXFSZ] {
         set_disposition(signal, libc::SIG_IGN);
     }
-    // SAFETY: the kernel reads one set; no one needs the old mask.
-    unsafe {
-        call4(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK as usize, &raw const set as usize, 0, SET_BYTES)
-    }
-    .map_err(|errno| Step::BlockSignals.failed(errno))?;
-    let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
-    // SAFETY: the kernel reads one set.
-    let fd =
-        unsafe { call4(libc::SYS_signalfd4, usize::MAX, &raw const set as usize, SET_BYTES, flags as usize) }
-            .map_err(|errno| Step::ListenToSignals.failed(errno))?;
+    // SAFETY: reads one set; no one needs the old mask.
+    checked(unsafe { libc::sigprocmask(libc::SIG_SETMASK, set.as_ptr(), ptr::null_mut()) })
+        .at(Step::BlockSignals)?;
+    // SAFETY: reads one set.
+    let fd = checked(unsafe { libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) })
+        .at(Step::ListenToSignals)?;
     // SAFETY: new, and owned by no one else.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// What has come since the last time. Waits for nothing.

@@ -1,18 +1,12 @@
 //! The clocks.
 
-use core::mem::MaybeUninit;
-
-use super::call::call2;
 use crate::clock::Reading;
 use crate::limits::{CLOCK_APART_NS, CLOCK_TRIES};
 
 fn read_ns(clock: libc::clockid_t) -> i64 {
-    let mut time = MaybeUninit::<libc::timespec>::zeroed();
-    // SAFETY: writes one timespec; these clocks exist on every kernel, and where not, it stays zero. The call and not
-    // the kernel's shared page: finding that takes 1 KiB of the program, and a clock is read once a batch.
-    let _ = unsafe { call2(libc::SYS_clock_gettime, clock as usize, time.as_mut_ptr() as usize) };
-    // SAFETY: zeroed before.
-    let time = unsafe { time.assume_init() };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes one `timespec`. These clocks exist on every kernel; if not, it stays zero.
+    let _ = unsafe { libc::clock_gettime(clock, &raw mut time) };
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
@@ -33,7 +27,6 @@ pub fn reading() -> Reading {
 }
 
 /// The wall clock and another one. If others had the processor in between, they are read again.
-#[inline(never)]
 fn wall_and(other: libc::clockid_t) -> (i64, i64) {
     let mut before = read_ns(other);
     let mut tries = CLOCK_TRIES;

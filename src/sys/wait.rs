@@ -1,31 +1,22 @@
 //! Waiting for whatever comes first: the one call in which this program stands still.
 
-use core::marker::PhantomData;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::BorrowedFd;
 
-use rustix::event::{PollFlags, Timespec};
-use rustix::fd::{AsRawFd, BorrowedFd};
-
-use super::call::call5;
 use super::time::now_ms;
 use crate::limits::NEVER_MS;
 
-/// One descriptor to wait for, in the form of the kernel's own `struct pollfd`, or none, which it passes over.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct Awaited<'a> {
-    fd: i32,
-    interest: u16,
-    ready: u16,
-    of: PhantomData<BorrowedFd<'a>>,
-}
+/// One descriptor to wait for, or none.
+#[derive(Clone, Debug)]
+pub struct Awaited<'a>(Option<PollFd<'a>>);
 
 impl<'a> Awaited<'a> {
     /// Nothing to wait for.
-    pub const NONE: Awaited<'a> = Awaited { fd: -1, interest: 0, ready: 0, of: PhantomData };
+    pub const NONE: Awaited<'a> = Awaited(None);
 
     /// Waits for `interest`, an error or the end.
     pub fn new(fd: BorrowedFd<'a>, interest: PollFlags) -> Awaited<'a> {
-        Awaited { fd: fd.as_raw_fd(), interest: interest.bits(), ..Awaited::NONE }
+        Awaited(Some(PollFd::from_borrowed_fd(fd, interest)))
     }
 
     /// Waits for something to read, if there is a descriptor.
@@ -35,21 +26,25 @@ impl<'a> Awaited<'a> {
 
     /// What came.
     pub fn events(&self) -> PollFlags {
-        PollFlags::from_bits_retain(self.ready)
+        self.0.as_ref().map_or(PollFlags::empty(), PollFd::revents)
     }
 
     /// Whether anything came.
     pub fn is_ready(&self) -> bool {
-        self.ready != 0
+        !self.events().is_empty()
     }
 }
 
 /// Waits until one of these is ready, a signal interrupts it, or it is `until_ms`.
-pub fn wait(awaited: &mut [Awaited<'_>], until_ms: u64) {
+pub fn wait<const N: usize>(awaited: &mut [Awaited<'_>; N], until_ms: u64) {
     let ms = until_ms.saturating_sub(now_ms());
-    let mut time = Timespec { tv_sec: (ms / 1_000) as i64, tv_nsec: (ms % 1_000 * 1_000_000) as i64 };
-    let time = if until_ms == NEVER_MS { 0 } else { &raw mut time as usize };
-    // SAFETY: the kernel reads and writes so many of its own structures, and a time where there is one. When it fails,
-    // nothing is ready.
-    let _ = unsafe { call5(libc::SYS_ppoll, awaited.as_mut_ptr() as usize, awaited.len(), time, 0, 0) };
+    let time = Timespec { tv_sec: (ms / 1_000) as i64, tv_nsec: (ms % 1_000 * 1_000_000) as i64 };
+    let mut fds: heapless::Vec<PollFd<'_>, N> =
+        awaited.iter().filter_map(|awaited| awaited.0.clone()).collect();
+    // When it fails, nothing is ready.
+    let _ = poll(&mut fds, (until_ms != NEVER_MS).then_some(&time));
+    let asked = awaited.iter_mut().filter(|awaited| awaited.0.is_some());
+    for (awaited, answer) in asked.zip(fds) {
+        awaited.0 = Some(answer);
+    }
 }

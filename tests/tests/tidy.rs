@@ -349,7 +349,7 @@ fn every_file_begins_with_its_purpose() {
 fn the_binary_is_small_static_and_locked() {
     let bytes = fs::read(binary::earlykmsg()).expect("read the binary");
     println!("release binary: {} bytes", bytes.len());
-    assert!(bytes.len() <= 64 * 1024, "{} bytes", bytes.len());
+    assert!(bytes.len() <= 128 * 1024, "{} bytes", bytes.len());
 
     let file = ElfFile64::<object::Endianness>::parse(&*bytes).expect("an ELF file");
     let endian = file.endian();
@@ -395,8 +395,8 @@ fn the_binary_has_no_heap() {
 #[test]
 fn every_message_is_explained() {
     let doc = fs::read_to_string(workspace().join("docs/messages.md")).expect("read the page");
-    // Tables of system calls, checks at compile time, and assembly.
-    let silent = ["src/harden/policy.rs", "src/limits.rs", "src/sys/start.rs"];
+    // Tables of system calls, and checks at compile time.
+    let silent = ["src/harden/policy.rs", "src/limits.rs"];
     let speaks = |name: &str| name.starts_with("src/") && !silent.contains(&name);
     let (mut told, mut count) = (Vec::new(), 0);
     for (name, source) in sources().into_iter().filter(|(name, _)| speaks(name)) {

@@ -538,13 +538,16 @@ fn numbers(name: &str) -> &'static [i64] {
 }
 
 /// Whether the kernel cannot refuse a system call that is asked for rightly. Of those that [`Boot::listed`] gives
-/// these are the C library's first two, and the question for the own process id.
+/// these are the C library's first, and the question for the own process id.
+#[cfg(target_arch = "x86_64")]
 pub fn cannot_fail(number: i64) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    if number == libc::SYS_arch_prctl {
-        return true;
-    }
-    [libc::SYS_set_tid_address, libc::SYS_getpid].contains(&number)
+    [libc::SYS_arch_prctl, libc::SYS_getpid].contains(&number)
+}
+
+/// As above.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn cannot_fail(number: i64) -> bool {
+    number == libc::SYS_getpid
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -1,6 +1,6 @@
 //! Closing what a process inherited.
 
-use core::ffi::c_uint;
+use core::ffi::{c_long, c_uint};
 
 use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::io::{close, fcntl_getfd};
@@ -30,9 +30,10 @@ pub fn close_all_but(kept: &[Option<BorrowedFd<'_>>]) {
         // SAFETY: see above: no one uses it any more. That it may not be open does not matter.
         unsafe { close(fd) };
     }
+    let (first, last, flags) = (c_long::from(highest + 1), c_long::from(c_uint::MAX), 0 as c_long);
     // No crate has this call, and neither has musl 1.2.3.
     // SAFETY: the same, for all that come after.
-    let rest = unsafe { libc::syscall(libc::SYS_close_range, highest + 1, c_uint::MAX, 0) };
+    let rest = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
     if checked(rest).is_err() {
         // Before Linux 5.9. More than this nobody has open when an init is started.
         for fd in highest + 1..1024 {

@@ -48,7 +48,8 @@ fn errno() -> rustix::io::Errno {
     rustix::io::Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
 }
 
-/// What a call of the C library gave: -1 means that it has failed.
+/// What a call of the C library gave: -1 means that it has failed. (`syscall` reads its arguments as whole machine
+/// words: what is handed to it must be of that size.)
 fn checked<T: From<i8> + PartialEq>(value: T) -> rustix::io::Result<T> {
     if value == T::from(-1) { Err(errno()) } else { Ok(value) }
 }

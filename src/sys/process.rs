@@ -1,5 +1,7 @@
 //! Making processes and ending this one.
 
+use core::ffi::c_long;
+
 use rustix::process::Pid;
 
 use super::{At, checked};
@@ -18,9 +20,12 @@ pub enum Fork {
 pub fn fork() -> Result<Fork> {
     // The bare call, as the system-call filter allows it. musl's `fork` does more for programs with threads and a heap,
     // takes 2 KiB, and on x86-64 makes another call than elsewhere.
+    const FLAGS: c_long = libc::SIGCHLD as c_long;
+    const NONE: c_long = 0;
     // SAFETY: the program has one thread and no lock, so the child may do all that the parent may. Without new memory
     // and a new stack the child goes on with a copy of these.
-    let pid = checked(unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) }).at(Step::Fork)?;
+    let pid =
+        checked(unsafe { libc::syscall(libc::SYS_clone, FLAGS, NONE, NONE, NONE, NONE) }).at(Step::Fork)?;
     Ok(Pid::from_raw(pid as libc::pid_t).map_or(Fork::Child, Fork::Parent))
 }
 

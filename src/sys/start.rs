@@ -50,17 +50,22 @@ fn protect_relocated() {
     let headers = unsafe {
         core::slice::from_raw_parts(ptr::with_exposed_provenance::<libc::Elf64_Phdr>(headers), count)
     };
-    let find = |kind| headers.iter().find(|header| header.p_type == kind);
-    let (Some(load), Some(relro)) = (find(libc::PT_LOAD), find(libc::PT_GNU_RELRO)) else { return };
+    let end_of = |header: &libc::Elf64_Phdr| (header.p_vaddr + header.p_memsz) as usize;
+    let mut segments = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
+    let Some(first) = segments.clone().next() else { return };
+    let Some(relro) = headers.iter().find(|header| header.p_type == libc::PT_GNU_RELRO) else { return };
     // The ELF header begins the first segment. The bias is 0 in a program that is not position independent.
-    let bias = (&raw const __ehdr_start).addr().wrapping_sub(load.p_vaddr as usize);
-    let start = bias.wrapping_add(relro.p_vaddr as usize);
-    // Whole pages: nothing that is written later stands before the part, and where pages are not larger than the
-    // linker assumed, it ends with one.
-    let (first, end) = (start & !(page - 1), (start + relro.p_memsz as usize) & !(page - 1));
-    let bytes = end.saturating_sub(first);
-    // SAFETY: the relocation is done, and nothing else is ever written there.
-    let _ = unsafe { libc::mprotect(ptr::without_provenance_mut(first), bytes, libc::PROT_READ) };
+    let bias = (&raw const __ehdr_start).addr().wrapping_sub(first.p_vaddr as usize);
+    let start = bias.wrapping_add(relro.p_vaddr as usize) & !(page - 1);
+    // Only whole pages can be protected. The last one may hold variables too, unless the part ends a segment: the next
+    // segment has pages of its own, whatever their size.
+    let end = bias.wrapping_add(end_of(relro));
+    let ends_segment = segments.any(|segment| end_of(segment) == end_of(relro));
+    let end = if ends_segment { end.next_multiple_of(page) } else { end & !(page - 1) };
+    if start < end {
+        // SAFETY: the relocation is done, and nothing else is ever written there.
+        let _ = unsafe { libc::mprotect(ptr::without_provenance_mut(start), end - start, libc::PROT_READ) };
+    }
 }
 
 /// A value that the kernel handed over at the start of the program; 0 if it did not.

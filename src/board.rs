@@ -7,10 +7,12 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::Result;
-use crate::limits::DESTINATIONS_MAX;
+use crate::limits::{DESTINATIONS_MAX, OLD_SOCKETS_MAX};
 use crate::sys::memory::shared_numbers;
 
-const NUMBERS: usize = 4;
+/// Where the number of old sockets stands; the sockets follow.
+const OLD_SOCKETS: usize = 4;
+const NUMBERS: usize = OLD_SOCKETS + 1 + OLD_SOCKETS_MAX;
 
 /// The numbers of all shippers.
 #[derive(Clone, Copy)]
@@ -95,5 +97,71 @@ impl Progress {
     /// See [`Progress::reached_ms`].
     pub fn set_reached_ms(self, ms: u64) {
         self.set(2, Some(ms));
+    }
+    /// Notes the sockets to the destination that others had before the switch of root, by their inodes. One more than
+    /// there is room for is noted as a number alone.
+    pub fn set_old_sockets(self, inodes: impl Iterator<Item = u64>) {
+        let mut count = 0;
+        for inode in inodes.take(OLD_SOCKETS_MAX + 1) {
+            if count < OLD_SOCKETS_MAX {
+                self.set(OLD_SOCKETS + 1 + count, Some(inode));
+            }
+            count += 1;
+        }
+        self.set(OLD_SOCKETS, Some(count as u64));
+    }
+
+    /// What is known of the sockets that others had before the switch of root.
+    pub fn old_sockets(self) -> OldSockets {
+        match self.get(OLD_SOCKETS) {
+            None => OldSockets::Unknown,
+            Some(count) if count > OLD_SOCKETS_MAX as u64 => OldSockets::TooMany,
+            Some(count) => OldSockets::Known(self, count as usize),
+        }
+    }
+}
+
+/// The sockets to a destination that others had before the switch of root.
+#[derive(Clone, Copy)]
+pub enum OldSockets {
+    /// Nobody has looked yet.
+    Unknown,
+    /// So many of them are noted.
+    Known(Progress, usize),
+    /// There were more than are noted.
+    TooMany,
+}
+
+impl OldSockets {
+    /// Whether a socket may be one of them: also where that is not known.
+    pub fn may_have(self, inode: u64) -> bool {
+        match self {
+            OldSockets::Known(progress, count) => {
+                (1..=count).any(|at| progress.get(OLD_SOCKETS + at) == Some(inode))
+            }
+            OldSockets::Unknown | OldSockets::TooMany => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_sockets() {
+        let place = Board::new().expect("shared memory").place(0);
+        assert!(place.old_sockets().may_have(5), "nobody has looked");
+        let last = OLD_SOCKETS_MAX as u64;
+        for (count, known, unknown) in [(0, None, 1), (3, Some(2), 3), (last, Some(last - 1), last)] {
+            place.set_old_sockets(0..count);
+            let old = place.old_sockets();
+            assert!(known.is_none_or(|inode| old.may_have(inode)), "{count}");
+            assert!(!old.may_have(unknown), "{count}");
+        }
+        place.set_old_sockets(0..last + 1);
+        assert!(place.old_sockets().may_have(1_000), "there were too many");
+        place.set_old_sockets(core::iter::empty());
+        assert!(!place.old_sockets().may_have(0), "they are gone");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! shipper   anything ----------------------------------------> watcher   the files, please
+//! watcher   MOUNTS -----------------------------------------> shipper
 //! watcher   SWITCHED and when -------------------------------> shipper
 //! watcher   SERVERS text, SERVERS, HOSTS text, HOSTS, END ---> shipper   in pieces; the empty one ends a file
 //! ```
@@ -14,3 +15,5 @@ pub const SERVERS: u8 = 2;
 pub const HOSTS: u8 = 3;
 /// There are no more files.
 pub const END: u8 = 4;
+/// The mounts have changed: a switch of root may follow, or has just been made.
+pub const MOUNTS: u8 = 5;

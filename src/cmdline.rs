@@ -7,6 +7,7 @@ use heapless::Vec;
 use crate::address::{has, number};
 use crate::endpoint::{Endpoint, Wrong};
 use crate::kmsg::record::Level;
+use crate::lifetime::Linger;
 use crate::limits::{DESTINATIONS_MAX, LINGER_SECONDS, LINGER_SECONDS_MAX, PATH_BYTES_MAX, QUOTED_BYTES_MAX};
 use crate::members::Extra;
 use crate::tags::{self, hostname_of};
@@ -29,7 +30,7 @@ pub struct Options<'a> {
     /// `earlykmsg.init=`: an absolute path.
     pub init: Option<&'a [u8]>,
     /// `earlykmsg.linger=`
-    pub linger_s: u32,
+    pub linger: Linger,
     /// `earlykmsg.tags=`, and `earlykmsg.tags.1=` and so on behind it.
     tags: [&'a [u8]; 1 + DESTINATIONS_MAX],
     /// `earlykmsg.extra=`
@@ -88,7 +89,7 @@ impl<'a> Options<'a> {
             wanted: false,
             level: Level::DEBUG,
             init: None,
-            linger_s: LINGER_SECONDS,
+            linger: Linger::Seconds(LINGER_SECONDS),
             tags: [b""; 1 + DESTINATIONS_MAX],
             extra: Extra { caller: false, dict: false },
             hostname: b"",
@@ -163,8 +164,9 @@ impl<'a> Options<'a> {
                 [b'/', ..] if !has(value, 0) => self.init = Some(value),
                 _ => bad(Why::Init),
             },
-            LINGER => match number(value) {
-                Some(seconds) if seconds <= LINGER_SECONDS_MAX => self.linger_s = seconds,
+            LINGER => match (value, number(value)) {
+                (b"forever", _) => self.linger = Linger::Forever,
+                (_, Some(seconds)) if seconds <= LINGER_SECONDS_MAX => self.linger = Linger::Seconds(seconds),
                 _ => bad(Why::Linger),
             },
             _ => bad(Why::Ip),
@@ -214,7 +216,14 @@ impl Words for Problem<'_> {
             }
             Why::Linger => {
                 let (most, usual) = (LINGER_SECONDS_MAX, LINGER_SECONDS);
-                words!(line, "must be a number of seconds from 0 to ", most, "; ", usual, " are taken");
+                words!(
+                    line,
+                    "must be a number of seconds from 0 to ",
+                    most,
+                    ", or forever; ",
+                    usual,
+                    " s are taken"
+                );
             }
             Why::Ip => {
                 words!(line, "this version does not bring the network up; the network is left alone");
@@ -361,7 +370,9 @@ mod tests {
         options.read(line.as_bytes(), &mut |problem| panic!("{}", said(problem)));
         assert_eq!(options.level, Level::from_name(b"warning").unwrap());
         assert_eq!(options.init, Some(&b"/sbin/next"[..]));
-        assert_eq!(options.linger_s, 0);
+        assert_eq!(options.linger, Linger::Seconds(0));
+        options.read(b"earlykmsg.linger=forever", &mut |problem| panic!("{}", said(problem)));
+        assert_eq!(options.linger, Linger::Forever);
         assert!(!options.wanted);
     }
 
@@ -410,9 +421,15 @@ mod tests {
                 "must be one of emerg, alert, crit, err, warning, notice, info, debug; all records are shipped",
             ),
             ("earlykmsg.init=sbin/init", "must be an absolute path; the usual ones are tried"),
-            ("earlykmsg.linger=-1", "must be a number of seconds from 0 to 86400; 120 are taken"),
-            ("earlykmsg.linger=", "must be a number of seconds from 0 to 86400; 120 are taken"),
-            ("earlykmsg.linger=99999999999", "must be a number of seconds from 0 to 86400; 120 are taken"),
+            (
+                "earlykmsg.linger=-1",
+                "must be a number of seconds from 0 to 86400, or forever; 120 s are taken",
+            ),
+            ("earlykmsg.linger=", "must be a number of seconds from 0 to 86400, or forever; 120 s are taken"),
+            (
+                "earlykmsg.linger=99999999999",
+                "must be a number of seconds from 0 to 86400, or forever; 120 s are taken",
+            ),
             (
                 "earlykmsg.extra=callers",
                 "must be caller, dict or both, with a comma between; others are left out",

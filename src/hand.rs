@@ -30,13 +30,14 @@ As PID 1 it ships in the background and becomes the next init.
 
 /// Runs as anyone but PID 1. Returns the exit code.
 pub fn run(args: Args) -> i32 {
-    report::begin_stderr();
     let reach = Reach::mounted();
+    report::begin_stderr(&reach);
     // What whoever started this had open is none of its business, but for the standard streams.
     close_all_but(&[
         report::standard_stream(0),
         report::standard_stream(1),
         report::standard_stream(2),
+        report::stderr(),
         reach.proc.as_ref().map(AsFd::as_fd),
         reach.dev.as_ref().map(AsFd::as_fd),
     ]);

@@ -40,7 +40,7 @@ pub mod harden;
 pub mod identity;
 pub mod kmsg;
 pub mod ledger;
-pub mod life;
+pub mod lifetime;
 pub mod limits;
 pub mod members;
 pub mod names;

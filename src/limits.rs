@@ -139,6 +139,9 @@ pub const FAREWELL_MS: u64 = 500;
 pub const TAKEOVER_LOOK_MS: u64 = 1_000;
 /// A socket of the main system counts when it is seen twice, this far apart.
 pub const TAKEOVER_SEEN_MS: u64 = 2_000;
+/// Sockets to a destination that were there before the switch and are remembered, so that none of them counts. If
+/// there were more, none that is there later counts either.
+pub const OLD_SOCKETS_MAX: usize = 32;
 /// How long to go on after the switch when nobody takes over.
 pub const LINGER_SECONDS: u32 = 120;
 /// The longest linger time that is taken from the command line: a day.
@@ -202,9 +205,12 @@ pub const FILES_MAX: u64 = 16;
 pub const MEMORY_BYTES_MAX: u64 = 1024 * 1024;
 /// The kernel gives a stack whole pages.
 pub const PAGE_BYTES: u64 = 4096;
-/// The stack that a shipper may use beyond what its start took, up to the next whole page. Its deepest call takes 4.2 KiB,
-/// and the kernel's own words about a denied system call may come on top of that with 3.7 KiB.
-pub const STACK_BYTES: u64 = 8 * 1024;
+/// The stack that the watcher may use beyond what its start took, up to the next whole page, and a shipper with it: that
+/// begins some calls further down. Stacks of 12 KiB in all were seen in use; the kernel's own words about a denied system
+/// call may come on top of that with 3.7 KiB.
+pub const STACK_BYTES: u64 = 24 * 1024;
+/// What the kernel makes of a stack at the start, used or not. It keeps more than this free below a stack.
+pub const STACK_AT_START_BYTES: u64 = 256 * 1024;
 
 /// Tags of one word.
 pub const TAGS_MAX: usize = 16;

@@ -2,14 +2,19 @@
 //!
 //! They reach the receiver in the same stream as everything else, of facility `user`.
 
+use rustix::event::PollFlags;
 use rustix::fd::BorrowedFd;
+use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::write;
 
+use crate::boot::reach::Reach;
 use crate::kmsg::record::Level;
 use crate::limits::{WORDS_BURST, WORDS_EVERY_MS};
+use crate::sys::fds::keep;
 pub use crate::sys::fds::standard_stream;
 use crate::sys::memory::{Lent, Loan, SharedFd};
 use crate::sys::process::exit;
+use crate::sys::wait::{Awaited, wait};
 use crate::watch::code;
 use crate::words;
 use crate::words::Line;
@@ -58,8 +63,17 @@ fn end(mut line: Loan<Line>) {
     if let Some(kernel) = KERNEL_LOG.get() {
         let _ = write(kernel, line);
     }
-    if let Some(stderr) = STDERR.get() {
-        let _ = write(stderr, &line[NUMBER_BYTES..]);
+    to_stderr(&line[NUMBER_BYTES..]);
+}
+
+/// Writes a line to stderr if that takes it now. Whoever reads there, or does not, stops nothing here: a line that has no
+/// room in a pipe or on a stopped terminal is left out, and stands in the kernel's log.
+fn to_stderr(line: &[u8]) {
+    let Some(stderr) = STDERR.get() else { return };
+    let mut awaited = [Awaited::new(stderr, PollFlags::OUT)];
+    wait(&mut awaited, 0);
+    if awaited[0].events().contains(PollFlags::OUT) {
+        let _ = write(stderr, line);
     }
 }
 
@@ -74,8 +88,19 @@ pub fn kernel_log() -> Option<BorrowedFd<'static>> {
 }
 
 /// Words go to stderr as well.
-pub fn begin_stderr() {
-    STDERR.set(standard_stream(2));
+///
+/// A pipe or terminal is opened anew, so that no write to it waits: others share the opening that was inherited, and it is
+/// theirs to say whether theirs do. Between a look for room and a write, somebody else may take the room. Where that cannot
+/// be had (a socket, someone else's pipe), the inherited one has to do; a file never lets anyone wait.
+pub fn begin_stderr(reach: &Reach) {
+    let Some(inherited) = standard_stream(2) else { return };
+    let kind = fstat(inherited).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let own = match kind {
+        Ok(FileType::Fifo | FileType::CharacterDevice) => reach.open_proc(c"self/fd/2", flags).ok(),
+        _ => None,
+    };
+    STDERR.set(Some(own.map_or(inherited, keep)));
 }
 
 /// Stderr, if words go there.
@@ -86,11 +111,10 @@ pub fn stderr() -> Option<BorrowedFd<'static>> {
 /// The last words of a program that found itself to be wrong. Needs nothing that could fail.
 pub fn epitaph() {
     const WORDS: &str = "<11>earlykmsg: stopped by a fault of its own; please report this\n";
-    for out in [&KERNEL_LOG, &STDERR] {
-        if let Some(out) = out.get() {
-            let _ = write(out, WORDS.as_bytes());
-        }
+    if let Some(kernel) = KERNEL_LOG.get() {
+        let _ = write(kernel, WORDS.as_bytes());
     }
+    to_stderr(&WORDS.as_bytes()[NUMBER_BYTES..]);
 }
 
 /// Bounds how often something is said, so that no state can make the program talk without end: every line is

@@ -12,7 +12,7 @@ use rustix::io::{Errno, read};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::address::{Address, cut};
-use crate::channel::{END, HOSTS, SWITCHED};
+use crate::channel::{END, HOSTS, MOUNTS, SWITCHED};
 use crate::endpoint::Host;
 use crate::error::{Result, Step};
 use crate::files;
@@ -62,6 +62,8 @@ pub(crate) struct Names<'a> {
 pub(crate) enum Heard {
     /// The root was switched at this time.
     Switched(u64),
+    /// The mounts have changed.
+    Mounts,
     /// Something that is done with.
     Nothing,
     /// Its end.
@@ -111,6 +113,7 @@ impl<'a> Names<'a> {
                 self.again = true;
                 return Heard::Switched(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
             }
+            [MOUNTS, ..] => return Heard::Mounts,
             [END, ..] => self.read = true,
             [kind, ..] if !self.read => self.take(kind == HOSTS, len, channel),
             _ => {}

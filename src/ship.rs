@@ -1,14 +1,14 @@
 //! The shipper: one destination, one loop. Source, encoder, batch, transport, ledger.
 //!
 //! It waits in one place, `Shipper::wait`, on everything at once: the receiver, the ring, signals and the
-//! watcher. What interrupts it there is the [`Life`]'s business; the loops only ask whether the end has come.
+//! watcher. What interrupts it there is the [`Lifetime`]'s business; the loops only ask whether the end has come.
 
 use rustix::event::PollFlags;
 use rustix::fd::BorrowedFd;
 
 use crate::address::Address;
 use crate::batch::{Batch, BatchBuffer, MadeOf};
-use crate::board::Progress;
+use crate::board::{OldSockets, Progress};
 use crate::clock::{StampOffset, WallOffset};
 use crate::encode::{Encoder, Lost, Unread};
 use crate::endpoint::{Endpoint, Host, Scheme};
@@ -17,7 +17,7 @@ use crate::identity::Identity;
 use crate::kmsg::record::Level;
 use crate::kmsg::source::{Next, ReadBuffer, Source};
 use crate::ledger::{Ledger, Marks};
-use crate::life::{End, Life, Why};
+use crate::lifetime::{End, Lifetime, Why};
 use crate::limits::{
     ACK_LOOK_MS, ANSWERS_BYTES, CLOSE_MS, CONNECT_MS, FILL_LINES, LEDGER_STEP_BYTES, LIFE_LOOK_MS,
     LOST_LINE_BYTES_MAX, NEVER_MS, NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX,
@@ -45,7 +45,7 @@ pub struct Job<'a> {
     /// The members that are wanted besides Talos's.
     pub identity: Identity<'a>,
     /// When it ends.
-    pub life: Life,
+    pub life: Lifetime,
     /// The first record that is wanted; none: the oldest there is.
     pub first: Option<u64>,
     /// The first record that was never sent, when there was a shipper before.
@@ -128,6 +128,9 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
         stamp: job.stamp,
         progress: job.progress,
     };
+    if let OldSockets::Unknown = shipper.progress.old_sockets() {
+        shipper.delivery.note_old(shipper.endpoint.port, shipper.progress);
+    }
     shipper.identity.look();
     shipper.tell_tags();
     match scheme {
@@ -162,7 +165,7 @@ pub(crate) struct Shipper<'a> {
     progress: Progress,
     words: Rate,
     delivery: Delivery,
-    pub(crate) life: Life,
+    pub(crate) life: Lifetime,
     ledger: Ledger,
     identity: Identity<'a>,
     encoder: &'static mut Encoder,
@@ -802,14 +805,14 @@ impl Shipper<'_> {
             return false;
         }
         self.farewell_said = true;
+        let Some(why) = end.why.words() else { return false };
         let last = self.source.last_seq().unwrap_or(0);
-        let why = match end.why {
-            Why::Once => return false,
-            Why::Asked => ": asked to end",
-            Why::TakenOver => ": handed over to the main system",
-            Why::LingerOver | Why::NeverReached => ": nobody took over in the time given",
-        };
-        report::info(|line| words!(line, self.endpoint, why, ", last seq sent ", last));
+        if end.why == Why::NeverReached {
+            // The console is all that can tell of it. What was not sent is said there too.
+            report::error(|line| words!(line, self.endpoint, ": ", why));
+        } else {
+            report::info(|line| words!(line, self.endpoint, ": ", why, ", last seq sent ", last));
+        }
         self.ring_empty = false;
         true
     }
@@ -879,7 +882,8 @@ impl Shipper<'_> {
         if self.life.must_look(now) {
             // During a search, what is known is kept aside.
             let known = [&self.names.lookup.found, &self.names.found];
-            let seen = known.iter().any(|known| self.delivery.seen(known, self.endpoint.port));
+            let (port, old) = (self.endpoint.port, self.progress.old_sockets());
+            let seen = known.iter().any(|known| self.delivery.seen(known, port, |inode| old.may_have(inode)));
             self.life.looked(seen, now);
         }
         ready
@@ -897,6 +901,7 @@ impl Shipper<'_> {
         let Some(watcher) = &self.watcher else { return };
         match self.names.hear(*watcher) {
             Heard::Switched(when) => self.life.switched(when),
+            Heard::Mounts => self.delivery.note_old(self.endpoint.port, self.progress),
             Heard::Nothing => {}
             Heard::Gone => {
                 self.watcher = None;

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process};
 use crate::board::{Board, Progress};
 use crate::boot::reach::{self, DIRECTORY, Reach};
 use crate::boot::switch::Switch;
-use crate::channel::SWITCHED;
+use crate::channel::{MOUNTS, SWITCHED};
 use crate::clock::StampOffset;
 use crate::cmdline::Options;
 use crate::endpoint::Endpoint;
@@ -23,7 +23,7 @@ use crate::files;
 use crate::harden::privileges;
 use crate::identity::{self, Identity};
 use crate::kmsg::record::{Body, Record};
-use crate::life::Life;
+use crate::lifetime::Lifetime;
 use crate::limits::{
     DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, NEVER_MS, NEWEST_LOOKS_MAX, RESTART_FORGET_MS,
     RESTART_MS_MAX, RESTART_MS_MIN, SHIPPER_UID, TERM_TO_SWITCH_MS, WORDS_BYTES_MAX,
@@ -33,6 +33,7 @@ use crate::ship::{Fds, Job, Outcome, ship};
 use crate::sys::At;
 use crate::sys::fds::{close_all_but, keep};
 use crate::sys::process::{Fork, exit, fork};
+use crate::sys::socket::holds_unsent;
 use crate::sys::wait::{Awaited, wait};
 use crate::sys::{signal, time};
 use crate::tags::Facts;
@@ -286,7 +287,7 @@ impl<'a> Watcher<'a> {
         let id = SHIPPER_UID + shipper.number as u32;
         privileges::drop_to_shipper(id, stderr.is_some(), shipper.progress)?;
 
-        let mut life = Life::new(!by_hand, self.options.linger_s);
+        let mut life = Lifetime::new(!by_hand, self.options.linger);
         if let Some(reached) = shipper.progress.reached_ms() {
             life.reached(reached);
         }
@@ -350,6 +351,9 @@ impl<'a> Watcher<'a> {
             && let Some(switch) = &mut self.switch
         {
             switch.changed(time::now_ms());
+            if self.switched_ms.is_none() {
+                self.tell_mounts();
+            }
         }
     }
 
@@ -386,6 +390,18 @@ impl<'a> Watcher<'a> {
             });
             shipper.state = State::Due(now + shipper.pause_ms);
             shipper.pause_ms = (shipper.pause_ms * 2).min(RESTART_MS_MAX);
+        }
+    }
+
+    /// Tells the shippers that a switch of root may be under way.
+    fn tell_mounts(&self) {
+        for shipper in &self.shippers {
+            if let State::AtWork { channel: Some(channel), .. } = &shipper.state
+                // Who has not read what it was told before will look late enough, and what else it must be told has room.
+                && !holds_unsent(channel)
+            {
+                files::tell(channel.as_fd(), &[MOUNTS]);
+            }
         }
     }
 

@@ -34,21 +34,21 @@ pub fn sizes(files: &BTreeSet<PathBuf>) -> (usize, usize) {
     (bytes, packed.len())
 }
 
-/// Kilobytes of its own that a process may write at most: what is mapped so and is not the stack, and the stack's limit.
+/// Kilobytes that a process may write at most: what is mapped so, and the stack's limit where its stack may still grow.
 #[must_use]
 pub fn writable_kb(pid: Pid) -> u64 {
     let maps = proc::file(pid, "maps");
-    let length = |line: &str| -> Option<u64> {
+    let length = |line: &str, of_stack: bool| -> Option<u64> {
         let mut words = line.split_whitespace();
         let (start, end) = words.next()?.split_once('-')?;
-        let is_own = words.next()? == "rw-p" && !line.ends_with("[stack]");
+        let is_it = words.next()?.contains('w') && line.ends_with("[stack]") == of_stack;
         let address = |digits| u64::from_str_radix(digits, 16).ok();
-        is_own.then_some(address(end)? - address(start)?)
+        is_it.then_some(address(end)? - address(start)?)
     };
-    let mapped: u64 = maps.lines().filter_map(length).sum();
+    let mapped = |of_stack: bool| -> u64 { maps.lines().filter_map(|line| length(line, of_stack)).sum() };
     let limits = proc::file(pid, "limits");
     let stack = limits.lines().find_map(|line| line.strip_prefix("Max stack size"));
-    let stack: u64 =
+    let limit: u64 =
         stack.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(u64::MAX / 2);
-    (mapped + stack) / 1024
+    (mapped(false) + mapped(true).max(limit)) / 1024
 }

@@ -1,6 +1,7 @@
 //! The kernel's command line.
 
 use earlykmsg::cmdline::{Options, Split};
+use earlykmsg::lifetime::Linger;
 use earlykmsg::limits::{
     CMDLINE_BYTES, DESTINATIONS_MAX, LINGER_SECONDS_MAX, PATH_BYTES_MAX, WORDS_BYTES_MAX,
 };
@@ -29,7 +30,9 @@ pub fn check(bytes: &[u8]) {
     for (at, destination) in options.destinations.iter().enumerate() {
         assert!(!options.destinations[..at].contains(destination), "{} is there twice", said(*destination));
     }
-    assert!(options.linger_s <= LINGER_SECONDS_MAX);
+    if let Linger::Seconds(seconds) = options.linger {
+        assert!(seconds <= LINGER_SECONDS_MAX);
+    }
     if let Some(path) = options.init {
         assert!(path.starts_with(b"/") && path.len() <= PATH_BYTES_MAX && !path.contains(&0));
     }
@@ -40,10 +43,7 @@ pub fn check(bytes: &[u8]) {
         let mut again = Options::none();
         again.read(&twice, &mut |_| {});
         assert_eq!(again.destinations, options.destinations);
-        assert_eq!(
-            (again.level, again.init, again.linger_s),
-            (options.level, options.init, options.linger_s)
-        );
+        assert_eq!((again.level, again.init, again.linger), (options.level, options.init, options.linger));
     }
 }
 

@@ -20,7 +20,7 @@ pub mod cmdline;
 pub mod endpoint;
 pub mod files;
 pub mod ledger;
-pub mod life;
+pub mod lifetime;
 pub mod lookup;
 pub mod lost;
 pub mod netlink;
@@ -47,7 +47,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "endpoint", check: endpoint::check, bytes_max: 300 },
     Target { name: "files", check: files::check, bytes_max: 1024 },
     Target { name: "ledger", check: ledger::check, bytes_max: 1024 },
-    Target { name: "life", check: life::check, bytes_max: 192 },
+    Target { name: "lifetime", check: lifetime::check, bytes_max: 192 },
     Target { name: "lookup", check: lookup::check, bytes_max: 2048 },
     Target { name: "lost", check: lost::check, bytes_max: 32 },
     Target { name: "netlink", check: netlink::check, bytes_max: 4096 },

@@ -48,7 +48,7 @@ pub fn check(bytes: &[u8]) {
         if let Host::Address { address, .. } = endpoint.host {
             addresses.add(address);
         }
-        delivery.seen(&addresses, endpoint.port)
+        delivery.seen(&addresses, endpoint.port, |_| false)
     });
     if list.split(|&byte| byte == b'\n').all(|line| line.len() <= LINE_BYTES_MAX) {
         let whole = list.iter().rposition(|&byte| byte == b'\n').map_or(&list[..0], |end| &list[..end]);
@@ -62,7 +62,10 @@ fn is_it(line: &[u8], endpoint: &Endpoint<'_>) -> Option<bool> {
     let text = |at: usize| str::from_utf8(fields.get(at)?).ok();
     let (address, port) = text(2)?.split_once(':')?;
     let established = text(3).map_or(fields.get(3)? == b"01", |state| state == "01");
-    let uid: u32 = text(7).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
+    let decimal = |at: usize| -> Option<u32> {
+        text(at).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+    };
+    let (uid, _inode) = (decimal(7)?, decimal(9)?);
     let port = hex(port).filter(|_| port.len() <= 8)?;
     let address = match address.len() {
         8 => Address::of(&hex(address)?.to_le_bytes()),

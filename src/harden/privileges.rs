@@ -20,11 +20,11 @@ use rustix::thread::{
 use super::policy::{FILTER, Instruction, shippers};
 use crate::board::{self, Progress};
 use crate::error::{Result, Step};
-use crate::limits::{FILES_MAX, MEMORY_BYTES_MAX, PAGE_BYTES, STACK_BYTES};
+use crate::limits::{FILES_MAX, MEMORY_BYTES_MAX, STACK_BYTES};
 use crate::report;
 use crate::sys::At;
 use crate::sys::memory::SharedNumber;
-use crate::sys::process::{exit, stack_used_bytes};
+use crate::sys::process::{bound_stack, exit};
 use crate::sys::seccomp::install;
 use crate::sys::signal::{Denied, on_denial};
 use crate::watch::code;
@@ -48,6 +48,8 @@ pub fn drop_to_watcher() -> Result<()> {
     }
     let has = capabilities(None).at(Step::Capabilities)?.permitted;
     keep(has & WATCHERS)?;
+    // Shippers inherit it.
+    bound_stack(STACK_BYTES)?;
     seal(&FILTER)
 }
 
@@ -71,7 +73,6 @@ pub fn drop_to_shipper(id: u32, stderr_used: bool, progress: Progress) -> Result
         (Resource::Core, 0),
         (Resource::Nofile, FILES_MAX),
         (Resource::As, MEMORY_BYTES_MAX),
-        (Resource::Stack, (stack_used_bytes() + STACK_BYTES).next_multiple_of(PAGE_BYTES)),
         (Resource::Fsize, 0),
     ];
     for (resource, most) in &limits[..limits.len() - usize::from(stderr_used)] {

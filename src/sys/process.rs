@@ -1,11 +1,12 @@
 //! Making processes and ending this one.
 
-use core::ffi::c_long;
+use core::ffi::{c_long, c_void};
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Resource, Rlimit, setrlimit};
 
 use super::{At, checked};
 use crate::error::{Result, Step};
+use crate::limits::{PAGE_BYTES, STACK_AT_START_BYTES};
 
 /// Which of the two processes one is after a fork.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,8 +41,22 @@ pub fn is_pid1() -> bool {
     rustix::process::getpid().is_init()
 }
 
+/// Bounds the stack to what is in use and `more` bytes, in whole pages: it cannot grow beyond, and what the kernel had
+/// mapped beyond at the start is given back. (A kernel whose pages are larger leaves that as it is.)
+pub fn bound_stack(more: u64) -> Result<()> {
+    let most = (stack_used_bytes() + more).next_multiple_of(PAGE_BYTES);
+    setrlimit(Resource::Stack, Rlimit { current: Some(most), maximum: Some(most) }).at(Step::Limits)?;
+    let here = 0u8;
+    let end = ((&raw const here as u64) - more) / PAGE_BYTES * PAGE_BYTES;
+    let start = end - STACK_AT_START_BYTES;
+    // SAFETY: nothing of the stack so far below its end is in use, and nothing else lies there: the kernel keeps a gap of
+    // 1 MiB below a stack.
+    let _ = unsafe { rustix::mm::munmap(start as *mut c_void, STACK_AT_START_BYTES as usize) };
+    Ok(())
+}
+
 /// Bytes of the stack in use, the program's strings at its top included.
-pub fn stack_used_bytes() -> u64 {
+fn stack_used_bytes() -> u64 {
     let here = 0u8;
     let top = super::args::program_path().map_or(0, |path| path.as_ptr() as usize + path.count_bytes());
     top.saturating_sub(&raw const here as usize) as u64

@@ -20,6 +20,9 @@ pub struct Signals {
 }
 
 const TOLD: [c_int; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD];
+/// A write to a closed stderr or to one that may not grow is an error to be returned, and so is one to a terminal that is
+/// another job's: no reason to die or to stop.
+const IGNORED: [c_int; 3] = [libc::SIGPIPE, libc::SIGXFSZ, libc::SIGTTOU];
 
 fn set_disposition(signal: c_int, handler: libc::sighandler_t) {
     // SAFETY: all zeros is a valid value of this plain C structure: no flag, no other signal blocked meanwhile.
@@ -28,6 +31,15 @@ fn set_disposition(signal: c_int, handler: libc::sighandler_t) {
     action.sa_flags = libc::SA_SIGINFO;
     // SAFETY: neither the default nor ignoring runs code of this program, and the one handler may run anywhere.
     let _ = unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+}
+
+/// Whether whoever started this had the signal ignored.
+fn is_ignored(signal: c_int) -> bool {
+    // SAFETY: all zeros is a valid value of this plain C structure.
+    let mut old: libc::sigaction = unsafe { mem::zeroed() };
+    // SAFETY: writes one disposition and changes none.
+    let asked = checked(unsafe { libc::sigaction(signal, ptr::null(), &raw mut old) });
+    asked.is_ok() && old.sa_sigaction == libc::SIG_IGN
 }
 
 /// What ends a process that asked for a system call that its filter denies.
@@ -45,19 +57,22 @@ pub fn on_denial<D: Denied>() {
     set_disposition(libc::SIGSYS, handler::<D> as *const () as libc::sighandler_t);
 }
 
-/// Blocks the signals that concern us, all others' dispositions back to their default, and gives the descriptor
-/// that tells of them. What the process inherited is gone; children inherit what is set here.
+/// Blocks the signals that concern us, and gives the descriptor that tells of them. What the process inherited is gone,
+/// but for a SIGHUP that was ignored (`nohup`), which stays so; children inherit what is set here.
 pub fn listen() -> Result<OwnedFd> {
     let mut set = MaybeUninit::uninit();
     // SAFETY: makes it the empty set.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };
     for &signal in &TOLD {
+        // A blocked signal is told of even if it is ignored.
+        if signal == libc::SIGHUP && is_ignored(signal) {
+            continue;
+        }
         set_disposition(signal, libc::SIG_DFL);
         // SAFETY: adds a signal that there is to a set.
         unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
     }
-    // A write to a closed stderr, or to one that may not grow, is an error to be returned, no reason to die.
-    for &signal in &[libc::SIGPIPE, libc::SIGXFSZ] {
+    for &signal in &IGNORED {
         set_disposition(signal, libc::SIG_IGN);
     }
     // SAFETY: reads one set; no one needs the old mask.

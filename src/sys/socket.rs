@@ -193,7 +193,8 @@ pub fn interface(fd: impl AsFd, name: &[u8]) -> Result<u32> {
     Ok(request.index)
 }
 
-/// Whether something that was sent has not left the machine: a datagram waits for its neighbour's address.
+/// Whether something that was sent has not left the machine (a datagram waits for its neighbour's address) or, on a channel
+/// within it, was not read.
 pub fn holds_unsent(fd: impl AsFd) -> bool {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the kernel writes one number.

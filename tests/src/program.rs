@@ -66,6 +66,12 @@ impl Run {
         self
     }
 
+    /// With SIGHUP ignored, as `nohup` has it.
+    #[must_use]
+    pub fn without_hangups(self) -> Run {
+        Run { tracer: ["env", "--ignore-signal=HUP"].map(str::to_owned).to_vec(), ..self }
+    }
+
     /// As the one child of `strace` with these arguments, so that system calls can be made to fail.
     #[must_use]
     pub fn traced(self, arguments: &[&str]) -> Run {
@@ -87,13 +93,19 @@ impl Run {
 
     /// Starts it.
     pub fn start(&self) -> Program {
-        let mut child = self.command().spawn().expect("start setpriv");
+        self.start_with_stderr(Stdio::piped())
+    }
+
+    /// Starts it with this as its stderr: what it says there is not read.
+    pub fn start_with_stderr(&self, stderr: impl Into<Stdio>) -> Program {
+        let mut child = self.command().stderr(stderr).spawn().expect("start setpriv");
         let pid = Pid::from_raw(child.id().cast_signed());
         let (words, ended) = (Arc::new(Feed::default()), Arc::new(Feed::default()));
-        let stderr = child.stderr.take().expect("stderr");
+        let stderr = child.stderr.take();
         let reader = thread::spawn({
             let words = Arc::clone(&words);
             move || {
+                let Some(stderr) = stderr else { return };
                 for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
                     words.push(String::from_utf8_lossy(&line).into_owned());
                 }

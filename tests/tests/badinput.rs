@@ -76,7 +76,7 @@ const WORDS: &[(&str, &str)] = &[
 const LEVEL: &str =
     "must be one of emerg, alert, crit, err, warning, notice, info, debug; all records are shipped";
 const INIT: &str = "must be an absolute path; the usual ones are tried";
-const LINGER: &str = "must be a number of seconds from 0 to 86400; 120 are taken";
+const LINGER: &str = "must be a number of seconds from 0 to 86400, or forever; 120 s are taken";
 
 /// The message for a URL that stands on a command line.
 fn message(url: &str, why: &str) -> String {

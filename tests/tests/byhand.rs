@@ -3,7 +3,9 @@
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Instant;
 
@@ -14,8 +16,11 @@ use earlykmsg_tests::receiver::{Lines, Manner, Tcp, Udp};
 use earlykmsg_tests::record::Record;
 use earlykmsg_tests::sandbox::{Sandbox, alone};
 use earlykmsg_tests::{json, proc};
-use nix::sys::signal::Signal;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::pty::openpty;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::termios::{FlowArg, tcflow};
 use serde_json::Value;
 
 const WITHIN: Duration = Duration::from_secs(10);
@@ -398,5 +403,83 @@ fn a_burst_of_datagrams() {
         });
         let seqs: Vec<u64> = receiver.lines.objects().iter().map(seq).collect();
         assert!(seqs.iter().copied().eq(0..3_000));
+    });
+}
+
+/// Who starts it with `nohup` and logs out does not end it.
+#[test]
+fn an_ignored_hangup_stays_ignored() {
+    const HANGUP: u64 = 1 << (Signal::SIGHUP as u32 - 1);
+    alone(|_| {
+        let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("nohup"));
+        let program = Run::new(&[receiver.url()]).without_hangups().start_connected();
+        for pid in proc::family(program.pid) {
+            let has = |set| u64::from_str_radix(&proc::status(pid, set), 16).expect("a set") & HANGUP != 0;
+            assert!(has("SigIgn") && !has("SigBlk"), "{pid} does not ignore it");
+            kill(pid, Signal::SIGHUP).expect("hang up");
+        }
+        writer.write(&tag);
+        receiver.lines.wait_for(&tag, WITHIN);
+        // The others end it as ever.
+        program.signal(Signal::SIGINT);
+        assert_eq!(program.finish(WITHIN).code, Some(0));
+    });
+}
+
+/// A stderr that nobody reads, full, or a terminal that is stopped: everything is shipped, and the end is as ever.
+#[test]
+fn a_stderr_that_takes_nothing() {
+    type Made = (OwnedFd, OwnedFd);
+    let full_pipe: fn() -> Made = || {
+        let (read, write) = nix::unistd::pipe().expect("make a pipe");
+        let set = |flags| fcntl(&write, FcntlArg::F_SETFL(flags)).expect("set a flag");
+        set(OFlag::O_NONBLOCK);
+        while nix::unistd::write(&write, &[b'x'; 4096]).is_ok() {}
+        // As it is inherited, a write to it waits.
+        set(OFlag::empty());
+        (read, write)
+    };
+    let stopped_terminal: fn() -> Made = || {
+        let terminal = openpty(None, None).expect("make a terminal");
+        tcflow(&terminal.slave, FlowArg::TCOOFF).expect("stop it");
+        (terminal.master, terminal.slave)
+    };
+    for (what, make, as_nobody) in [
+        ("a full pipe", full_pipe, false),
+        ("a full pipe of someone else's", full_pipe, true),
+        ("a stopped terminal", stopped_terminal, false),
+    ] {
+        alone(|_| {
+            println!("{what}");
+            let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("stderr"));
+            let (_other_end, stderr) = make();
+            let run = Run::new(&[receiver.url()]);
+            let run = if as_nobody { run.as_nobody() } else { run };
+            let program = run.start_with_stderr(stderr);
+            writer.write(&tag);
+            receiver.lines.wait_for(&tag, WITHIN);
+            program.signal(Signal::SIGTERM);
+            assert_eq!(program.finish(WITHIN).code, Some(0));
+            if !as_nobody {
+                // In the kernel's log, and so at the receiver, it has said all.
+                receiver.lines.wait_for(&format!("{}: asked to end, last seq sent ", receiver.url()), WITHIN);
+            }
+        });
+    }
+}
+
+/// A file gets every line, behind what is there.
+#[test]
+fn a_stderr_that_is_a_file() {
+    alone(|sandbox| {
+        let receiver = Tcp::new(Manner::Reads);
+        let path = sandbox.file("stderr", "what was there\n");
+        let file = File::options().append(true).open(&path).expect("open a file");
+        let program = Run::new(&["--once".to_owned(), receiver.url()]).start_with_stderr(file);
+        assert_eq!(program.finish(WITHIN).code, Some(0));
+        let text = fs::read_to_string(path).expect("read a file");
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0] == "what was there" && lines[1].contains("shipping to"), "{text}");
+        assert!(lines.iter().any(|line| line.contains("connected to")), "{text}");
     });
 }

@@ -115,9 +115,12 @@ fn it_works_for_a_user_without_privileges() {
     });
 }
 
+/// How all sockets are opened.
+const SOCKET: u64 = (libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u64;
+
 /// Calls that someone who has taken over a process would make: files, programs, other processes, the kernel, the
 /// network beside what it has, and the same under other numbers.
-const FORBIDDEN: [(&str, i64, [u64; 3]); 22] = [
+const FORBIDDEN: [(&str, i64, [u64; 3]); 29] = [
     ("execve", libc::SYS_execve, [0; 3]),
     ("open", libc::SYS_open, [0; 3]),
     ("openat2", libc::SYS_openat2, [0; 3]),
@@ -138,6 +141,21 @@ const FORBIDDEN: [(&str, i64, [u64; 3]); 22] = [
     ("listen", libc::SYS_listen, [0; 3]),
     ("sendmsg", libc::SYS_sendmsg, [0; 3]),
     ("a packet socket", libc::SYS_socket, [libc::AF_PACKET as u64, 3, 0]),
+    ("a raw socket", libc::SYS_socket, [libc::AF_INET as u64, SOCKET | libc::SOCK_RAW as u64, 1]),
+    ("a ping socket", libc::SYS_socket, [libc::AF_INET as u64, SOCKET | libc::SOCK_DGRAM as u64, 1]),
+    ("a socket of MPTCP", libc::SYS_socket, [libc::AF_INET6 as u64, SOCKET | libc::SOCK_STREAM as u64, 262]),
+    (
+        "netlink to the packet filter",
+        libc::SYS_socket,
+        [libc::AF_NETLINK as u64, SOCKET | libc::SOCK_RAW as u64, libc::NETLINK_NETFILTER as u64],
+    ),
+    ("a socket's filter", libc::SYS_setsockopt, [3, libc::SOL_SOCKET as u64, libc::SO_ATTACH_FILTER as u64]),
+    ("a socket's routing", libc::SYS_setsockopt, [3, libc::SOL_SOCKET as u64, libc::SO_MARK as u64]),
+    (
+        "one level's option at another",
+        libc::SYS_setsockopt,
+        [3, libc::IPPROTO_IP as u64, libc::SO_KEEPALIVE as u64],
+    ),
     ("a terminal's input", libc::SYS_ioctl, [0, libc::TIOCSTI, 0]),
     ("write of the x32 table", libc::SYS_write | 0x4000_0000, [0; 3]),
 ];

@@ -80,3 +80,43 @@ fn what_runs_cannot_be_written() {
         }
     });
 }
+
+/// Bytes that a process may write: what is mapped so, its stack up to the stack's limit.
+fn writable_bytes(pid: Pid) -> u64 {
+    let length = |mapping: &Mapping| mapping.addresses.end - mapping.addresses.start;
+    let mappings = mappings(pid);
+    let writable = || mappings.iter().filter(|mapping| mapping.rights.contains('w'));
+    let (stacks, others): (Vec<&Mapping>, Vec<&Mapping>) =
+        writable().partition(|mapping| mapping.line.ends_with("[stack]"));
+    let [stack] = stacks.as_slice() else { panic!("one stack, not {}", stacks.len()) };
+    let limits = proc::file(pid, "limits");
+    let limit =
+        limits.lines().find_map(|line| line.strip_prefix("Max stack size")?.split_whitespace().next());
+    let limit: u64 = limit.and_then(|bytes| bytes.parse().ok()).expect("a limit of the stack");
+    let others: u64 = others.into_iter().map(length).sum();
+    println!("{pid}: {others} bytes, a stack of {}, which may grow to {limit}", length(stack));
+    others + length(stack).max(limit)
+}
+
+/// What the documents say that each process may write: its stack, all that the stack may become, and what it shares with
+/// the others included.
+#[test]
+fn what_can_be_written_is_bounded() {
+    const MOST_KB: u64 = 128;
+    alone(|_| {
+        let (tcp, udp) = (Tcp::new(Manner::Reads), Udp::new());
+        let program = Run::new(&[tcp.url(), udp.url()]).start();
+        tcp.lines.wait_count(1, WITHIN);
+        udp.lines.wait_count(1, WITHIN);
+        let family = proc::family(program.pid);
+        assert_eq!(family.len(), 3, "the watcher and a shipper for each destination");
+        for pid in family {
+            let bytes = writable_bytes(pid);
+            assert!(bytes <= MOST_KB * 1024, "{pid} may write {bytes} bytes");
+        }
+    });
+    for document in ["README.md", "ARCHITECTURE.md", "SECURITY.md"] {
+        let text = fs::read_to_string(binary::workspace().join(document)).expect("read a document");
+        assert!(text.contains(&format!("{MOST_KB} KiB of memory")), "{document} says another figure");
+    }
+}

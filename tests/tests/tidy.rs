@@ -181,7 +181,7 @@ const PURE: &[&str] = &[
     "words",
     "error",
     "batch",
-    "life",
+    "lifetime",
     "channel",
     "cmdline",
     "endpoint",

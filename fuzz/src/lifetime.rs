@@ -1,6 +1,6 @@
 //! When a shipper ends.
 
-use earlykmsg::life::{End, Life, Why};
+use earlykmsg::lifetime::{End, Lifetime, Linger, Why};
 use earlykmsg::limits::{
     DRAIN_MS, FAREWELL_MS, LINGER_SECONDS_MAX, NEVER_MS, NEVER_REACHED_MS, TAKEOVER_SEEN_MS,
     TERM_TO_SWITCH_MS,
@@ -15,7 +15,7 @@ pub fn check(bytes: &[u8]) {
     let (Some(from), Some(linger_s)) = (input.u8(), input.u16()) else { return };
     let from_pid1 = from & 1 == 1;
     let linger_s = u32::from(linger_s).min(LINGER_SECONDS_MAX);
-    let mut life = Life::new(from_pid1, linger_s);
+    let mut life = Lifetime::new(from_pid1, Linger::Seconds(linger_s));
     let mut past = Past { from_pid1, linger_ms: u64::from(linger_s) * 1_000, ..Past::default() };
     let (mut now_ms, mut delivers) = (0, false);
     while let (Some(event), Some(pause)) = (input.u8(), input.u16()) {

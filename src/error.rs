@@ -17,6 +17,11 @@ use crate::words::{Line, Words, named};
 pub struct Error(NonZeroU32);
 
 impl Error {
+    /// What is read as the kernel's log has an end: it is something else.
+    pub fn log_ends() -> Error {
+        Step::ReadKmsg.failed(0)
+    }
+
     /// Whether this is what was being done.
     pub fn is(self, step: Step) -> bool {
         self.step() == step as usize
@@ -85,8 +90,10 @@ impl Step {
 impl Words for Error {
     fn put(&self, line: &mut Line) {
         words!(line, Step::nth_words(self.step()));
-        // What the name servers said is told beside it.
-        if !self.is(Step::LookUpName) {
+        if *self == Error::log_ends() {
+            words!(line, ": it has an end, so it is not the kernel's log");
+        } else if !self.is(Step::LookUpName) {
+            // What the name servers said is told beside it.
             words!(line, ": ", Errno(self.errno()));
         }
     }
@@ -159,6 +166,7 @@ mod tests {
     #[test]
     fn names_step_words_and_number() {
         assert_eq!(said(Step::Connect.failed(111)), "connect: connection refused (errno 111)");
+        assert_eq!(said(Error::log_ends()), "read /dev/kmsg: it has an end, so it is not the kernel's log");
         assert_eq!(said(Errno(4242)), "errno 4242");
         assert_eq!(Step::MakeChannel.words(), b"make a channel", "no name holds a comma");
     }

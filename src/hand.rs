@@ -6,6 +6,7 @@ use rustix::io::write;
 use crate::boot::pid1::read_cmdline;
 use crate::boot::reach::Reach;
 use crate::cmdline::{Options, Problem, Split};
+use crate::kmsg::start::Log;
 use crate::report;
 use crate::sys::args::Args;
 use crate::sys::fds::close_all_but;
@@ -96,7 +97,7 @@ pub fn run(args: Args) -> i32 {
         });
         return code::USAGE;
     }
-    watch(&options, &reach, Origin::Hand { once })
+    watch(&options, &reach, Origin::Hand { once }, Log::open(&reach))
 }
 
 /// An argument that is a URL, however wrong.

@@ -66,6 +66,11 @@ pub const FILES_MS: u64 = 1_000;
 
 /// What one read of `/dev/kmsg` can give: the kernel's own limit. A smaller buffer would lose records.
 pub const RECORD_BYTES_MAX: usize = 8192;
+/// Of the oldest records, as they were read, what is kept before the program writes its first line: more than its lines
+/// of the start push out of a full ring, and two records of any length.
+pub const SAVED_BYTES: usize = 2 * (RECORD_BYTES_MAX + 2);
+/// Records that are read at once without looking at anything else, when none of them is to be shipped.
+pub const FILL_RECORDS_MAX: usize = 1_000;
 /// A record from here on may have been cut by the kernel, possibly in the middle of an escape: newer kernels
 /// end a read at 2,048 bytes, and the last escape that did not fit takes up to 4 of them.
 pub const RECORD_CUT_BYTES_MIN: usize = 2048 - 8;
@@ -125,6 +130,8 @@ pub const DRAIN_MS: u64 = 5_000;
 pub const CLOSE_MS: u64 = 500;
 /// How often the end looks whether all is acknowledged; nothing tells.
 pub const ACK_LOOK_MS: u64 = 10;
+/// How long what was not confirmed is counted.
+pub const COUNT_MS: u64 = 300;
 /// How much longer than a drain the watcher waits for a shipper before it ends it.
 pub const DRAIN_GRACE_MS: u64 = 1_000;
 
@@ -227,7 +234,9 @@ pub const CLOCK_TRIES: u32 = 3;
 pub const WALL_SET_S_MIN: i64 = 946_684_800;
 /// A step of it that is worth a word.
 pub const WALL_STEP_US_MIN: u64 = 1_000;
-/// Records that are looked at for the number of the newest.
+/// Records that are looked at for the program's own line …
+pub const READ_BACK_MAX: u32 = 10_000;
+/// … and for the number of the newest.
 pub const NEWEST_LOOKS_MAX: u32 = 1_000_000;
 
 const _: () = {
@@ -248,6 +257,8 @@ const _: () = {
     assert!(RECORD_BYTES_MAX > RECORD_CUT_BYTES_MIN, "a cut record must be readable");
     assert!(WORDS_BYTES_MAX < 1024 - 16, "the kernel refuses longer words");
     assert!(FAREWELL_MS < DRAIN_GRACE_MS, "the watcher must not end a shipper that is saying its last words");
+    assert!(COUNT_MS < DRAIN_GRACE_MS, "nor one that counts what is missing");
+    assert!(SAVED_BYTES >= 2 * RECORD_BYTES_MAX, "two of the longest records can be kept");
     assert!(FILE_BYTES_MAX.is_multiple_of(PIECE_BYTES), "a file is read in whole pieces");
     assert!(
         2 * PIECE_BYTES <= ANSWERS_BYTES && 2 * ANSWER_BYTES_MAX < ANSWERS_BYTES,

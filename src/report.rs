@@ -103,6 +103,11 @@ pub fn begin_stderr(reach: &Reach) {
     STDERR.set(Some(own.map_or(inherited, keep)));
 }
 
+/// Words go to the console as well: for one who cannot write into the kernel's log.
+pub fn to_console(console: BorrowedFd<'static>) {
+    STDERR.set(Some(console));
+}
+
 /// Stderr, if words go there.
 pub fn stderr() -> Option<BorrowedFd<'static>> {
     STDERR.get()

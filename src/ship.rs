@@ -15,13 +15,14 @@ use crate::endpoint::{Endpoint, Host, Scheme};
 use crate::error::{Error, Result, Step};
 use crate::identity::Identity;
 use crate::kmsg::record::Level;
-use crate::kmsg::source::{Next, ReadBuffer, Source};
+use crate::kmsg::saved::Saved;
+use crate::kmsg::source::{GapCause, Next, ReadBuffer, Source};
 use crate::ledger::{Ledger, Marks};
 use crate::lifetime::{End, Lifetime, Why};
 use crate::limits::{
-    ACK_LOOK_MS, ANSWERS_BYTES, CLOSE_MS, CONNECT_MS, FILL_LINES, LEDGER_STEP_BYTES, LIFE_LOOK_MS,
-    LOST_LINE_BYTES_MAX, NEVER_MS, NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, RECORD_BYTES_MAX,
-    REPEAT_BYTES_MAX, TAGS_BYTES_MAX, UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS,
+    ACK_LOOK_MS, ANSWERS_BYTES, CLOSE_MS, CONNECT_MS, COUNT_MS, FILL_LINES, FILL_RECORDS_MAX,
+    LEDGER_STEP_BYTES, LIFE_LOOK_MS, LOST_LINE_BYTES_MAX, NEVER_MS, NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX,
+    PAUSE_MS_MIN, REPEAT_BYTES_MAX, TAGS_BYTES_MAX, UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS,
     UDP_LEDGER_STEP_MS, UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS,
 };
 use crate::news::{News, tell_network};
@@ -48,6 +49,12 @@ pub struct Job<'a> {
     pub life: Lifetime,
     /// The first record that is wanted; none: the oldest there is.
     pub first: Option<u64>,
+    /// The oldest record that the ring had when the program started.
+    pub oldest_at_start: u64,
+    /// The records that the program's own first lines may have pushed out of the ring.
+    pub saved: &'a Saved,
+    /// What records are read into.
+    pub buffer: &'a mut ReadBuffer,
     /// The first record that was never sent, when there was a shipper before.
     pub unsent: Option<u64>,
     /// The kernel's time stamps.
@@ -80,20 +87,18 @@ pub enum Outcome {
 /// Ships until its life ends.
 pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
     struct Buffers {
-        read: ReadBuffer,
         batch: BatchBuffer,
         marks: Marks,
         answers: [u8; ANSWERS_BYTES],
         encoder: Encoder,
     }
     static BUFFERS: Buffer<Buffers> = Buffer::new(Buffers {
-        read: [0; RECORD_BYTES_MAX],
         batch: BatchBuffer::EMPTY,
         marks: Marks::NONE,
         answers: [0; ANSWERS_BYTES],
         encoder: Encoder::NONE,
     });
-    let Some(Buffers { read, batch, marks, answers, encoder }) = BUFFERS.take() else {
+    let Some(Buffers { batch, marks, answers, encoder }) = BUFFERS.take() else {
         return Err(Step::TakeBuffers.failed(0));
     };
     let now = time::now_ms();
@@ -103,7 +108,7 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
     };
     let scheme = job.endpoint.scheme;
     let mut shipper = Shipper {
-        source: Source::new(fds.kmsg, read, job.first),
+        source: Source::new(fds.kmsg, job.buffer, job.saved, job.first, job.oldest_at_start),
         batch: Batch::new(batch),
         ledger: Ledger::new(step, marks),
         encoder,
@@ -111,7 +116,6 @@ pub fn ship(job: Job<'_>, fds: Fds) -> Result<Outcome> {
         wall: WallOffset(0), // it is read before anything is encoded
         ring_empty: false,
         unsent: job.unsent.or(job.first),
-        restarted: job.unsent.is_some(),
         signals: fds.signals,
         watcher: Some(fds.watcher),
         delivery: fds.delivery,
@@ -145,12 +149,10 @@ pub(crate) struct Shipper<'a> {
     /// The ring had nothing more when it was last read.
     ring_empty: bool,
     farewell_said: bool,
-    /// There was a shipper before this one.
-    restarted: bool,
     level: Level,
     signals: BorrowedFd<'static>,
     pub(crate) watcher: Option<BorrowedFd<'static>>,
-    source: Source,
+    source: Source<'a>,
     batch: Batch,
     pub(crate) endpoint: &'a Endpoint<'a>,
     down: Down,
@@ -467,6 +469,7 @@ impl Shipper<'_> {
             if self.batch.is_empty() {
                 self.fill(now, 1)?;
             }
+            let nothing_to_send = self.batch.is_empty() && !self.ring_empty;
             if !self.batch.is_empty() && self.names.is_old(now) {
                 if self.has_moved() {
                     return Ok(Over::Closed);
@@ -528,8 +531,8 @@ impl Shipper<'_> {
                 (false, true) if end.is_none() && now >= last_ms => NEVER_MS,
                 (false, true) => last_ms,
             };
-            // Between two datagrams of a burst there is nothing to wait for.
-            if until == now && burst > 0 {
+            // Between two datagrams of a burst there is nothing to wait for, unless nothing of what was read is to be sent.
+            if until == now && burst > 0 && !nothing_to_send {
                 continue;
             }
             let socket = Awaited::new(udp.fd(), REFUSALS);
@@ -575,11 +578,16 @@ impl Shipper<'_> {
     }
 
     /// Reads and encodes what the ring has and the batch takes, at most `lines`. The batch is empty; its first byte
-    /// will stand at `position`.
+    /// will stand at `position`. It stays empty when none of the next [`FILL_RECORDS_MAX`] records is to be shipped:
+    /// who writes such records faster than they are read would keep the shipper from everything else.
     fn fill(&mut self, position: u64, lines: usize) -> Result<()> {
         let bytes_are_positions = self.endpoint.scheme == Scheme::Tcp;
         self.ring_empty = false;
-        while self.batch.is_empty() || self.batch.lines() < lines {
+        for _ in 0..FILL_RECORDS_MAX {
+            let has_lines = !self.batch.is_empty();
+            if has_lines && self.batch.lines() >= lines {
+                break;
+            }
             let begun = if bytes_are_positions { self.batch.waiting().len() as u64 } else { 0 };
             let room = self.batch.room();
             let bytes = room.len();
@@ -590,6 +598,8 @@ impl Shipper<'_> {
             let encoder = &*self.encoder;
             // Looked at where it is: a record by value would be copied twice.
             match self.source.take(&|record| encoder.bytes_max(record) < bytes) {
+                // What was read before that is sent first.
+                Err(_) if has_lines => break,
                 Err(error) => return Err(error),
                 Ok(None) => break,
                 Ok(Some(Next::Empty)) => {
@@ -603,19 +613,22 @@ impl Shipper<'_> {
                         self.batch.push(len, MadeOf { seq: record.seq, clock_us: record.clock_us });
                     }
                 }
-                Ok(Some(Next::Gap { from, to, clock_us })) => {
+                Ok(Some(Next::Gap { from, to, clock_us, cause })) => {
                     self.ledger.note(position + begun, from);
-                    let sent_before = self.unsent.unwrap_or(from).clamp(from, to.saturating_add(1));
+                    let (unsent, why) = match cause {
+                        GapCause::BeforeStart => (from, "the kernel's ring had overflowed before the start"),
+                        GapCause::Overwritten => (
+                            self.unsent.unwrap_or(from),
+                            "the kernel's ring was overwritten before they could be sent",
+                        ),
+                    };
+                    let sent_before = unsent.clamp(from, to.saturating_add(1));
                     if sent_before > from {
                         let unread = Unread { from, to: sent_before - 1 };
                         let len = unread.encode(self.encoder, room, clock_us, self.wall);
                         self.batch.push(len, MadeOf { seq: from, clock_us });
                     }
                     if sent_before <= to {
-                        let why = match from {
-                            0 if !self.restarted => "the kernel's ring had overflowed before the start",
-                            _ => "the kernel's ring was overwritten before they could be sent",
-                        };
                         let lost = Lost { from: sent_before, to, why };
                         let len = lost.encode(self.encoder, self.batch.room(), clock_us, self.wall);
                         self.batch.push(len, MadeOf { seq: sent_before, clock_us });
@@ -826,17 +839,24 @@ impl Shipper<'_> {
         let waiting = self.batch.first().map(|of| of.seq);
         let (mut first, mut last) = (acked.or(waiting), self.source.last_seq());
         self.batch.clear();
-        loop {
+        // Who writes faster than this reads must not keep it from its end.
+        let until = time::now_ms() + COUNT_MS;
+        let mut looks: usize = 0;
+        let is_whole = loop {
+            looks += 1;
+            if looks.is_multiple_of(FILL_RECORDS_MAX) && time::now_ms() >= until {
+                break false;
+            }
             let missing = match self.source.take(&|_| true) {
                 Err(error) => return Err(error),
-                Ok(None | Some(Next::Empty)) => break,
+                Ok(None | Some(Next::Empty)) => break true,
                 Ok(Some(Next::Record(record))) if record.level > self.level => continue,
                 Ok(Some(Next::Gap { from, .. })) => Some(from),
                 Ok(Some(Next::Record(_))) => self.source.last_seq(),
             };
             first = first.or(missing);
             last = self.source.last_seq();
-        }
+        };
         let (Some(from), Some(to)) = (first, last) else { return Ok(Outcome::Done) };
         if from > to {
             return Ok(Outcome::Done);
@@ -844,6 +864,9 @@ impl Shipper<'_> {
         report::error(|line| {
             words!(line, self.endpoint, ": ", to - from + 1, " records, seq ", from, "-", to);
             words!(line, ", not confirmed by the receiver");
+            if !is_whole {
+                words!(line, ", and more that were written meanwhile");
+            }
         });
         Ok(Outcome::Unconfirmed)
     }

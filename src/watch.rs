@@ -6,8 +6,8 @@ use core::ffi::CStr;
 
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, SeekFrom, open, seek};
-use rustix::io::{Errno, read};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::read;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process};
 
@@ -22,11 +22,11 @@ use crate::error::{Error, Result, Step};
 use crate::files;
 use crate::harden::privileges;
 use crate::identity::{self, Identity};
-use crate::kmsg::record::{Body, Record};
+use crate::kmsg::start::Log;
 use crate::lifetime::Lifetime;
 use crate::limits::{
-    DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, NEVER_MS, NEWEST_LOOKS_MAX, RESTART_FORGET_MS,
-    RESTART_MS_MAX, RESTART_MS_MIN, SHIPPER_UID, TERM_TO_SWITCH_MS, WORDS_BYTES_MAX,
+    DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, NEVER_MS, RESTART_FORGET_MS, RESTART_MS_MAX, RESTART_MS_MIN,
+    SHIPPER_UID, TERM_TO_SWITCH_MS,
 };
 use crate::report;
 use crate::ship::{Fds, Job, Outcome, ship};
@@ -71,10 +71,22 @@ pub mod code {
     pub const SOFTWARE: i32 = 70;
 }
 
-/// Ships to all destinations until their lives end. Returns the exit code.
-pub fn watch(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> i32 {
+/// Ships `log` to all destinations until their lives end. Returns the exit code.
+pub fn watch(options: &Options<'_>, reach: &Reach, origin: Origin<'_>, log: Result<Log>) -> i32 {
+    let log = match log {
+        Ok(log) => log,
+        Err(error) => {
+            if matches!(origin, Origin::Pid1 { .. })
+                && let Some(console) = reach.open_console()
+            {
+                report::to_console(keep(console));
+            }
+            report::error(|line| words!(line, error, "; the log is not shipped"));
+            return code::UNAVAILABLE;
+        }
+    };
     // As a reference: it is not moved.
-    match &mut begin(options, reach, origin) {
+    match &mut begin(options, reach, origin, log) {
         Ok(watcher) => watcher.run(),
         Err(error) => {
             report::error(|line| words!(line, *error, "; the log is not shipped"));
@@ -84,9 +96,22 @@ pub fn watch(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> i32 {
 }
 
 #[inline(never)]
-fn begin<'a>(options: &'a Options<'a>, reach: &'a Reach, origin: Origin<'a>) -> Result<Watcher<'a>> {
+fn begin<'a>(
+    options: &'a Options<'a>,
+    reach: &'a Reach,
+    origin: Origin<'a>,
+    mut log: Log,
+) -> Result<Watcher<'a>> {
     let signals = keep(signal::listen()?);
-    let (stamp, oldest) = say_start(options, reach, origin)?;
+    report::to_kernel_log(Some(log.fd));
+    let stamp = log.measure(|| {
+        let mut before_ns = 0;
+        report::info(|line| {
+            words!(line, Start { options, origin });
+            before_ns = time::raw_ns();
+        });
+        before_ns
+    });
     if !Wall::is_set() {
         report::warn(|line| {
             words!(line, "the wall clock was never set: until it is, records carry wrong times");
@@ -118,7 +143,8 @@ fn begin<'a>(options: &'a Options<'a>, reach: &'a Reach, origin: Origin<'a>) -> 
         signals,
         stamp,
         // As PID 1 there is nothing before record 0: what the ring no longer has is a loss.
-        first: if matches!(origin, Origin::Pid1 { .. }) { Some(0) } else { oldest },
+        first: if matches!(origin, Origin::Pid1 { .. }) { Some(0) } else { log.oldest },
+        log,
         switch,
         wall,
         facts,
@@ -137,6 +163,7 @@ struct Watcher<'a> {
     origin: Origin<'a>,
     signals: BorrowedFd<'static>,
     stamp: StampOffset,
+    log: Log,
     /// The first record that is to be shipped, as far as it is known.
     first: Option<u64>,
     switch: Option<Switch>,
@@ -260,7 +287,11 @@ impl<'a> Watcher<'a> {
         match ship(job, fds) {
             Ok(Outcome::Done) => code::DONE,
             Ok(Outcome::Unconfirmed) => code::UNAVAILABLE,
-            Err(error) => fail(error),
+            Err(error) => {
+                let code = fail(error);
+                // To start again would lead to the same.
+                if error == Error::log_ends() { code::UNAVAILABLE } else { code }
+            }
         }
     }
 
@@ -300,6 +331,9 @@ impl<'a> Watcher<'a> {
             identity: Identity::new(self.options, shipper.number, &mut self.facts),
             life,
             first: shipper.progress.resume().or(self.first),
+            oldest_at_start: self.log.oldest.unwrap_or(0),
+            saved: self.log.saved,
+            buffer: self.log.buffer,
             unsent: shipper.progress.unsent(),
             stamp: self.stamp,
             progress: shipper.progress,
@@ -345,7 +379,7 @@ impl<'a> Watcher<'a> {
         if ready[2]
             && let Some(step_us) = self.wall.stepped(time::now_ms())
         {
-            say_step(step_us, self.reach);
+            say_step(step_us, self.log.newest(self.reach));
         }
         if ready[1]
             && let Some(switch) = &mut self.switch
@@ -482,16 +516,7 @@ fn say_death(shipper: &Shipper<'_>, status: WaitStatus) {
 }
 
 /// Says by how much the wall clock was set forward or back, and before which record.
-#[inline(never)]
-fn say_step(step_us: i64, reach: &Reach) {
-    let mut bytes = [0; 2 * WORDS_BYTES_MAX];
-    let mut newest = None;
-    if let Ok(kmsg) = reach.open_kmsg() {
-        for _ in 0..NEWEST_LOOKS_MAX {
-            let Some(record) = read_one(kmsg.as_fd(), &mut bytes) else { break };
-            newest = record.map(|record| record.seq).or(newest);
-        }
-    }
+fn say_step(step_us: i64, newest: Option<u64>) {
     report::info(|line| {
         let step_ms = (step_us.unsigned_abs() + 500) / 1_000;
         let sign = if step_us < 0 { "-" } else { "+" };
@@ -523,45 +548,4 @@ impl Words for Start<'_> {
             words!(line, ", next init ", Quoted(next_init.unwrap_or(b"not found")));
         }
     }
-}
-
-/// Says who starts and what for, and gives the number of the oldest record. The line is written just after a reading
-/// of the clock and read back, which tells how the kernel's stamps and the clock belong together.
-#[inline(never)]
-fn say_start(options: &Options<'_>, reach: &Reach, origin: Origin<'_>) -> Result<(StampOffset, Option<u64>)> {
-    // The kernel takes ten lines at once of each who has opened its log: these words get an opening of their own.
-    let kmsg = keep(reach.open_kmsg()?);
-    report::to_kernel_log(Some(kmsg));
-    let mut bytes = [0; 2 * WORDS_BYTES_MAX];
-    let oldest = read_one(kmsg, &mut bytes).flatten().map(|record| record.seq);
-    let _ = seek(kmsg, SeekFrom::End(0));
-    let mut before = 0;
-    report::info(|line| {
-        words!(line, Start { options, origin });
-        before = time::raw_ns();
-    });
-
-    while let Some(record) = read_one(kmsg, &mut bytes) {
-        if let Some(record) = record
-            && let Body::Escaped { text, .. } = record.body
-            && text.starts_with(b"earlykmsg: ")
-        {
-            return Ok((StampOffset::measured(before, record.clock_us), oldest));
-        }
-    }
-    // The kernel was told to take no words from programs: its clock and ours begin at about the same time.
-    Ok((StampOffset(0), oldest))
-}
-
-/// The next record that `bytes` can hold, if it is one.
-fn read_one<'a>(kmsg: BorrowedFd<'_>, bytes: &'a mut [u8]) -> Option<Option<Record<'a>>> {
-    let len = loop {
-        match read(kmsg, &mut *bytes) {
-            Ok(len @ 1..) => break len,
-            // Too large, or others write faster than this reads.
-            Err(Errno::INVAL | Errno::PIPE | Errno::INTR) => {}
-            _ => return None,
-        }
-    };
-    Some(bytes.get(..len).and_then(Record::parse))
 }

@@ -113,6 +113,17 @@ fn busybox_under_its_own_name() {
     guest.wait_console("NEXT INIT IS BUSYBOX", LONG).unwrap();
 }
 
+/// A kernel that was told to let programs neither read nor write its log: the console is told why nothing is shipped.
+#[test]
+fn a_log_that_is_switched_off() {
+    let words = format!("printk.devkmsg=off {DESTINATION}");
+    let init = INIT.replace("show_processes;", "show_leftovers 5044;");
+    let guest = assert_next(&without_init().file("/init", 0o755, init), &words, "/init");
+    let said = "earlykmsg: open /dev/kmsg: not permitted (errno 1); the log is not shipped";
+    guest.wait_console(said, LONG).unwrap();
+    assert!(!guest.console().contains("LEFT"), "{}", guest.failure("earlykmsg runs on"));
+}
+
 /// No init at all: said, and then the kernel's own end.
 #[test]
 fn none_at_all() {

@@ -105,6 +105,8 @@ fn a_storm_before_the_network() {
     let said: Vec<&Record> =
         records.iter().filter(|record| record.msg.starts_with("earlykmsg: lost ")).collect();
     assert_eq!(said.len(), 1, "{}", guest.failure("the loss is said once"));
+    // It was there when the program started, and the network was not.
+    assert!(said[0].msg.contains("was overwritten before they could be sent"), "{}", said[0].msg);
     // What was read before the storm came through; the loss begins behind it and ends before what is there.
     let start = said[0].seq;
     let end = records.iter().map(|record| record.seq).filter(|seq| *seq > start).min().unwrap();

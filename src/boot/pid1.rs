@@ -10,6 +10,7 @@ use super::next_init::{become_it, foresee};
 use super::reach::Reach;
 use crate::cmdline::Options;
 use crate::error::Result;
+use crate::kmsg::start::Log;
 use crate::limits::{CMDLINE_BYTES, PROBLEMS_TOLD_MAX};
 use crate::report;
 use crate::sys::args::Args;
@@ -59,6 +60,16 @@ pub fn run(args: Args) -> i32 {
 
 /// The watcher's process. It says what is wrong with the command line, so that PID 1 need not wait for it.
 fn child(args: Args, reach: &Reach, cmdline: &'static [u8]) -> i32 {
+    // The console and whatever else PID 1 was given stay with the next init alone.
+    close_all_but(&[
+        reach.proc.as_ref().map(AsFd::as_fd),
+        reach.dev.as_ref().map(AsFd::as_fd),
+        report::kernel_log(),
+    ]);
+    // A session of its own: what is sent to PID 1's process group is not meant for us.
+    let _ = rustix::process::setsid();
+    args.rename(c"@earlykmsg");
+    let log = Log::open(reach);
     let mut options = Options::none();
     let mut wrong = 0;
     options.read(cmdline, &mut |problem| {
@@ -73,15 +84,6 @@ fn child(args: Args, reach: &Reach, cmdline: &'static [u8]) -> i32 {
     if options.destinations.is_empty() {
         return 0;
     }
-    // The console and whatever else PID 1 was given stay with the next init alone.
-    close_all_but(&[
-        reach.proc.as_ref().map(AsFd::as_fd),
-        reach.dev.as_ref().map(AsFd::as_fd),
-        report::kernel_log(),
-    ]);
-    // A session of its own: what is sent to PID 1's process group is not meant for us.
-    let _ = rustix::process::setsid();
-    args.rename(c"@earlykmsg");
     let next_init = foresee(options.init);
-    watch(&options, reach, Origin::Pid1 { next_init: next_init.as_deref() })
+    watch(&options, reach, Origin::Pid1 { next_init: next_init.as_deref() }, log)
 }

@@ -28,6 +28,9 @@ pub struct Reach {
 /// How a directory is opened.
 pub const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+/// How a device is opened: no call waits for it, and a terminal does not become the process's own.
+const DEVICE: OFlags = OFlags::NONBLOCK.union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+
 impl Reach {
     /// Through mounts of our own, as PID 1.
     pub fn detached() -> Reach {
@@ -51,7 +54,6 @@ impl Reach {
 
     /// Opens the kernel's log with a position of its own: for reading, and, where that is allowed, for writing.
     pub fn open_kmsg(&self) -> Result<OwnedFd> {
-        let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let mut error = Errno::NOENT;
         for (directory, path) in [
             (self.dev.as_ref().map(AsFd::as_fd), c"kmsg"),
@@ -60,13 +62,22 @@ impl Reach {
         ] {
             let Some(directory) = directory else { continue };
             for access in [OFlags::RDWR, OFlags::RDONLY] {
-                match openat(directory, path, access | flags, Mode::empty()) {
+                match openat(directory, path, access | DEVICE, Mode::empty()) {
                     Ok(fd) => return Ok(fd),
+                    // That one of the places does not exist says less than why another cannot be opened.
+                    Err(Errno::NOENT) => {}
                     Err(errno) => error = errno,
                 }
             }
         }
         Err(failed(Step::OpenKmsg, error))
+    }
+
+    /// Opens the console for writing that waits for nothing.
+    pub fn open_console(&self) -> Option<OwnedFd> {
+        let below = |directory, path| openat(directory, path, OFlags::WRONLY | DEVICE, Mode::empty()).ok();
+        let own = self.dev.as_ref().and_then(|dev| below(dev.as_fd(), c"console"));
+        own.or_else(|| below(CWD, c"/dev/console"))
     }
 }
 

@@ -3,29 +3,56 @@
 //! The ring is the queue. A record is read only when there is room for it, and what the ring drops meanwhile
 //! shows as a gap in the numbers, which is given to the caller at its place. Going back means going to the oldest
 //! record and passing over those that are not wanted again.
+//!
+//! The oldest records may have been kept before the program wrote its first line (see [`super::start`]). They come
+//! first, and then what the ring has behind them.
 
 use rustix::fd::BorrowedFd;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::{Errno, read};
 
-use super::record::{Prefix, Record};
-use crate::error::{Result, Step};
+use super::record::{Body, Prefix, Record};
+use super::saved::{Records, Saved};
+use crate::error::{Error, Result, Step};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::sys::{At, failed};
 
 /// What a read buffer must hold.
 pub type ReadBuffer = [u8; RECORD_BYTES_MAX];
 
+/// Reads the next record into `buffer` and returns its length; none: there is no record now.
+pub fn read_record(fd: BorrowedFd<'_>, buffer: &mut ReadBuffer) -> Result<Option<usize>> {
+    loop {
+        match read(fd, &mut buffer[..]) {
+            // The kernel's log has no end: something else is in its place.
+            Ok(0) => return Err(Error::log_ends()),
+            Ok(len) => return Ok(Some(len)),
+            Err(Errno::AGAIN) => return Ok(None),
+            // Overrun: the next read gives the oldest record left. Too large: that record is gone.
+            // Either shows as a gap in the numbers.
+            Err(Errno::PIPE | Errno::INVAL | Errno::INTR) => {}
+            Err(errno) => return Err(failed(Step::ReadKmsg, errno)),
+        }
+    }
+}
+
 /// The kernel's log as a stream of records and gaps.
-pub struct Source {
+pub struct Source<'a> {
     fd: BorrowedFd<'static>,
-    buffer: &'static mut ReadBuffer,
+    buffer: &'a mut ReadBuffer,
     /// Bytes in the buffer that are read and not given out yet.
-    held: usize,
+    pending: usize,
+    saved: &'a Saved,
+    /// Those of `saved` that are still to come.
+    saved_left: Records<'a>,
+    /// The record in the buffer is one of `saved`.
+    from_saved: bool,
     /// The number that the next record should have; none: whatever comes first.
     next: Option<u64>,
-    /// Going back: records before `next` are passed over.
-    back: bool,
+    /// Records before `next` are passed over.
+    skipping: bool,
+    /// The oldest record that the ring had when the program started.
+    oldest_at_start: u64,
 }
 
 /// What comes next.
@@ -33,7 +60,7 @@ pub struct Source {
 pub enum Next<'a> {
     /// A record, or bytes that are none.
     Record(Record<'a>),
-    /// Records that the ring no longer has, first and last. The one after them follows, and its time stamp is here.
+    /// Records that are gone. What follows them is still to come, and its time stamp is here.
     Gap {
         /// The first.
         from: u64,
@@ -41,16 +68,46 @@ pub enum Next<'a> {
         to: u64,
         /// The stamp of the record that follows.
         clock_us: u64,
+        /// Why they are gone.
+        cause: GapCause,
     },
     /// Nothing yet.
     Empty,
 }
 
-impl Source {
-    /// Reads from `fd`, which is opened for reading without blocking, at its oldest record. `next` is the number
-    /// of the first record that is wanted: those before it are passed over, and a later one is a gap.
-    pub fn new(fd: BorrowedFd<'static>, buffer: &'static mut ReadBuffer, next: Option<u64>) -> Source {
-        Source { fd, buffer, held: 0, next, back: next.is_some() }
+/// Why records are gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GapCause {
+    /// The ring had dropped them when the program started.
+    BeforeStart,
+    /// The ring dropped them before they were read.
+    Overwritten,
+}
+
+impl<'a> Source<'a> {
+    /// Begins with the records of `saved` and goes on with `fd`, which is opened for reading without blocking, at its
+    /// oldest record. `next` is the number of the first record that is wanted: those before it are passed over, and a
+    /// later one is a gap. `oldest_at_start` tells the two causes of gaps apart.
+    pub fn new(
+        fd: BorrowedFd<'static>,
+        buffer: &'a mut ReadBuffer,
+        saved: &'a Saved,
+        next: Option<u64>,
+        oldest_at_start: u64,
+    ) -> Source<'a> {
+        let skipping = next.is_some();
+        let saved_left = saved.records();
+        Source {
+            fd,
+            buffer,
+            pending: 0,
+            saved,
+            saved_left,
+            from_saved: false,
+            next,
+            skipping,
+            oldest_at_start,
+        }
     }
 
     /// What to wait on for more.
@@ -71,23 +128,23 @@ impl Source {
     /// Goes back to record `seq`, or to the oldest that is left after it.
     pub fn back_to(&mut self, seq: u64) -> Result<()> {
         seek(self.fd, SeekFrom::Start(0)).at(Step::GoBack)?;
-        self.held = 0;
-        self.next = Some(seq);
-        self.back = true;
+        self.saved_left = self.saved.records();
+        self.pending = 0;
+        self.skip_to(seq);
         Ok(())
     }
 
     /// Record `seq` is the next that is wanted: those before it are passed over, and if it is gone, that is a gap.
     pub fn skip_to(&mut self, seq: u64) {
         self.next = Some(seq);
-        self.back = true;
+        self.skipping = true;
     }
 
-    /// The number of the oldest wanted record that the ring has, without taking it; none when it has none yet.
+    /// The number of the oldest wanted record that there is, without taking it; none when there is none yet.
     pub fn peek(&mut self) -> Result<Option<u64>> {
-        while self.hold()? {
-            match Prefix::parse(&self.buffer[..self.held]) {
-                Some(prefix) if self.unwanted(prefix.seq) => self.held = 0,
+        while self.fetch()? {
+            match Prefix::parse(&self.buffer[..self.pending]) {
+                Some(prefix) if self.is_skipped(prefix.seq) => self.pending = 0,
                 Some(prefix) => return Ok(Some(prefix.seq)),
                 None => return Ok(self.next),
             }
@@ -97,54 +154,62 @@ impl Source {
 
     /// Gives what comes next. `room` says whether a record can be taken: when not, it stays for the next call,
     /// and `None` is given.
-    #[inline(never)]
     pub fn take(&mut self, room: &dyn Fn(&Record<'_>) -> bool) -> Result<Option<Next<'_>>> {
         let prefix = loop {
-            if !self.hold()? {
+            if !self.fetch()? {
                 return Ok(Some(Next::Empty));
             }
-            match Prefix::parse(&self.buffer[..self.held]) {
-                Some(prefix) if self.unwanted(prefix.seq) => self.held = 0,
+            match Prefix::parse(&self.buffer[..self.pending]) {
+                Some(prefix) if self.is_skipped(prefix.seq) => self.pending = 0,
                 prefix => break prefix,
             }
         };
-        let bytes = &self.buffer[..self.held];
+        if let Some(Prefix { seq, clock_us, .. }) = prefix
+            && let Some(from) = self.next
+            && from < seq
+        {
+            let (after, cause) = if from < self.oldest_at_start {
+                (seq.min(self.oldest_at_start), GapCause::BeforeStart)
+            } else {
+                (seq, GapCause::Overwritten)
+            };
+            self.next = Some(after);
+            return Ok(Some(Next::Gap { from, to: after - 1, clock_us, cause }));
+        }
+        let bytes = &self.buffer[..self.pending];
         let record = match prefix {
-            Some(Prefix { seq, clock_us, .. }) if self.next.is_some_and(|next| next < seq) => {
-                let from = self.next.replace(seq).unwrap_or(seq);
-                return Ok(Some(Next::Gap { from, to: seq - 1, clock_us }));
-            }
             Some(prefix) => prefix.record(bytes),
             None => Record::broken(bytes),
         };
         if !room(&record) {
             return Ok(None);
         }
-        self.held = 0;
-        if matches!(record.body, super::record::Body::Escaped { .. }) {
+        self.pending = 0;
+        if matches!(record.body, Body::Escaped { .. }) {
             self.next = Some(record.seq.saturating_add(1));
-            self.back = false;
+            // The ring may still have what was kept, and gives it again.
+            self.skipping = self.from_saved;
         }
         Ok(Some(Next::Record(record)))
     }
 
-    fn unwanted(&self, seq: u64) -> bool {
-        self.back && self.next.is_some_and(|next| seq < next)
+    fn is_skipped(&self, seq: u64) -> bool {
+        self.skipping && self.next.is_some_and(|next| seq < next)
     }
 
-    /// Reads a record, unless one is held. `false`: there is none.
-    fn hold(&mut self) -> Result<bool> {
-        while self.held == 0 {
-            match read(self.fd, &mut self.buffer[..]) {
-                // The device has no end; a file in its place has.
-                Ok(0) | Err(Errno::AGAIN) => return Ok(false),
-                Ok(len) => self.held = len,
-                // Overrun: the next read gives the oldest record left. Too large: that record is gone.
-                // Either shows as a gap in the numbers.
-                Err(Errno::PIPE | Errno::INVAL | Errno::INTR) => {}
-                Err(errno) => return Err(failed(Step::ReadKmsg, errno)),
-            }
+    /// Has a record in the buffer, unless there is none: `false`.
+    fn fetch(&mut self) -> Result<bool> {
+        if self.pending > 0 {
+            return Ok(true);
         }
-        Ok(true)
+        if let Some(record) = self.saved_left.next() {
+            self.buffer[..record.len()].copy_from_slice(record);
+            self.pending = record.len();
+            self.from_saved = true;
+            return Ok(true);
+        }
+        self.from_saved = false;
+        self.pending = read_record(self.fd, self.buffer)?.unwrap_or(0);
+        Ok(self.pending > 0)
     }
 }

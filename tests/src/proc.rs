@@ -56,6 +56,13 @@ pub fn waits(pid: Pid) -> u64 {
     number(pid, "voluntary_ctxt_switches")
 }
 
+/// Whether a process stands still in the call in which it waits for events.
+pub fn waits_in_poll(pid: Pid) -> bool {
+    // `running`, or the number of the call that it sleeps in and its arguments.
+    file(pid, "syscall").split(' ').next().and_then(|number| number.parse().ok())
+        == Some(nix::libc::SYS_ppoll)
+}
+
 /// The children of a process, oldest first.
 pub fn children(parent: Pid) -> Vec<Pid> {
     let processes = fs::read_dir("/proc").expect("read /proc").flatten();

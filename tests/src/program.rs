@@ -72,6 +72,12 @@ impl Run {
         Run { tracer: ["env", "--ignore-signal=HUP"].map(str::to_owned).to_vec(), ..self }
     }
 
+    /// With a priority that no usual process takes the processor from.
+    #[must_use]
+    pub fn before_all_others(self) -> Run {
+        Run { tracer: ["chrt", "--fifo", "1"].map(str::to_owned).to_vec(), ..self }
+    }
+
     /// As the one child of `strace` with these arguments, so that system calls can be made to fail.
     #[must_use]
     pub fn traced(self, arguments: &[&str]) -> Run {

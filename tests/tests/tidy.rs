@@ -191,6 +191,7 @@ const PURE: &[&str] = &[
     "clock",
     "ledger",
     "kmsg::record",
+    "kmsg::saved",
     "harden::policy",
     "names",
     "names::hosts",

@@ -8,7 +8,9 @@ use crate::address::{has, number};
 use crate::endpoint::{Endpoint, Wrong};
 use crate::kmsg::record::Level;
 use crate::lifetime::Linger;
-use crate::limits::{DESTINATIONS_MAX, LINGER_SECONDS, LINGER_SECONDS_MAX, PATH_BYTES_MAX, QUOTED_BYTES_MAX};
+use crate::limits::{
+    CMDLINE_BYTES, DESTINATIONS_MAX, LINGER_SECONDS, LINGER_SECONDS_MAX, PATH_BYTES_MAX, QUOTED_BYTES_MAX,
+};
 use crate::members::Extra;
 use crate::tags::{self, hostname_of};
 use crate::words;
@@ -240,6 +242,49 @@ impl Words for Problem<'_> {
     }
 }
 
+/// A command line as far as it was read.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Cmdline<'a> {
+    /// The words that are whole.
+    pub words: &'a [u8],
+    /// The word that was not read to its end. It is not to be believed: `:5044` may have become `:50`.
+    pub cut: Option<CutWord<'a>>,
+}
+
+/// The beginning of a word that was not read to its end. Displays as the whole message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CutWord<'a>(pub &'a [u8]);
+
+impl<'a> Cmdline<'a> {
+    /// Takes what was read, from a buffer with room for more than [`CMDLINE_BYTES`]: when there is more, the last word
+    /// may be cut.
+    pub fn new(read: &'a [u8]) -> Cmdline<'a> {
+        if read.len() <= CMDLINE_BYTES {
+            return Cmdline { words: read, cut: None };
+        }
+        let mut split = Split(read);
+        let mut last = read;
+        loop {
+            let before = split.0;
+            if split.next().is_none() {
+                break;
+            }
+            last = before;
+        }
+        let start = last.iter().position(|&byte| !is_space(byte)).unwrap_or(0);
+        let last = &last[start..];
+        Cmdline { words: &read[..read.len() - last.len()], cut: Some(CutWord(last)) }
+    }
+}
+
+impl Words for CutWord<'_> {
+    fn put(&self, line: &mut Line) {
+        let shown = &self.0[..self.0.len().min(QUOTED_BYTES_MAX)];
+        words!(line, "the kernel command line is longer than ", CMDLINE_BYTES as u64, " bytes; ");
+        words!(line, Quoted(shown), "… and all words behind it are left out");
+    }
+}
+
 /// A word of a command line: `name=value` or a bare `name`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Word<'a> {
@@ -325,6 +370,41 @@ mod tests {
         check_words("a=\"", &[("a", Some(""))]);
         check_words("\"", &[("", None)]);
         check_words("a=\"\" b", &[("a", Some("")), ("b", None)]);
+    }
+
+    /// Port 5044 must not become 50.
+    #[test]
+    fn a_word_that_was_cut_is_left_out() {
+        let url = "talos.logging.kernel=tcp://10.0.0.1:5044/";
+        let quoted = "\"talos.logging.kernel=tcp://10.0.0.1:5044/ and more\"";
+        for word in [url, quoted, "quiet"] {
+            for kept in 1..=word.len() {
+                let before = format!("quiet {} ", "x".repeat(CMDLINE_BYTES - "quiet  ".len() + 1 - kept));
+                let line = format!("{before}{word} init=/x");
+                let read = &line.as_bytes()[..=CMDLINE_BYTES];
+                let cmdline = Cmdline::new(read);
+                assert_eq!(cmdline.words, before.as_bytes(), "{kept}");
+                assert_eq!(cmdline.cut, Some(CutWord(&word.as_bytes()[..kept])), "{kept}");
+            }
+        }
+        let full = [b'x'; CMDLINE_BYTES];
+        assert!(Cmdline::new(&full).cut.is_none());
+        assert_eq!(Cmdline::new(&full).words, full);
+        let one_word = [b'x'; CMDLINE_BYTES + 1];
+        assert!(Cmdline::new(&one_word).words.is_empty());
+        let message = said(CutWord(url.as_bytes()));
+        let want = format!(
+            "the kernel command line is longer than 8192 bytes; {url}… and all words behind it are left out"
+        );
+        assert_eq!(message, want);
+    }
+
+    #[test]
+    fn spaces_where_it_was_cut() {
+        let line = format!("quiet ro{}", " ".repeat(CMDLINE_BYTES));
+        let cmdline = Cmdline::new(&line.as_bytes()[..=CMDLINE_BYTES]);
+        assert_eq!(cmdline.words, b"quiet ");
+        assert!(Cmdline::new(&[b' '; CMDLINE_BYTES + 1]).words.is_empty());
     }
 
     /// Every message, one a line, and then what was taken.

@@ -11,12 +11,12 @@ use rustix::io::read;
 use rustix::net::{SendFlags, send};
 use rustix::process::{chroot, fchdir};
 
-use crate::boot::reach::{DIRECTORY, Reach};
+use crate::boot::kernel_fs::{DIRECTORY, KernelFs};
 use crate::channel::{END, HOSTS, SERVERS};
 use crate::limits::{FILE_BYTES_MAX, PIECE_BYTES};
 
 /// Hands all of them over. `home` is the root to come back to; none: the own root is the one that counts.
-pub fn hand_over(reach: &Reach, home: Option<&OwnedFd>, to: BorrowedFd<'_>) {
+pub fn hand_over(reach: &KernelFs, home: Option<&OwnedFd>, to: BorrowedFd<'_>) {
     if let Ok(file) = reach.open_proc(c"net/pnp", OFlags::RDONLY) {
         send_file(&file, SERVERS, to);
     }

@@ -3,8 +3,8 @@
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::write;
 
+use crate::boot::kernel_fs::KernelFs;
 use crate::boot::pid1::read_cmdline;
-use crate::boot::reach::Reach;
 use crate::cmdline::{Options, Problem, Split};
 use crate::kmsg::start::Log;
 use crate::report;
@@ -31,18 +31,21 @@ As PID 1 it ships in the background and becomes the next init.
 
 /// Runs as anyone but PID 1. Returns the exit code.
 pub fn run(args: Args) -> i32 {
-    let reach = Reach::mounted();
-    report::begin_stderr(&reach);
+    let kernel_fs = KernelFs::mounted();
+    report::begin_stderr(&kernel_fs);
     // What whoever started this had open is none of its business, but for the standard streams.
     close_all_but(&[
         report::standard_stream(0),
         report::standard_stream(1),
         report::standard_stream(2),
         report::stderr(),
-        reach.proc.as_ref().map(AsFd::as_fd),
-        reach.dev.as_ref().map(AsFd::as_fd),
+        kernel_fs.proc.as_ref().map(AsFd::as_fd),
+        kernel_fs.dev.as_ref().map(AsFd::as_fd),
     ]);
-    let cmdline = read_cmdline(&reach).unwrap_or_default();
+    let cmdline = read_cmdline(&kernel_fs).unwrap_or_default();
+    if let Some(cut) = cmdline.cut {
+        report::error(|line| words!(line, cut));
+    }
 
     let mut once = false;
     let mut wrong = false;
@@ -55,7 +58,7 @@ pub fn run(args: Args) -> i32 {
     };
     // Arguments replace the command line's destinations; its other words stay in force.
     let urls_given = given().any(|arg| is_destination(arg.to_bytes()));
-    for word in Split(cmdline) {
+    for word in Split(cmdline.words) {
         if let Some(value) = word.value
             && !(urls_given && word.name == b"talos.logging.kernel")
         {
@@ -97,7 +100,7 @@ pub fn run(args: Args) -> i32 {
         });
         return code::USAGE;
     }
-    watch(&options, &reach, Origin::Hand { once }, Log::open(&reach))
+    watch(&options, &kernel_fs, Origin::Hand { once }, Log::open(&kernel_fs))
 }
 
 /// An argument that is a URL, however wrong.

@@ -11,7 +11,7 @@ use rustix::io::read;
 use rustix::system::uname;
 
 use crate::address::Address;
-use crate::boot::reach::{Reach, sysfs};
+use crate::boot::kernel_fs::{KernelFs, sysfs};
 use crate::cmdline::Options;
 use crate::encode::Encoder;
 use crate::limits::{ANSWERS_BYTES, FACT_BYTES_MAX};
@@ -22,7 +22,7 @@ use crate::words::Line;
 
 /// Learns what can be known of the machine at the start, if there is a tag.
 #[inline(never)]
-pub fn learn(facts: &mut Facts, options: &Options<'_>, reach: &Reach) {
+pub fn learn(facts: &mut Facts, options: &Options<'_>, reach: &KernelFs) {
     if !options.has_tags() {
         return;
     }

@@ -5,8 +5,9 @@
 /// Destinations that are served; one more on the command line is an error that says so.
 pub const DESTINATIONS_MAX: usize = 4;
 
-/// Bytes of `/proc/cmdline` that are read. Kernels keep 2 KiB (x86, arm64) or 4 KiB (s390).
-pub const CMDLINE_BYTES: usize = 4096 + 64;
+/// Bytes of `/proc/cmdline` that are read. Kernels take 2 KiB (x86, arm64) or 4 KiB (s390) from the boot loader; a
+/// bootconfig adds to that.
+pub const CMDLINE_BYTES: usize = 8192;
 
 /// The longest host name that DNS allows, in its dotted form.
 pub const NAME_BYTES_MAX: usize = 253;
@@ -18,6 +19,9 @@ pub const WIRE_NAME_BYTES_MAX: usize = NAME_BYTES_MAX + 2;
 pub const ZONE_BYTES_MAX: usize = 15;
 /// The longest path of a next init, and the size of the buffer that it is made a C string in.
 pub const PATH_BYTES_MAX: usize = 255;
+
+/// The first bytes of a candidate for the next init, in which the note is looked for that marks it as earlykmsg.
+pub const NOTE_HEAD_BYTES: usize = 4096;
 
 /// Addresses of a name that are kept, of either family; also, the name servers that are asked.
 pub const ADDRESSES_MAX: usize = 8;

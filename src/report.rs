@@ -7,7 +7,7 @@ use rustix::fd::BorrowedFd;
 use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::write;
 
-use crate::boot::reach::Reach;
+use crate::boot::kernel_fs::KernelFs;
 use crate::kmsg::record::Level;
 use crate::limits::{WORDS_BURST, WORDS_EVERY_MS};
 use crate::sys::fds::keep;
@@ -92,7 +92,7 @@ pub fn kernel_log() -> Option<BorrowedFd<'static>> {
 /// A pipe or terminal is opened anew, so that no write to it waits: others share the opening that was inherited, and it is
 /// theirs to say whether theirs do. Between a look for room and a write, somebody else may take the room. Where that cannot
 /// be had (a socket, someone else's pipe), the inherited one has to do; a file never lets anyone wait.
-pub fn begin_stderr(reach: &Reach) {
+pub fn begin_stderr(reach: &KernelFs) {
     let Some(inherited) = standard_stream(2) else { return };
     let kind = fstat(inherited).map(|stat| FileType::from_raw_mode(stat.st_mode));
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;

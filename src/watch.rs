@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process};
 
 use crate::board::{Board, Progress};
-use crate::boot::reach::{self, DIRECTORY, Reach};
+use crate::boot::kernel_fs::{DIRECTORY, KernelFs, empty_directory};
 use crate::boot::switch::Switch;
 use crate::channel::{MOUNTS, SWITCHED};
 use crate::clock::StampOffset;
@@ -72,7 +72,7 @@ pub mod code {
 }
 
 /// Ships `log` to all destinations until their lives end. Returns the exit code.
-pub fn watch(options: &Options<'_>, reach: &Reach, origin: Origin<'_>, log: Result<Log>) -> i32 {
+pub fn watch(options: &Options<'_>, reach: &KernelFs, origin: Origin<'_>, log: Result<Log>) -> i32 {
     let log = match log {
         Ok(log) => log,
         Err(error) => {
@@ -98,7 +98,7 @@ pub fn watch(options: &Options<'_>, reach: &Reach, origin: Origin<'_>, log: Resu
 #[inline(never)]
 fn begin<'a>(
     options: &'a Options<'a>,
-    reach: &'a Reach,
+    reach: &'a KernelFs,
     origin: Origin<'a>,
     mut log: Log,
 ) -> Result<Watcher<'a>> {
@@ -122,7 +122,7 @@ fn begin<'a>(
     identity::learn(&mut facts, options, reach);
     let board = Board::new()?;
     let switch = if matches!(origin, Origin::Pid1 { .. }) { Switch::watch(reach) } else { None };
-    let empty = reach::empty();
+    let empty = empty_directory();
     let home = match origin {
         Origin::Hand { .. } => None,
         Origin::Pid1 { .. } => match &empty {
@@ -159,7 +159,7 @@ fn begin<'a>(
 
 struct Watcher<'a> {
     options: &'a Options<'a>,
-    reach: &'a Reach,
+    reach: &'a KernelFs,
     origin: Origin<'a>,
     signals: BorrowedFd<'static>,
     stamp: StampOffset,

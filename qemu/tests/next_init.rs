@@ -102,6 +102,47 @@ fn as_the_images_init() {
     guest.wait_console("NEXT INIT IS /sbin/init IN 1", LONG).unwrap();
 }
 
+/// The program as another build: the same code, other bytes.
+fn other_build(number: u8) -> Vec<u8> {
+    let mut program = earlykmsg_qemu::earlykmsg().unwrap();
+    program.push(number);
+    program
+}
+
+/// Two copies that are candidates both: neither starts the other.
+#[test]
+fn two_copies_of_itself() {
+    let shell = INIT.replace("#!/bin/sh", "#!/bin/busybox sh");
+    for first in ["rdinit=/earlykmsg", ""] {
+        let image = without_init()
+            .file("/init", 0o755, other_build(1))
+            .file("/sbin/init", 0o755, other_build(2))
+            .symlink("/etc/init", "../sbin/init")
+            .symlink("/bin/init", "../init")
+            .file("/bin/sh", 0o755, shell.as_str());
+        let guest = boot(&image, &format!("{first} {DESTINATION}"));
+        guest.wait_console("NEXT INIT IS /bin/sh IN 1", LONG).unwrap();
+        let console = guest.console();
+        let processes = console.lines().filter(|line| line.contains("PROCESS ")).count();
+        assert_eq!(processes, 2, "a watcher and its shipper: {console}");
+    }
+}
+
+/// Nothing but copies: said, and then the kernel's own end.
+#[test]
+fn only_copies_of_itself() {
+    let mut image = image::earlykmsg().unwrap();
+    for (number, path) in (1..).zip(["/init", "/sbin/init", "/etc/init", "/bin/init", "/bin/sh"]) {
+        image = image.file(path, 0o755, other_build(number));
+    }
+    for words in ["", DESTINATION] {
+        let guest = boot(&image, words);
+        let console = guest.console();
+        assert!(console.contains("Kernel panic"), "{}", guest.failure("the kernel goes on"));
+        assert_eq!(console.matches("earlykmsg: no next init: ").count(), 1, "{}", guest.failure("said once"));
+    }
+}
+
 /// busybox looks at the name that it is started under.
 #[test]
 fn busybox_under_its_own_name() {

@@ -7,7 +7,7 @@ use rustix::event::PollFlags;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, OFlags};
 
-use super::reach::{File, Reach, file};
+use super::kernel_fs::{File, KernelFs, file};
 use crate::limits::{NEVER_MS, SWITCH_LOOKS_MS};
 use crate::sys::wait::Awaited;
 
@@ -23,9 +23,9 @@ pub struct Switch {
 
 impl Switch {
     /// Begins to watch. `None`: there is no `/proc` to watch through.
-    pub fn watch(reach: &Reach) -> Option<Switch> {
-        let mounts = reach.open_proc(c"1/mountinfo", OFlags::RDONLY).ok()?;
-        let proc = rustix::io::fcntl_dupfd_cloexec(reach.proc.as_ref()?, 3).ok()?;
+    pub fn watch(kernel_fs: &KernelFs) -> Option<Switch> {
+        let mounts = kernel_fs.open_proc(c"1/mountinfo", OFlags::RDONLY).ok()?;
+        let proc = rustix::io::fcntl_dupfd_cloexec(kernel_fs.proc.as_ref()?, 3).ok()?;
         // This process's own root is what PID 1's was at the fork, however far PID 1 has come since. A first round
         // of looks finds a switch that was faster than this.
         let root = file(CWD, c"/");

@@ -134,7 +134,7 @@ pub const WATCHER: [Row; 18] = [
             &[argument(2, OPEN | libc::O_RDONLY)],
             &[argument(2, OPEN | libc::O_DIRECTORY)],
         ],
-        "boot::reach: the log; files below /proc; files: PID 1's root and what it says of names",
+        "boot::kernel_fs: the log; files below /proc; files: PID 1's root and what it says of names",
     ),
     one_of(
         libc::SYS_clone,

@@ -10,7 +10,7 @@ use rustix::fs::{SeekFrom, seek};
 use super::record::{Body, Prefix, Record};
 use super::saved::Saved;
 use super::source::{ReadBuffer, read_record};
-use crate::boot::reach::Reach;
+use crate::boot::kernel_fs::KernelFs;
 use crate::clock::StampOffset;
 use crate::error::{Result, Step};
 use crate::limits::{NEWEST_LOOKS_MAX, READ_BACK_MAX, RECORD_BYTES_MAX};
@@ -31,7 +31,7 @@ pub struct Log {
 
 impl Log {
     /// Opens the log and keeps its oldest records. Must come before any line of the program's own.
-    pub fn open(reach: &Reach) -> Result<Log> {
+    pub fn open(reach: &KernelFs) -> Result<Log> {
         static BUFFER: Buffer<ReadBuffer> = Buffer::new([0; RECORD_BYTES_MAX]);
         static SAVED: Buffer<Saved> = Buffer::new(Saved::EMPTY);
         let (Some(buffer), Some(saved)) = (BUFFER.take(), SAVED.take()) else {
@@ -71,7 +71,7 @@ impl Log {
     }
 
     /// The number of the newest record.
-    pub fn newest(&mut self, reach: &Reach) -> Option<u64> {
+    pub fn newest(&mut self, reach: &KernelFs) -> Option<u64> {
         let fd = reach.open_kmsg().ok()?;
         let mut newest = None;
         for _ in 0..NEWEST_LOOKS_MAX {

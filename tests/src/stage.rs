@@ -27,6 +27,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
 use crate::feed::Feed;
@@ -57,6 +58,9 @@ pub struct Boot {
     pub listed: bool,
     /// What happens to each child of PID 1 as soon as it is there.
     pub child: Fate,
+    /// Whether PID 1 lacks the right to mount, as in a container. What `cmdline` holds is then bound over the
+    /// `/proc/cmdline` of `proc_at`.
+    pub no_mounts: bool,
     /// The most address space PID 1 may have.
     pub memory_bytes: Option<u64>,
     /// Whether descriptors 0, 1 and 2 are closed.
@@ -145,12 +149,16 @@ impl Boot {
         Boot { refused_at: Some((place, errno as i32)), ..self }
     }
 
-    /// Starts it.
+    /// Starts it, when no other boot is at work: the program ships a kernel log once, and all boots in namespaces have
+    /// the machine's.
     pub fn start(&self) -> Machine {
+        let turn =
+            File::create(std::env::temp_dir().join("earlykmsg-tests-pid1.lock")).expect("make a lock file");
+        turn.lock().expect("lock a file");
         let mut child = self.command().spawn().expect("start the stage");
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else { unreachable!("all three are piped") };
-        Machine::new(child, stdin, stdout, stderr)
+        Machine::new(child, stdin, stdout, stderr, turn)
     }
 
     /// The command that makes this boot: [`enter_if_asked`] of the tests' `stage`, or of this program itself
@@ -201,10 +209,18 @@ pub struct Machine {
     ended: Arc<Feed<ExitStatus>>,
     stdin: Option<ChildStdin>,
     waiter: Option<JoinHandle<()>>,
+    /// Held until all of it has ended.
+    _turn: File,
 }
 
 impl Machine {
-    fn new(mut child: Child, stdin: ChildStdin, stdout: ChildStdout, stderr: ChildStderr) -> Machine {
+    fn new(
+        mut child: Child,
+        stdin: ChildStdin,
+        stdout: ChildStdout,
+        stderr: ChildStderr,
+        turn: File,
+    ) -> Machine {
         let stage = Pid::from_raw(child.id().cast_signed());
         let (console, ended) = (Arc::new(Feed::default()), Arc::new(Feed::default()));
         let out = printer(stdout, &console);
@@ -217,7 +233,7 @@ impl Machine {
                 ended.push(status);
             }
         });
-        Machine { stage, console, ended, stdin: Some(stdin), waiter: Some(waiter) }
+        Machine { stage, console, ended, stdin: Some(stdin), waiter: Some(waiter), _turn: turn }
     }
 
     /// PID 1, as the machine knows it.
@@ -265,9 +281,8 @@ fn printer(mut from: impl Read + Send + 'static, console: &Arc<Feed<String>>) ->
 impl Drop for Machine {
     fn drop(&mut self) {
         if self.ended.is_empty() {
-            for pid in proc::family(self.stage) {
-                let _ = kill(pid, Signal::SIGKILL);
-            }
+            // With PID 1 everything in its namespace ends, and only when that is done does the stage see its end.
+            let _ = kill(self.init().unwrap_or(self.stage), Signal::SIGKILL);
         }
         if let Some(waiter) = self.waiter.take() {
             let _ = waiter.join();
@@ -334,6 +349,11 @@ fn inner(boot: &Boot) -> nix::Result<i32> {
     if let Some(path) = &boot.proc_at {
         fs::create_dir_all(place(path)).expect("make a folder");
         mount(Some("proc"), &place(path), Some("proc"), MsFlags::empty(), none)?;
+        if let (true, Some(words)) = (boot.no_mounts, &boot.cmdline) {
+            let file = place("/tmp/cmdline");
+            fs::write(&file, words).expect("write a command line");
+            mount(Some(&file), &place(path).join("cmdline"), none, MsFlags::MS_BIND, none)?;
+        }
     }
     if let Some(path) = &boot.kmsg_at {
         fs::create_dir_all(place(path).parent().expect("a folder")).expect("make a folder");
@@ -352,6 +372,10 @@ fn inner(boot: &Boot) -> nix::Result<i32> {
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o031));
         let file = File::open("/etc").expect("open a folder");
         fcntl(&file, FcntlArg::F_DUPFD(7))?;
+    }
+    if boot.no_mounts {
+        rustix::thread::remove_capability_from_bounding_set(CapabilitySet::SYS_ADMIN)
+            .map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
     }
     if let Some(bytes) = boot.memory_bytes {
         setrlimit(Resource::RLIMIT_AS, bytes, bytes)?;
@@ -376,7 +400,7 @@ fn inner(boot: &Boot) -> nix::Result<i32> {
 
 impl Boot {
     fn is_traced(&self) -> bool {
-        self.cmdline.is_some() || self.is_troubled()
+        self.cmdline.is_some() && !self.no_mounts || self.is_troubled()
     }
 
     /// Whether anything is to be done but to give the command line.

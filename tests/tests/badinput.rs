@@ -189,6 +189,45 @@ fn the_last_word_of_a_long_line() {
     });
 }
 
+/// A bootconfig makes the command line longer than what a boot loader can give.
+#[test]
+fn a_command_line_with_a_bootconfig() {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
+        let receiver = Tcp::new(Manner::Reads);
+        let word = format!("talos.logging.kernel={}", receiver.url());
+        sandbox.cmdline(format!("quiet {} {word} -- {}\n", "kernel.x=1 ".repeat(600), "init.x ".repeat(100)));
+        let program = Run::fed::<&str>(&[]).start_connected();
+        kmsg.feed("6,1,1,-;one record\n");
+        receiver.lines.wait_for("one record", WITHIN);
+        let words = program.words.items();
+        assert!(!words.iter().any(|line| line.contains("command line is longer")), "{words:?}");
+    });
+}
+
+/// Wherever a destination is cut, what is left of it is not believed.
+#[test]
+fn a_command_line_that_is_too_long() {
+    alone(|sandbox| {
+        let _kmsg = Fake::new(sandbox);
+        let word = "talos.logging.kernel=tcp://127.0.0.1:5044/";
+        for kept in word.len() - 6..=word.len() {
+            let before = format!("quiet {} ", "x".repeat(8193 - "quiet  ".len() - kept));
+            sandbox.cmdline(format!("{before}{word} {}\n", "y".repeat(100)));
+            let end = Run::fed::<&str>(&[]).finish(WITHIN);
+            let cut = &word[..kept];
+            let said = format!(
+                "earlykmsg: the kernel command line is longer than 8192 bytes; \
+                 {cut}… and all words behind it are left out"
+            );
+            assert_eq!(end.code, Some(64), "{end:?}");
+            assert_eq!(end.words[0], said);
+            assert!(end.words[1].contains("no destination"), "{end:?}");
+            assert_eq!(end.words.len(), 2, "{end:?}");
+        }
+    });
+}
+
 /// Fifty destinations: four are served, each other one is an error line.
 #[test]
 fn fifty_destinations() {

@@ -9,7 +9,7 @@ use earlykmsg_tests::kmsg::{Writer, ring, tag};
 use earlykmsg_tests::receiver::{Manner, Tcp};
 use earlykmsg_tests::sandbox::{Sandbox, alone};
 use earlykmsg_tests::stage::{Boot, Fate, image, ran, script};
-use earlykmsg_tests::{json, proc};
+use earlykmsg_tests::{binary, json, proc};
 use nix::errno::Errno;
 
 const WITHIN: Duration = Duration::from_secs(10);
@@ -44,6 +44,16 @@ const KERNEL: &[Fault] = &[
         proc_at: Some("/proc".into()),
         ..boot.cmdline(SHIP).refuse("fsopen", Errno::ENOSYS)
     }),
+    fault("an old kernel, /proc mounted, busy", |boot| Boot {
+        proc_at: Some("/proc".into()),
+        ..boot.cmdline(SHIP).refuse("fsopen", Errno::ENOSYS).refuse("mount", Errno::EBUSY)
+    }),
+    fault("no right to mount", |boot| Boot { no_mounts: true, ..boot.cmdline(SHIP) }),
+    fault("no right to mount, /proc mounted", |boot| Boot {
+        proc_at: Some("/proc".into()),
+        no_mounts: true,
+        ..boot.cmdline(SHIP)
+    }),
     fault("/proc mounted", |boot| Boot { proc_at: Some("/proc".into()), ..boot.cmdline(SHIP) }),
     fault("/proc and /dev/kmsg there", |boot| Boot {
         proc_at: Some("/proc".into()),
@@ -65,6 +75,11 @@ const KERNEL: &[Fault] = &[
     fault("command line empty", |boot| boot.cmdline("")),
     fault("command line a newline", |boot| boot.cmdline("\n")),
     fault("command line of 4,096 bytes", |boot| boot.cmdline([b'x'; 4096])),
+    fault("command line that ends in a cut word", |boot| {
+        let mut words = format!("{SHIP} {}", "x".repeat(8192 - SHIP.len() - 30)).into_bytes();
+        words.extend(b" earlykmsg.init=/bin/busybox-that-was-cut");
+        boot.cmdline(words)
+    }),
     fault("command line of 16 KiB", |boot| boot.cmdline(vec![b' '; 1 << 14])),
     fault("command line of anything", |boot| {
         boot.cmdline((0..4096u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<_>>())
@@ -166,12 +181,65 @@ const IMAGE: &[Fault] = &[
         SBIN,
     ),
     next(
+        "/init and /sbin/init other builds of us",
+        |root| {
+            remove(&root.join("init"));
+            other_build(root, "init");
+            other_build(root, "sbin/init");
+            script(root, "etc/init", "exit 42");
+        },
+        |boot| boot,
+        ("/etc/init", 42),
+    ),
+    next(
+        "/init a link to another build of us",
+        |root| {
+            other_build(root, "bin/other");
+            spoil(root, |init| relink(init, "bin/other"));
+        },
+        |boot| boot,
+        SBIN,
+    ),
+    next(
+        "two builds of us installed",
+        |root| {
+            fs::rename(root.join("earlykmsg"), root.join("init")).expect("rename");
+            other_build(root, "sbin/init");
+            script(root, "bin/sh", "exit 42");
+        },
+        as_init,
+        ("/bin/sh", 42),
+    ),
+    next(
+        "another build of us, and we are /init",
+        |root| {
+            fs::rename(root.join("earlykmsg"), root.join("init")).expect("rename");
+            other_build(root, "bin/other");
+            script(root, "bin/sh", "exit 42");
+        },
+        |boot| init(as_init(boot), "/bin/other"),
+        ("/bin/sh", 42),
+    ),
+    // As a version without the note would do.
+    next(
+        "/init starts us, who are /sbin/init",
+        |root| {
+            spoil(root, |init| fs::write(init, "#!/bin/busybox sh\nexec /sbin/init\n").expect("write"));
+            fs::rename(root.join("earlykmsg"), root.join("sbin/init")).expect("rename");
+            script(root, "etc/init", "exit 42");
+        },
+        |boot| Boot { program: "/sbin/init".into(), arguments: vec!["/sbin/init".into()], ..boot },
+        ("/etc/init", 42),
+    ),
+    next("/init a FIFO", |root| spoil(root, fifo), |boot| boot, SBIN),
+    next("/proc no proc", fake_proc, |boot| Boot { no_mounts: true, ..boot }, INIT),
+    next(
         "installed as /init",
         |root| {
             script(root, "sbin/init", "exit 42");
             fs::rename(root.join("earlykmsg"), root.join("init")).expect("rename");
         },
-        |boot| Boot { program: "/init".into(), arguments: vec!["/init".into()], ..boot },
+        as_init,
         SBIN,
     ),
     next(
@@ -181,7 +249,7 @@ const IMAGE: &[Fault] = &[
             fs::rename(root.join("earlykmsg"), root.join("init")).expect("rename");
             symlink("../init", root.join("sbin/init")).expect("link");
         },
-        |boot| Boot { program: "/init".into(), arguments: vec!["/init".into()], ..boot },
+        as_init,
         ("/etc/init", 42),
     ),
     next(
@@ -228,6 +296,30 @@ const fn next(
 
 fn init(boot: Boot, path: &str) -> Boot {
     boot.cmdline(format!("earlykmsg.init={path} {SHIP}"))
+}
+
+fn as_init(boot: Boot) -> Boot {
+    Boot { program: "/init".into(), arguments: vec!["/init".into()], ..boot }
+}
+
+/// Puts the program into an image as a file of its own that differs from all others.
+fn other_build(root: &Path, path: &str) {
+    let mut program = fs::read(binary::earlykmsg()).expect("read the program");
+    program.extend(path.as_bytes());
+    fs::write(root.join(path), program).expect("write a program");
+    chmod(&root.join(path), 0o755);
+}
+
+fn fifo(path: &Path) {
+    remove(path);
+    nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o755)).expect("make a FIFO");
+}
+
+/// A folder that could be taken for `/proc`.
+fn fake_proc(root: &Path) {
+    script(root, "sbin/init", "exit 42");
+    fs::create_dir(root.join("proc")).expect("make a folder");
+    fs::write(root.join("proc/cmdline"), "earlykmsg.init=/sbin/init").expect("write a file");
 }
 
 fn rename(root: &Path, to: &str) {
@@ -314,6 +406,75 @@ fn no_next_init_at_all() {
     });
 }
 
+/// Where all candidates are copies of the program, it ends as where there is none.
+#[test]
+fn only_copies_of_itself() {
+    alone(|sandbox| {
+        let root = image(sandbox.dir(), "");
+        let candidates = ["init", "sbin/init", "etc/init", "bin/init", "bin/sh"];
+        remove(&root.join("init"));
+        candidates.iter().for_each(|path| other_build(&root, path));
+        for started in ["/earlykmsg", "/init", "/bin/init", "/bin/sh"] {
+            let before = ring().last().map_or(0, |record| record.seq);
+            let boot = Boot { program: started.into(), arguments: vec![started.into()], ..Boot::of(&root) };
+            assert_eq!(boot.cmdline("quiet").start().finish(WITHIN), Some(1), "{started}");
+            let said = ring().into_iter().filter(|record| record.seq > before).map(|record| record.msg);
+            let said: Vec<String> =
+                said.filter(|text| text.starts_with("earlykmsg: no next init: ")).collect();
+            assert!(!said.is_empty(), "{started} says nothing");
+        }
+    });
+}
+
+/// Starts the program again and again as PID 1; the third time, the watcher of the first two is gone.
+const AGAIN: &str = r#"
+/bin/busybox grep -l @earlykmsg /proc/[0-9]*/cmdline > /watchers$1
+case $1 in
+    '') exec /earlykmsg 2 ;;
+    2) exec /earlykmsg 3 ;;
+    3) echo watchers counted; read line
+       watcher=$(/bin/busybox sed 's:/proc/::;s:/cmdline::' /watchers3 | /bin/busybox head -n 1)
+       /bin/busybox kill -9 $watcher
+       while [ -d /proc/$watcher ] && ! /bin/busybox grep -q 'State:.Z' /proc/$watcher/status; do :; done
+       exec /earlykmsg 4 ;;
+esac
+echo started again; read line
+exit 42
+"#;
+
+/// Where a watcher is at work, no second one is started; when it is gone, the next one is.
+#[test]
+fn one_watcher_for_a_log() {
+    alone(|sandbox| {
+        let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("one watcher"));
+        let root = image(sandbox.dir(), AGAIN);
+        let boot = Boot {
+            proc_at: Some("/proc".into()),
+            kmsg_at: Some("/dev/kmsg".into()),
+            no_mounts: true,
+            ..Boot::of(&root).cmdline(format!("talos.logging.kernel={}", receiver.url()))
+        };
+        let mut machine = boot.start();
+        let wait = |line: &str| {
+            machine.console.wait(WITHIN, line, |lines| lines.iter().any(|l| l == line).then_some(()));
+        };
+        wait("watchers counted");
+        writer.write(&format!("{tag} first"));
+        receiver.lines.wait_for(&format!("{tag} first"), WITHIN);
+        let family = proc::children(machine.init().expect("PID 1"));
+        assert_eq!(family.len(), 1, "the third start found the first one's watcher: {family:?}");
+        machine.type_line("go on");
+        let wait = |line: &str| {
+            machine.console.wait(WITHIN, line, |lines| lines.iter().any(|l| l == line).then_some(()));
+        };
+        wait("started again");
+        writer.write(&format!("{tag} second"));
+        receiver.lines.wait_for(&format!("{tag} second"), WITHIN);
+        machine.type_line("end");
+        assert_eq!(machine.finish(WITHIN), Some(42));
+    });
+}
+
 /// A script that tells all that a process can find out about itself, into `/world`.
 const WORLD: &str = r#"
 /bin/busybox mkdir -p /mnt
@@ -331,6 +492,8 @@ for ns in mnt pid net uts ipc user cgroup; do
     echo "$ns $(/bin/busybox readlink /mnt/1/ns/$ns)"
 done | /bin/busybox sed -E '/^(mnt|pid)/s/[0-9]+/N/' >&3
 for child in /mnt/[0-9]*; do
+    # A watcher that has just been forked still has the name of the program.
+    while /bin/busybox grep -q ^/earlykmsg $child/cmdline 2>/dev/null; do :; done
     [ "$child" = /mnt/1 ] || /bin/busybox tr '\0' ' ' < $child/cmdline
 done > /others
 /bin/busybox umount /mnt
@@ -485,6 +648,26 @@ fn ships_from_pid_1() {
 #[test]
 fn ships_from_pid_1_of_an_old_kernel() {
     ships(|boot| boot.refuse("fsopen", Errno::ENOSYS));
+}
+
+/// A second mount of a file system in its own place is refused there.
+#[test]
+fn ships_from_pid_1_of_an_old_kernel_where_all_is_mounted() {
+    ships(|boot| Boot {
+        proc_at: Some("/proc".into()),
+        kmsg_at: Some("/dev/kmsg".into()),
+        ..boot.refuse("fsopen", Errno::ENOSYS).refuse("mount", Errno::EBUSY)
+    });
+}
+
+#[test]
+fn ships_from_pid_1_without_the_right_to_mount() {
+    ships(|boot| Boot {
+        proc_at: Some("/proc".into()),
+        kmsg_at: Some("/dev/kmsg".into()),
+        no_mounts: true,
+        ..boot
+    });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use earlykmsg_tests::binary::{self, workspace};
 use object::elf;
-use object::read::elf::{Dyn, ElfFile64, FileHeader, ProgramHeader};
+use object::read::elf::{Dyn, ElfFile64, FileHeader, Note, ProgramHeader};
 use object::{Object, ObjectSymbol};
 
 /// A file of the repository, by its path from the root.
@@ -193,6 +193,7 @@ const PURE: &[&str] = &[
     "kmsg::record",
     "kmsg::saved",
     "harden::policy",
+    "boot::note",
     "names",
     "names::hosts",
     "names::lookup",
@@ -369,6 +370,34 @@ fn the_binary_is_small_static_and_locked() {
     let entries = dynamic.dynamic(endian, &*bytes).expect("readable").unwrap_or_default();
     assert!(entries.iter().all(|entry| entry.d_tag(endian) != elf::DT_NEEDED), "no library");
     assert_eq!(file.symbols().count(), 0, "stripped");
+}
+
+/// Other versions know this one by it, and look for it no further than this.
+#[test]
+fn the_binary_carries_its_note() {
+    let mut paths = vec![binary::earlykmsg().to_owned(), binary::unstripped()];
+    let stripped = workspace().join("target/unstripped/stripped");
+    let status = Command::new("strip").arg("-o").arg(&stripped).arg(&paths[1]).status().expect("start strip");
+    assert!(status.success(), "strip failed");
+    paths.push(stripped);
+    for path in paths {
+        let bytes = fs::read(&path).expect("read the binary");
+        let file = ElfFile64::<object::Endianness>::parse(&*bytes).expect("an ELF file");
+        let endian = file.endian();
+        let is_ours = |note: object::read::Result<Note<'_, _>>| {
+            let note = note.expect("a note");
+            note.name() == b"earlykmsg" && note.n_type(endian) == elf::NoteType(1)
+        };
+        let mut ends = Vec::new();
+        for header in file.elf_program_headers() {
+            let notes = header.notes(endian, &*bytes).expect("readable");
+            if notes.is_some_and(|mut notes| notes.any(is_ours)) {
+                ends.push(header.p_offset(endian) + header.p_filesz(endian));
+            }
+        }
+        assert_eq!(ends.len(), 1, "{}", path.display());
+        assert!(ends[0] <= 4096, "{}: {ends:?}", path.display());
+    }
 }
 
 #[test]

@@ -2,12 +2,17 @@
 //!
 //! A detached mount is a directory that stands in no tree: only its descriptor leads to it, nothing pins what others
 //! mounted, and it is gone with the descriptor. Kernels before 5.2 have none: there PID 1 mounts in place for the
-//! time of a few calls, and keeps the descriptor of what it has taken out of the tree again.
+//! time of a few calls, and keeps the descriptor of what it has taken out of the tree again. Where neither is possible,
+//! because PID 1 lacks the right to mount or an old kernel refuses a second mount in the same place, what is mounted
+//! already is used.
 
 use core::ffi::CStr;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdir, open, openat, rmdir, statat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, makedev, mkdir, open, openat, rmdir,
+    statat,
+};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, UnmountFlags, fsconfig_create, fsmount, fsopen,
@@ -17,8 +22,8 @@ use rustix::mount::{
 use crate::error::{Result, Step};
 use crate::sys::{At, failed};
 
-/// Directories that lead to what the kernel shows of itself.
-pub struct Reach {
+/// The file systems in which the kernel shows itself.
+pub struct KernelFs {
     /// `/proc`
     pub proc: Option<OwnedFd>,
     /// `/dev`
@@ -31,18 +36,17 @@ pub const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFla
 /// How a device is opened: no call waits for it, and a terminal does not become the process's own.
 const DEVICE: OFlags = OFlags::NONBLOCK.union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
 
-impl Reach {
-    /// Through mounts of our own, as PID 1.
-    pub fn detached() -> Reach {
-        Reach { proc: own_mount(c"proc", c"/proc"), dev: own_mount(c"devtmpfs", c"/dev") }
+impl KernelFs {
+    /// As PID 1: through mounts of our own, or else through what is mounted.
+    pub fn for_pid1() -> KernelFs {
+        let proc = own_mount(c"proc", c"/proc").or_else(|| open_mounted(c"/proc").filter(is_proc));
+        let dev = own_mount(c"devtmpfs", c"/dev").or_else(|| open_mounted(c"/dev").filter(holds_kmsg));
+        KernelFs { proc, dev }
     }
 
-    /// Through what is mounted, as anyone else.
-    pub fn mounted() -> Reach {
-        Reach {
-            proc: open(c"/proc", DIRECTORY, Mode::empty()).ok(),
-            dev: open(c"/dev", DIRECTORY, Mode::empty()).ok(),
-        }
+    /// As anyone else: through what is mounted.
+    pub fn mounted() -> KernelFs {
+        KernelFs { proc: open_mounted(c"/proc"), dev: open_mounted(c"/dev") }
     }
 
     /// Opens a file below `/proc`.
@@ -55,11 +59,7 @@ impl Reach {
     /// Opens the kernel's log with a position of its own: for reading, and, where that is allowed, for writing.
     pub fn open_kmsg(&self) -> Result<OwnedFd> {
         let mut error = Errno::NOENT;
-        for (directory, path) in [
-            (self.dev.as_ref().map(AsFd::as_fd), c"kmsg"),
-            (self.proc.as_ref().map(AsFd::as_fd), c"1/root/dev/kmsg"),
-            (Some(CWD), c"/dev/kmsg"),
-        ] {
+        for (directory, path) in [(&self.dev, c"kmsg"), (&self.proc, c"1/root/dev/kmsg")] {
             let Some(directory) = directory else { continue };
             for access in [OFlags::RDWR, OFlags::RDONLY] {
                 match openat(directory, path, access | DEVICE, Mode::empty()) {
@@ -91,7 +91,7 @@ pub fn file(directory: BorrowedFd<'_>, path: &CStr) -> Option<File> {
 }
 
 /// An empty directory that no one else sees; none on kernels that have no such mounts.
-pub fn empty() -> Option<OwnedFd> {
+pub fn empty_directory() -> Option<OwnedFd> {
     detached_mount(c"ramfs", MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV).ok()
 }
 
@@ -102,11 +102,23 @@ pub fn sysfs() -> Option<OwnedFd> {
 }
 
 fn own_mount(kind: &CStr, place: &CStr) -> Option<OwnedFd> {
-    match detached_mount(kind, MountAttrFlags::empty()) {
-        Ok(directory) => Some(directory),
-        Err(Errno::NOSYS) => in_place_mount(kind, place),
-        Err(_) => None,
-    }
+    detached_mount(kind, MountAttrFlags::empty()).ok().or_else(|| in_place_mount(kind, place))
+}
+
+/// Opens a directory as it is. That takes no right to list it: whoever may use `/dev/kmsg` need not see all of `/dev`.
+fn open_mounted(place: &CStr) -> Option<OwnedFd> {
+    open(place, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+fn is_proc(directory: &OwnedFd) -> bool {
+    fstatfs(directory).is_ok_and(|stat| stat.f_type == PROC_SUPER_MAGIC)
+}
+
+/// Whether `kmsg` in this directory is the kernel's log, and not a file that an image keeps there.
+fn holds_kmsg(directory: &OwnedFd) -> bool {
+    statat(directory, c"kmsg", AtFlags::empty()).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode).is_char_device() && stat.st_rdev == makedev(1, 11)
+    })
 }
 
 fn detached_mount(kind: &CStr, more: MountAttrFlags) -> core::result::Result<OwnedFd, Errno> {

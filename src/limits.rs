@@ -186,12 +186,19 @@ pub const UDP_BURST: u32 = 48;
 pub const UDP_BURST_BYTES: u32 = 512;
 /// … and the next one is begun no earlier than this after it. A sleep costs as much as several datagrams.
 pub const UDP_BURST_MS: u64 = 4;
-/// How often a new socket is asked whether its first datagram has left.
+/// How often a socket is asked whether what was sent has left.
 pub const UDP_NEIGHBOUR_LOOK_MS: u64 = 2;
 /// How coarse the ledger of datagrams is: it reaches as far back as is repeated.
-pub const UDP_LEDGER_STEP_MS: u64 = 16;
-/// After a refusal, what was sent within this time is sent again.
-pub const UDP_REPEAT_MS: u64 = 1_000;
+pub const UDP_LEDGER_STEP_MS: u64 = 64;
+/// After a refusal, what was sent within this time is sent again. The kernel, and so a router, asks three times in three
+/// seconds for a neighbour's address before it reports that nobody answers.
+pub const UDP_REPEAT_MS: u64 = 4_000;
+/// When datagrams were too long for a link, what was sent within this time is sent again: routers report that at once.
+pub const UDP_MTU_REPEAT_MS: u64 = 1_000;
+/// Reports that are taken at once from a socket of datagrams.
+pub const UDP_REPORTS_MAX: u32 = 1_000;
+/// How often a datagram is given to the kernel that says that it is too long, before that is believed.
+pub const UDP_SEND_TRIES: u32 = 3;
 /// At the end, a refusal of the last datagrams is waited for this long.
 pub const UDP_LAST_MS: u64 = 200;
 
@@ -256,6 +263,10 @@ const _: () = {
         "what is not acknowledged is known to the step"
     );
     assert!((LEDGER_MARKS as u64 - 1) * UDP_LEDGER_STEP_MS >= UDP_REPEAT_MS, "and as far in time");
+    assert!(
+        UDP_MTU_REPEAT_MS < UDP_REPEAT_MS,
+        "what may be reported for any reason is repeated for any reason"
+    );
     // Each one of a burst takes at most this of the receiver's buffer, which has this size unless it is changed.
     assert!(3 * UDP_BURST * 1_280 < 212_992, "the buffer of a slow listener holds three bursts");
     assert!(RECORD_BYTES_MAX > RECORD_CUT_BYTES_MIN, "a cut record must be readable");

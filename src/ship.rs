@@ -3,6 +3,8 @@
 //! It waits in one place, `Shipper::wait`, on everything at once: the receiver, the ring, signals and the
 //! watcher. What interrupts it there is the [`Lifetime`]'s business; the loops only ask whether the end has come.
 
+mod udp;
+
 use rustix::event::PollFlags;
 use rustix::fd::BorrowedFd;
 
@@ -22,8 +24,7 @@ use crate::lifetime::{End, Lifetime, Why};
 use crate::limits::{
     ACK_LOOK_MS, ANSWERS_BYTES, CLOSE_MS, CONNECT_MS, COUNT_MS, FILL_LINES, FILL_RECORDS_MAX,
     LEDGER_STEP_BYTES, LIFE_LOOK_MS, LOST_LINE_BYTES_MAX, NEVER_MS, NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX,
-    PAUSE_MS_MIN, REPEAT_BYTES_MAX, TAGS_BYTES_MAX, UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS,
-    UDP_LEDGER_STEP_MS, UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS,
+    PAUSE_MS_MIN, REPEAT_BYTES_MAX, TAGS_BYTES_MAX, UDP_LEDGER_STEP_MS,
 };
 use crate::news::{News, tell_network};
 use crate::report::{self, Rate};
@@ -33,7 +34,6 @@ use crate::sys::wait::{Awaited, wait};
 use crate::sys::{self, signal, time};
 use crate::takeover::Delivery;
 use crate::transport::tcp::Tcp;
-use crate::transport::udp::{Sent, Udp};
 use crate::words;
 use crate::words::Line;
 
@@ -204,10 +204,6 @@ impl Down {
         }
     }
 }
-
-/// What to wait for on a socket of datagrams. (Refusals are always told. What the receiver sends is left where it is: to
-/// wait for that would be to wake up for it again and again.)
-const REFUSALS: PollFlags = PollFlags::empty();
 
 /// How a connection ended. (An error is the receiver's or the way's; but one of [`Step::ReadKmsg`] is this machine's own,
 /// and no other connection would be better.)
@@ -399,182 +395,12 @@ impl Shipper<'_> {
         }
     }
 
-    #[inline(never)]
-    fn ship_udp(&mut self) -> Result<Outcome> {
-        loop {
-            let error = match self.open_udp() {
-                Ok(udp) => {
-                    match self.serve_udp(&udp) {
-                        Ok(Over::Done) => return Ok(Outcome::Done),
-                        Ok(Over::Deadline) => return self.unconfirmed(None),
-                        // The name has another address now.
-                        Ok(Over::Closed) => continue,
-                        Err(error) if error.is(Step::ReadKmsg) => return Err(error),
-                        Err(error) => {
-                            self.repeat_from(time::now_ms().saturating_sub(UDP_REPEAT_MS), None)?;
-                            self.note_progress(None);
-                            if self.down.tries == 0 {
-                                self.down = Down::since(time::now_ms());
-                            }
-                            error
-                        }
-                    }
-                }
-                Err(_) if self.over(time::now_ms()) => return self.unconfirmed(None),
-                Err(error) => error,
-            };
-            self.not_reached(error);
-            if !self.pause() {
-                return self.unconfirmed(None);
-            }
-        }
-    }
-
-    fn open_udp(&mut self) -> Result<Udp> {
-        let mut to = self.target()?;
-        let udp = Udp::open(&mut to)?;
-        self.look_at_way(to.address);
-        self.woken_ms = time::now_ms();
-        self.begin_ledger(self.woken_ms);
-        Ok(udp)
-    }
-
-    /// Sends datagrams until something keeps it from it.
-    fn serve_udp(&mut self, udp: &Udp) -> Result<Over> {
-        let mut burst = 0;
-        let mut last_ms = NEVER_MS;
-        // The first datagram goes alone: what follows it before the neighbour's address is known may be dropped.
-        let mut first = true;
-        // The clocks are read once a burst: three calls more for a datagram would cost as much as it does.
-        let (mut now, mut is_old) = (0, true);
-        loop {
-            if is_old || first {
-                now = self.woken_ms;
-                self.look_at_machine();
-                is_old = false;
-            }
-            if first && burst > 0 {
-                let events = self.wait_for(udp.fd(), REFUSALS, now + UDP_NEIGHBOUR_LOOK_MS);
-                if !events.is_empty() {
-                    udp.refusal()?;
-                }
-                if self.over(self.woken_ms) {
-                    return Ok(Over::Deadline);
-                }
-                if udp.holds_unsent() {
-                    continue;
-                }
-                first = false;
-            }
-            if self.batch.is_empty() {
-                self.fill(now, 1)?;
-            }
-            let nothing_to_send = self.batch.is_empty() && !self.ring_empty;
-            if !self.batch.is_empty() && self.names.is_old(now) {
-                if self.has_moved() {
-                    return Ok(Over::Closed);
-                }
-                // That took its time.
-                is_old = true;
-                continue;
-            }
-            let mut full = false;
-            while let Some(line) = self.batch.first_line() {
-                let bytes = line.len() + 1;
-                match udp.send(line) {
-                    Sent::Yes => {
-                        self.batch.written(bytes);
-                        self.note_sent();
-                        burst += 1 + bytes as u32 / UDP_BURST_BYTES;
-                        if first {
-                            break;
-                        }
-                    }
-                    Sent::Full => {
-                        full = true;
-                        break;
-                    }
-                    Sent::TooLarge => self.say_too_large(bytes),
-                    Sent::Broken(error) => return Err(error),
-                }
-            }
-            if self.batch.is_empty() && self.ring_empty {
-                if last_ms == NEVER_MS {
-                    // A refusal of the first datagrams has had its time by the next look.
-                    last_ms = now + UDP_LAST_MS;
-                }
-            } else {
-                last_ms = NEVER_MS;
-            }
-            let end = self.life.end(now);
-            if let Some(end) = end {
-                if self.batch.is_empty() && self.ring_empty && !self.say_farewell(end) && now >= last_ms {
-                    return Ok(Over::Done);
-                }
-                if now >= end.deadline_ms {
-                    return Ok(Over::Deadline);
-                }
-            }
-            // A burst is followed by a pause, and so is a full send buffer that does not say when it has room.
-            let pause = burst >= UDP_BURST || full;
-            if first && burst > 0 {
-                continue;
-            }
-            if pause || self.ring_empty {
-                burst = 0;
-                self.note_progress(Some(now.saturating_sub(UDP_REPEAT_MS)));
-            }
-            let idle = self.batch.is_empty() && self.ring_empty;
-            let until = match (pause, idle) {
-                (true, _) => now + UDP_BURST_MS,
-                (false, false) => now,
-                (false, true) if end.is_none() && now >= last_ms => NEVER_MS,
-                (false, true) => last_ms,
-            };
-            // Between two datagrams of a burst there is nothing to wait for, unless nothing of what was read is to be sent.
-            if until == now && burst > 0 && !nothing_to_send {
-                continue;
-            }
-            let socket = Awaited::new(udp.fd(), REFUSALS);
-            let [events, _] = self.wait([socket, Awaited::NONE], idle && !pause, until);
-            is_old = true;
-            if events.contains(PollFlags::ERR) {
-                udp.refusal()?;
-            }
-            if idle && self.woken_ms >= last_ms {
-                self.reached_udp();
-            }
-        }
-    }
-
-    /// Nothing was refused for a while: as far as one can know, the receiver is there.
-    fn reached_udp(&mut self) {
-        self.news.stop();
-        if self.down.tries > 0 || self.progress.reached_ms().is_none() {
-            self.connected();
-            self.pause_ms = 0;
-            self.down = Down::since(time::now_ms());
-        }
-    }
-
     /// Looks for a name again. Returns whether its addresses are others than the one in use.
     #[inline(never)]
     fn has_moved(&mut self) -> bool {
         let used = self.names.address();
         let found = self.search(true).is_ok();
         !self.names.go_on_with(used) && found
-    }
-
-    /// The datagram is known to be undeliverable: what it held is said in its place.
-    #[inline(never)] // its line would be part of the frame below every record
-    fn say_too_large(&mut self, bytes: usize) {
-        let Some(made_of) = self.batch.first() else { return };
-        self.batch.written(bytes);
-        let mut line = [0; LOST_LINE_BYTES_MAX];
-        let lost = Lost { from: made_of.seq, to: made_of.seq, why: "too large for a datagram" };
-        let len = lost.encode(self.encoder, &mut line, made_of.clock_us, self.wall);
-        self.batch.keep_whole_lines();
-        self.batch.push_front(&line[..len], made_of);
     }
 
     /// Reads and encodes what the ring has and the batch takes, at most `lines`. The batch is empty; its first byte

@@ -62,7 +62,7 @@ const fn option(level: i32, name: i32) -> [Argument; 2] {
 }
 
 /// What a shipper may do: read the log, send it, be told to end.
-pub const SHIPPER: [Row; 20] = [
+pub const SHIPPER: [Row; 21] = [
     any(
         libc::SYS_read,
         "kmsg::source: a record; ship: the watcher's packets; files: those; takeover: the lists of sockets; \
@@ -72,6 +72,11 @@ pub const SHIPPER: [Row; 20] = [
     any(libc::SYS_ppoll, "ship::wait: the one place that waits"),
     any(libc::SYS_clock_gettime, "sys::time"),
     any(libc::SYS_recvfrom, "sys::socket::discard: what the receiver sends; news"),
+    one_of(
+        libc::SYS_recvmsg,
+        &[&[argument(2, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)]],
+        "transport::udp: what the network reports of datagrams that were sent before",
+    ),
     any(libc::SYS_getsockopt, "transport: a connection's state and errors"),
     any(libc::SYS_lseek, "kmsg::source: back to the oldest record; takeover: the lists from their start"),
     any(libc::SYS_write, "report: the program's own words"),

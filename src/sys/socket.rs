@@ -88,6 +88,53 @@ pub fn pending_error(fd: impl AsFd, step: Step) -> Result<()> {
     if error == 0 { Ok(()) } else { Err(step.failed(error as u16)) }
 }
 
+/// The kernel's number for a datagram that is too long.
+pub const TOO_LONG: u16 = libc::EMSGSIZE as u16;
+
+/// What is reported of a datagram that was sent before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DatagramReport {
+    /// The kernel's number for it.
+    pub errno: u16,
+    /// The network did not say it: this machine did, of a datagram that it was just given.
+    pub is_local: bool,
+    /// Of a datagram that was too long: what the link takes.
+    pub mtu: u32,
+}
+
+/// Takes the oldest report from a socket's error queue. The datagram that it quotes is left out.
+pub fn take_report(fd: impl AsFd) -> Result<Option<DatagramReport>> {
+    /// One control message with what `IP_RECVERR` and `IPV6_RECVERR` say, and who said it.
+    #[repr(C)]
+    struct Control {
+        header: libc::cmsghdr,
+        error: libc::sock_extended_err,
+        offender: libc::sockaddr_in6,
+    }
+    const NOTHING: u16 = libc::EAGAIN as u16;
+    let mut control = MaybeUninit::<Control>::zeroed();
+    let mut message = MaybeUninit::<libc::msghdr>::zeroed();
+    // SAFETY: zeroed before: no addresses, no room for anything.
+    let message = unsafe { message.assume_init_mut() };
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of::<Control>() as _;
+    let place = &raw mut *message as usize;
+    let flags = (libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) as usize;
+    // SAFETY: the kernel reads and writes one message header, and writes at most one `Control` where that says.
+    match unsafe { call3(libc::SYS_recvmsg, number(fd), place, flags) } {
+        Ok(_) => {}
+        Err(NOTHING) => return Ok(None),
+        Err(errno) => return Err(Step::Receive.failed(errno)),
+    }
+    // SAFETY: zeroed before, and any bytes are numbers.
+    let error = unsafe { control.assume_init() }.error;
+    Ok(Some(DatagramReport {
+        errno: error.ee_errno as u16,
+        is_local: error.ee_origin == libc::SO_EE_ORIGIN_LOCAL,
+        mtu: error.ee_info,
+    }))
+}
+
 /// Prepares a connection.
 pub fn prepare_connection(fd: impl AsFd) -> Result<()> {
     const OPTIONS: [Setting; 6] = [

@@ -7,7 +7,7 @@ use rustix::net::{SendFlags, SocketType, send};
 use super::{To, open};
 use crate::error::{Error, Result, Step};
 use crate::sys::failed;
-use crate::sys::socket::{connect, holds_unsent, pending_error, prepare_datagrams};
+use crate::sys::socket::{TOO_LONG, connect, holds_unsent, pending_error, prepare_datagrams, take_report};
 
 /// A socket that sends to one receiver.
 pub struct Udp {
@@ -21,10 +21,23 @@ pub enum Sent {
     Yes,
     /// There is no room for it now.
     Full,
-    /// It can never leave: it is too large.
-    TooLarge,
+    /// It did not leave: it is too long, or one that was sent before was, which [`Udp::report`] then tells.
+    TooLong,
     /// What was sent before was refused, or there is no way to the receiver now.
     Broken(Error),
+}
+
+/// What the network reports of a datagram that was sent before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Report {
+    /// It was too long for a link on the way, which takes packets of up to `mtu` bytes (0: it does not say). The kernel
+    /// cuts what is sent from now on into fragments of that length.
+    TooLong {
+        /// The link's.
+        mtu: u32,
+    },
+    /// It did not arrive for another reason.
+    Failed(Error),
 }
 
 impl Udp {
@@ -47,7 +60,7 @@ impl Udp {
         match send(&self.fd, datagram, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
             Ok(_) => Sent::Yes,
             Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => Sent::Full,
-            Err(Errno::MSGSIZE) => Sent::TooLarge,
+            Err(Errno::MSGSIZE) => Sent::TooLong,
             Err(errno) => Sent::Broken(failed(Step::Send, errno)),
         }
     }
@@ -57,8 +70,19 @@ impl Udp {
         holds_unsent(&self.fd)
     }
 
-    /// A refusal that has come in.
-    pub fn refusal(&self) -> Result<()> {
-        pending_error(&self.fd, Step::Send)
+    /// Takes the oldest report, if there is one.
+    pub fn report(&self) -> Option<Report> {
+        loop {
+            let (error, mtu) = match take_report(&self.fd) {
+                // What this machine itself says of a datagram, `send` has said already.
+                Ok(Some(report)) if report.is_local => continue,
+                Ok(Some(report)) => (Step::Send.failed(report.errno), report.mtu),
+                // Where there is no memory for a report, its error number is left.
+                Ok(None) => (pending_error(&self.fd, Step::Send).err()?, 0),
+                Err(error) => return Some(Report::Failed(error)),
+            };
+            let too_long = error.errno() == TOO_LONG;
+            return Some(if too_long { Report::TooLong { mtu } } else { Report::Failed(error) });
+        }
     }
 }

@@ -3,6 +3,8 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use core::time::Duration;
 use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -76,6 +78,11 @@ pub const NEAR: &[&str] = &["10.9.0.1/24", "fd09::1/64"];
 /// Those of the far end.
 pub const FAR: &[&str] = &["10.9.0.2/24", "fd09::2/64"];
 
+/// Those of the far end as a router, on the cable to the network behind it.
+const ROUTER: &[&str] = &["10.8.0.1/24", "fd08::1/64"];
+/// Those of the network behind it.
+const BEHIND: &[&str] = &["10.8.0.2/24", "fd08::2/64"];
+
 /// The far end's IPv4 address.
 pub const FAR_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2));
 
@@ -89,6 +96,16 @@ pub fn far6(port: u16) -> SocketAddr {
     (Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2), port).into()
 }
 
+/// A port of the network behind the far end.
+pub fn behind(port: u16) -> SocketAddr {
+    (Ipv4Addr::new(10, 8, 0, 2), port).into()
+}
+
+/// A port of the network behind the far end, by IPv6.
+pub fn behind6(port: u16) -> SocketAddr {
+    (Ipv6Addr::new(0xfd08, 0, 0, 0, 0, 0, 0, 2), port).into()
+}
+
 /// Another network, behind a cable. It ends with this value and the sockets in it.
 #[derive(Debug)]
 pub struct Network {
@@ -99,23 +116,57 @@ impl Network {
     /// A network with one end of a cable, `far`, whose other end, `near`, is in the caller's network.
     /// Both are up and have their addresses, so the far side is reached at `far_addresses`.
     pub fn cable(near_addresses: &[&str], far_addresses: &[&str]) -> Network {
+        Network::connect(["near", "far"], near_addresses, far_addresses)
+    }
+
+    /// A network behind this one, which becomes a router: the way to [`behind`] and [`behind6`] leads from the caller's network through
+    /// it.
+    pub fn behind(&self) -> Network {
+        let behind = self.enter(|| {
+            let behind = Network::connect(["exit", "end"], ROUTER, BEHIND);
+            for file in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+                fs::write(format!("/proc/sys/net/{file}"), "1").expect("be a router");
+            }
+            behind
+        });
+        behind.enter(|| {
+            ip("route add default via 10.8.0.1");
+            ip("-6 route add default via fd08::1");
+        });
+        ip("route add 10.8.0.0/24 via 10.9.0.2");
+        ip("-6 route add fd08::/64 via fd09::2");
+        // A router that still looks for its neighbour drops most of a burst.
+        for address in [self::behind(9), behind6(9)] {
+            wait_for_way_to(address);
+        }
+        behind
+    }
+
+    /// From now on, the way from this router to the network behind it takes packets of up to `mtu` bytes.
+    pub fn narrow_behind(&self, behind: &Network, mtu: u32) {
+        self.enter(|| ip(&format!("link set exit mtu {mtu}")));
+        behind.enter(|| ip(&format!("link set end mtu {mtu}")));
+    }
+
+    /// A network at the far one of these two ends of a cable.
+    fn connect([near, far_end]: [&str; 2], near_addresses: &[&str], far_addresses: &[&str]) -> Network {
         let namespace = in_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET).expect("make a network");
             ip("link set lo up");
             File::open("/proc/thread-self/ns/net").expect("open the namespace")
         });
-        ip("link add near type veth peer name far");
+        ip(&format!("link add {near} type veth peer name {far_end}"));
         let far = Network { namespace };
-        far.adopt("far");
+        far.adopt(far_end);
         for address in near_addresses {
-            ip(&format!("addr add {address} dev near nodad"));
+            ip(&format!("addr add {address} dev {near} nodad"));
         }
-        ip("link set near up");
+        ip(&format!("link set {near} up"));
         far.enter(|| {
             for address in far_addresses {
-                ip(&format!("addr add {address} dev far nodad"));
+                ip(&format!("addr add {address} dev {far_end} nodad"));
             }
-            ip("link set far up");
+            ip(&format!("link set {far_end} up"));
         });
         far
     }
@@ -145,6 +196,20 @@ impl Network {
             body()
         })
     }
+}
+
+/// Waits until the network of this address says that nobody listens there.
+fn wait_for_way_to(address: SocketAddr) {
+    let any: IpAddr =
+        if address.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).expect("open a socket");
+    socket.connect(address).expect("a route");
+    socket.set_read_timeout(Some(Duration::from_millis(100))).expect("set a time-out");
+    let refused = || {
+        let _ = socket.send(b"");
+        socket.recv(&mut []).is_err_and(|why| why.kind() == ErrorKind::ConnectionRefused)
+    };
+    assert!((0..100).any(|_| refused()), "no way to {address}");
 }
 
 /// Tells the machines at the other end of `device` once that this one is a router, and what they shall make their
@@ -182,21 +247,28 @@ pub fn drop_packets_from(peer: SocketAddr) {
     drop_packets(&format!("tcp sport {}", peer.port()));
 }
 
-fn drop_packets(which: &str) {
+/// From now on, what comes to this network and is what nft calls `which` is dropped without a word.
+pub fn drop_packets(which: &str) {
     run("nft", "add table inet fault");
     run("nft", "add chain inet fault input { type filter hook input priority 0 ; }");
     run("nft", &format!("add rule inet fault input {which} drop"));
 }
 
-/// Ends [`drop_packets_to`] and [`drop_packets_from`].
+/// Ends [`drop_packets`] and its kin.
 pub fn drop_nothing() {
     run("nft", "delete table inet fault");
 }
 
-fn run(program: &str, words: &str) {
+/// What `ip …` prints.
+pub fn ip_says(words: &str) -> String {
+    run("ip", words)
+}
+
+fn run(program: &str, words: &str) -> String {
     let output = Command::new(program).args(words.split(' ')).output();
     let output = output.unwrap_or_else(|why| panic!("{program}: {why}"));
     assert!(output.status.success(), "{program} {words}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn in_thread<T: Send>(body: impl FnOnce() -> T + Send) -> T {

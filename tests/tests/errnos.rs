@@ -95,6 +95,7 @@ const ROWS: &[Row] = &[
         ],
         &[EHOSTUNREACH, EPERM],
     ),
+    row("recvmsg", &[ENOMEM, EINTR, EAGAIN], &[EINVAL]),
     row("recvfrom", &[ECONNRESET, EAGAIN, EINTR, ENOMEM, ETIMEDOUT, EHOSTUNREACH], &[ECONNRESET]),
     row("ioctl", &[EINVAL, ENOMEM, ENOTTY], &[EINVAL]),
     row("shutdown", &[ENOTCONN, ENOBUFS], &[ENOTCONN]),

@@ -1,8 +1,9 @@
 //! Which record stands where in what was sent, so that the log can be read again from there. Pure.
 //!
 //! A *position* is whatever the transport counts: bytes of a TCP connection, or milliseconds of sending datagrams.
-//! The ledger keeps marks (a position and the record that begins there) in a fixed number of places: one a step for
-//! the last stretch, and one in sixteen steps for a much longer one. The oldest makes room for the newest.
+//! The ledger keeps marks (a position and the record that begins there) in a fixed number of places: one for each of the
+//! last records, one a step for a longer stretch, and one in sixteen steps for a much longer one. The oldest makes room
+//! for the newest.
 //!
 //! Invariants, for every position that is not before the oldest mark:
 //!
@@ -10,8 +11,10 @@
 //! 2. That record begins less than one step before it (sixteen, where only the long stretch reaches), or is the last one
 //!    that does not begin after it.
 //! 3. Before the oldest mark it gives the oldest mark's record.
+//! 4. Where the position is within the last `LEDGER_LAST_MARKS` records, it is exactly the last record that does not begin
+//!    after it. (Of several at one position it is the first.)
 
-use crate::limits::{LEDGER_FAR_MARKS, LEDGER_FAR_STEPS, LEDGER_MARKS};
+use crate::limits::{LEDGER_FAR_MARKS, LEDGER_FAR_STEPS, LEDGER_LAST_MARKS, LEDGER_MARKS};
 
 /// A record and the position where it begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +25,7 @@ pub struct Mark {
 
 /// The places of a ledger.
 pub struct Marks {
+    last: [Mark; LEDGER_LAST_MARKS],
     near: [Mark; LEDGER_MARKS],
     far: [Mark; LEDGER_FAR_MARKS],
 }
@@ -30,12 +34,13 @@ impl Marks {
     /// Nothing.
     pub const NONE: Marks = {
         const NONE: Mark = Mark { position: 0, seq: 0 };
-        Marks { near: [NONE; LEDGER_MARKS], far: [NONE; LEDGER_FAR_MARKS] }
+        Marks { last: [NONE; LEDGER_LAST_MARKS], near: [NONE; LEDGER_MARKS], far: [NONE; LEDGER_FAR_MARKS] }
     };
 }
 
 /// A coarse map from positions to records.
 pub struct Ledger {
+    last: Stretch,
     near: Stretch,
     far: Stretch,
     first: Option<u64>,
@@ -88,6 +93,7 @@ impl Ledger {
     pub fn new(step: u64, marks: &'static mut Marks) -> Ledger {
         let far = step * LEDGER_FAR_STEPS;
         Ledger {
+            last: Stretch { step: 1, marks: &mut marks.last, due: 0, count: 0 },
             near: Stretch { step, marks: &mut marks.near, due: 0, count: 0 },
             far: Stretch { step: far, marks: &mut marks.far, due: 0, count: 0 },
             first: None,
@@ -96,7 +102,7 @@ impl Ledger {
 
     /// Forgets everything: positions begin anew.
     pub fn clear(&mut self) {
-        for stretch in [&mut self.near, &mut self.far] {
+        for stretch in [&mut self.last, &mut self.near, &mut self.far] {
             stretch.count = 0;
             stretch.due = 0;
         }
@@ -106,8 +112,9 @@ impl Ledger {
     /// Notes that record `seq` begins at `position`. Positions never go back.
     pub fn note(&mut self, position: u64, seq: u64) {
         self.first.get_or_insert(seq);
-        self.near.note(Mark { position, seq });
-        self.far.note(Mark { position, seq });
+        for stretch in [&mut self.last, &mut self.near, &mut self.far] {
+            stretch.note(Mark { position, seq });
+        }
     }
 
     /// The first record that was noted, however long ago.
@@ -117,8 +124,10 @@ impl Ledger {
 
     /// The record to begin with so that everything from `position` on is covered; none when nothing was noted.
     pub fn record_at(&self, position: u64) -> Option<u64> {
-        let near = self.near.find(position).filter(|mark| mark.position <= position);
-        near.or(self.far.find(position)).map(|mark| mark.seq)
+        let stretches = [&self.last, &self.near, &self.far];
+        let found = || stretches.into_iter().filter_map(|stretch| stretch.find(position));
+        let reaches = found().find(|mark| mark.position <= position);
+        reaches.or_else(|| found().min_by_key(|mark| mark.position)).map(|mark| mark.seq)
     }
 }
 
@@ -147,7 +156,7 @@ mod tests {
     #[test]
     fn invariants_hold() {
         let mut random = Random::new(3);
-        let (mut near, mut far, mut before) = (0, 0, 0);
+        let (mut last, mut near, mut far, mut before) = (0, 0, 0, 0);
         for round in 0..200 {
             let step = 1 + random.below(9_000) as u64;
             let most = if round % 10 == 0 { 40_000 } else { 2_000 };
@@ -164,11 +173,14 @@ mod tests {
                 let got = ledger.record_at(asked).expect("something was noted");
                 let got = all.iter().find(|mark| mark.seq == got).expect("a record that was noted");
                 let oldest = |stretch: &Stretch| stretch.newest_first().last().expect("a mark").position;
-                if oldest(&ledger.far) <= asked {
+                let exact = all.iter().rev().find(|mark| mark.position <= asked).expect("the one before");
+                if oldest(&ledger.last) <= asked {
+                    last += 1;
+                    assert_eq!(got.position, exact.position);
+                } else if oldest(&ledger.far) <= asked {
                     assert!(got.position <= asked);
                     let coarse = if oldest(&ledger.near) <= asked { 1 } else { LEDGER_FAR_STEPS };
                     *if coarse == 1 { &mut near } else { &mut far } += 1;
-                    let exact = all.iter().rev().find(|mark| mark.position <= asked).expect("the one before");
                     let off = (asked - got.position).min(exact.position - got.position);
                     assert!(off < coarse * step, "{off} with a step of {step}");
                 } else {
@@ -179,6 +191,9 @@ mod tests {
                 }
             }
         }
-        assert!(near.min(far).min(before) > 1_000, "{near} {far} {before}: all three were tried");
+        assert!(
+            last.min(near).min(far).min(before) > 1_000,
+            "{last} {near} {far} {before}: all four were tried"
+        );
     }
 }

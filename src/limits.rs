@@ -96,7 +96,10 @@ pub const BATCH_LINES_MAX: usize = 110;
 /// Lines that a batch is filled up to. The last may be a gap, which can take two; and one more can be put before all.
 pub const FILL_LINES: usize = BATCH_LINES_MAX - 2;
 
-/// Marks of the ledger for the last stretch, one a step: as much as the send buffer may hold.
+/// Marks of the ledger for the last records, one each: with lines of 250 bytes some 128 KB, which is what a receiver that
+/// closed its side has rarely more of on its way.
+pub const LEDGER_LAST_MARKS: usize = 512;
+/// Marks of the ledger for the stretch before, one a step: as much as the send buffer may hold.
 pub const LEDGER_MARKS: usize = 66;
 /// Marks for the long stretch, one in `LEDGER_FAR_STEPS` steps.
 pub const LEDGER_FAR_MARKS: usize = 66;
@@ -132,7 +135,9 @@ pub const PAUSE_MS_MAX: u64 = 1_000;
 pub const DRAIN_MS: u64 = 5_000;
 /// How long the receiver may take to close its side when all of ours is acknowledged.
 pub const CLOSE_MS: u64 = 500;
-/// How often the end looks whether all is acknowledged; nothing tells.
+/// After a receiver has closed its side, each acknowledgement of what was on its way is waited for this long.
+pub const ACK_AFTER_FIN_MS: u64 = 1_000;
+/// How often it is looked whether all is acknowledged, at the end of a connection; nothing tells.
 pub const ACK_LOOK_MS: u64 = 10;
 /// How long what was not confirmed is counted.
 pub const COUNT_MS: u64 = 300;

@@ -3,6 +3,7 @@
 //! It waits in one place, `Shipper::wait`, on everything at once: the receiver, the ring, signals and the
 //! watcher. What interrupts it there is the [`Lifetime`]'s business; the loops only ask whether the end has come.
 
+mod tcp;
 mod udp;
 
 use rustix::event::PollFlags;
@@ -22,18 +23,16 @@ use crate::kmsg::source::{GapCause, Next, ReadBuffer, Source};
 use crate::ledger::{Ledger, Marks};
 use crate::lifetime::{End, Lifetime, Why};
 use crate::limits::{
-    ACK_LOOK_MS, ANSWERS_BYTES, CLOSE_MS, CONNECT_MS, COUNT_MS, FILL_LINES, FILL_RECORDS_MAX,
-    LEDGER_STEP_BYTES, LIFE_LOOK_MS, LOST_LINE_BYTES_MAX, NEVER_MS, NOT_UP_EVERY_MS, NOT_UP_MS, PAUSE_MS_MAX,
-    PAUSE_MS_MIN, REPEAT_BYTES_MAX, TAGS_BYTES_MAX, UDP_LEDGER_STEP_MS,
+    ANSWERS_BYTES, COUNT_MS, FILL_RECORDS_MAX, LEDGER_STEP_BYTES, LOST_LINE_BYTES_MAX, NOT_UP_EVERY_MS,
+    NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, TAGS_BYTES_MAX, UDP_LEDGER_STEP_MS,
 };
 use crate::news::{News, tell_network};
 use crate::report::{self, Rate};
 use crate::resolve::{Heard, Names};
 use crate::sys::memory::Buffer;
 use crate::sys::wait::{Awaited, wait};
-use crate::sys::{self, signal, time};
+use crate::sys::{signal, time};
 use crate::takeover::Delivery;
-use crate::transport::tcp::Tcp;
 use crate::words;
 use crate::words::Line;
 
@@ -205,84 +204,18 @@ impl Down {
     }
 }
 
-/// How a connection ended. (An error is the receiver's or the way's; but one of [`Step::ReadKmsg`] is this machine's own,
-/// and no other connection would be better.)
+/// How the work with a socket of datagrams ended. (An error is the receiver's or the way's; but one of [`Step::ReadKmsg`]
+/// is this machine's own, and no other socket would be better.)
 enum Over {
-    /// The shipper's own end: everything is confirmed.
+    /// The shipper's own end: everything is sent.
     Done,
     /// The shipper's own end: its time is over.
     Deadline,
-    /// The receiver closed it, and its kernel has every byte.
+    /// The name has another address now.
     Closed,
 }
 
 impl Shipper<'_> {
-    #[inline(never)]
-    fn ship_tcp(&mut self) -> Result<Outcome> {
-        loop {
-            let began_ms = time::now_ms();
-            match self.connect_tcp() {
-                Err(_) if self.over(time::now_ms()) => return self.unconfirmed(None),
-                Err(error) => self.not_reached(error),
-                Ok(mut tcp) => {
-                    match self.serve_tcp(&mut tcp) {
-                        Ok(Over::Done) => return Ok(Outcome::Done),
-                        Ok(Over::Deadline) => {
-                            let first = match tcp.state() {
-                                Ok(state) if state.all_acked => None,
-                                Ok(state) => self.ledger.record_at(state.acked),
-                                Err(_) => self.ledger.first(),
-                            };
-                            return self.unconfirmed(first);
-                        }
-                        Ok(Over::Closed) => self.batch.keep_whole_lines(),
-                        Err(error) if error.is(Step::ReadKmsg) => return Err(error),
-                        Err(error) => {
-                            let position = tcp.written().saturating_sub(REPEAT_BYTES_MAX);
-                            self.lost_connection(error);
-                            // Of what it carried before, nobody knows what was read.
-                            self.repeat_from(position, self.ledger.first())?;
-                        }
-                    }
-                    self.note_progress(None);
-                    self.down = Down::since(time::now_ms());
-                }
-            }
-            // A receiver that was there for a while is tried again at once.
-            if self.down.tries == 0 && time::now_ms() - began_ms >= PAUSE_MS_MAX {
-                self.pause_ms = 0;
-            }
-            if !self.pause() {
-                return self.unconfirmed(None);
-            }
-        }
-    }
-
-    /// Connects. It fails too when the end has come first.
-    fn connect_tcp(&mut self) -> Result<Tcp> {
-        let mut to = self.target()?;
-        let tcp = Tcp::begin(&mut to)?;
-        let until = time::now_ms() + CONNECT_MS;
-        loop {
-            // Only the first address of a round: no storm of news keeps the others from their time.
-            let anew = self.news.attempt_until().filter(|_| !self.names.is_midway());
-            let until = anew.map_or(until, |anew| anew.min(until));
-            if !self.wait_for(tcp.fd(), PollFlags::OUT, until).is_empty() {
-                tcp.connected()?;
-                break;
-            }
-            let now = time::now_ms();
-            if now >= until || self.over(now) {
-                return Err(Step::Connect.failed(sys::TIMED_OUT));
-            }
-        }
-        self.news.stop();
-        self.connected();
-        self.look_at_way(to.address);
-        self.begin_ledger(0);
-        Ok(tcp)
-    }
-
     /// Takes note of the wall clock and of the machine's name: what is encoded from now on carries them.
     fn look_at_machine(&mut self) {
         self.wall.follow(self.stamp, time::reading());
@@ -306,92 +239,6 @@ impl Shipper<'_> {
                 words!(line, self.endpoint, ": ", left_out, " tags have no room in ", TAGS_BYTES_MAX as u64);
                 words!(line, " bytes, where a byte of a value may become six, and are left out");
             });
-        }
-    }
-
-    /// Sends records over a connection until one of its ends.
-    fn serve_tcp(&mut self, tcp: &mut Tcp) -> Result<Over> {
-        // When to look whether the receiver lives: while something is unconfirmed.
-        let mut look_ms = NEVER_MS;
-        loop {
-            if self.batch.is_empty() {
-                self.look_at_machine();
-                self.fill(tcp.written(), FILL_LINES)?;
-            }
-            while !self.batch.is_empty() {
-                let sent = tcp.send(self.batch.waiting())?;
-                if sent == 0 {
-                    break;
-                }
-                self.batch.written(sent);
-                self.note_sent();
-                if look_ms == NEVER_MS {
-                    look_ms = time::now_ms() + LIFE_LOOK_MS;
-                }
-            }
-            let now = time::now_ms();
-            if let Some(end) = self.life.end(now) {
-                if self.batch.is_empty() && self.ring_empty && !self.say_farewell(end) {
-                    return self.close_tcp(tcp, end);
-                }
-                if now >= end.deadline_ms {
-                    return Ok(Over::Deadline);
-                }
-            }
-            if now >= look_ms {
-                let state = tcp.state()?;
-                if state.dead {
-                    return Err(Step::Answer.failed(sys::TIMED_OUT));
-                }
-                look_ms = if state.all_acked { NEVER_MS } else { now + LIFE_LOOK_MS };
-                self.note_progress(Some(tcp.written().saturating_sub(REPEAT_BYTES_MAX)));
-            }
-
-            let more = self.batch.is_empty() && !self.ring_empty;
-            // The main system delivers to the addresses that it finds itself.
-            if self.batch.is_empty() && !more && self.life.looks() && self.names.is_old(now) {
-                self.has_moved();
-                continue;
-            }
-            let mut interest = PollFlags::IN | PollFlags::RDHUP;
-            interest.set(PollFlags::OUT, !self.batch.is_empty());
-            let until = if more { now } else { look_ms };
-            let socket = Awaited::new(tcp.fd(), interest);
-            let [events, _] = self.wait([socket, Awaited::NONE], self.batch.is_empty() && !more, until);
-            if events.intersects(PollFlags::IN | PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
-                && tcp.discard()?
-            {
-                let state = tcp.state()?;
-                return if state.all_acked { Ok(Over::Closed) } else { Err(Step::Send.failed(0)) };
-            }
-        }
-    }
-
-    /// The orderly end of a connection: our side is closed, everything acknowledged, the receiver's side closed too
-    /// or given time for it.
-    fn close_tcp(&mut self, tcp: &mut Tcp, end: End) -> Result<Over> {
-        tcp.close_our_side()?;
-        let mut closed = false;
-        let mut confirmed_ms = None;
-        loop {
-            let now = time::now_ms();
-            let state = tcp.state()?;
-            if state.close_acked {
-                let since = *confirmed_ms.get_or_insert(now);
-                if closed || now >= (since + CLOSE_MS).min(end.deadline_ms) {
-                    return Ok(Over::Done);
-                }
-            }
-            if now >= end.deadline_ms {
-                return Ok(Over::Deadline);
-            }
-            // Nothing tells of acknowledgements: it is looked for.
-            let socket = Awaited::new(tcp.fd(), PollFlags::IN | PollFlags::RDHUP);
-            let socket = if closed { Awaited::NONE } else { socket };
-            let [events, _] = self.wait([socket, Awaited::NONE], false, now + ACK_LOOK_MS);
-            if !events.is_empty() {
-                closed = tcp.discard()?;
-            }
         }
     }
 

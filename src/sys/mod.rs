@@ -26,6 +26,9 @@ use crate::error::{Error, Result, Step};
 /// The kernel's number for a time that is over; the program's own waits end with it too.
 pub const TIMED_OUT: u16 = libc::ETIMEDOUT as u16;
 
+/// The kernel's number for a connection that was closed, and then reset.
+pub const BROKEN_PIPE: u16 = libc::EPIPE as u16;
+
 /// Names the step whose call failed.
 pub trait At<T> {
     /// Makes the kernel's error one of `step`.

@@ -19,6 +19,8 @@ pub struct TcpInfo {
     pub acked_bytes: u64,
     /// Our side is closed and the peer has acknowledged even that.
     pub close_acked: bool,
+    /// The connection is no more: the peer has reset it, or the kernel has given it up.
+    pub broken: bool,
     /// Retransmissions that are unanswered.
     pub retransmits: u8,
     /// Probes that are unanswered.
@@ -70,6 +72,7 @@ pub fn tcp_info(fd: impl AsFd) -> Result<TcpInfo> {
     Ok(TcpInfo {
         acked_bytes: raw.bytes_acked,
         close_acked: matches!(raw.state, FIN_WAIT2 | TIME_WAIT | CLOSED),
+        broken: raw.state == CLOSED,
         retransmits: raw.retransmits,
         probes: raw.probes,
         silent_ms: raw.last_data_recv_ms.min(raw.last_ack_recv_ms),

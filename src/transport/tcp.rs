@@ -78,6 +78,8 @@ pub struct State {
     pub all_acked: bool,
     /// It has that, and knows that no more will come.
     pub close_acked: bool,
+    /// There is no connection any more: it was reset, or has timed out.
+    pub broken: bool,
     /// It has not answered for so long and so often that it will not any more.
     pub dead: bool,
 }
@@ -90,6 +92,7 @@ impl State {
             acked: acked.min(written),
             all_acked: acked >= written,
             close_acked: info.close_acked && acked >= written,
+            broken: info.broken,
             dead: info.silent_ms >= DEAD_MS && info.retransmits.max(info.probes) >= DEAD_TRIES,
         }
     }
@@ -99,9 +102,19 @@ impl State {
 mod tests {
     use super::*;
 
+    /// A connection that stands, with nothing unanswered.
+    const IDLE: TcpInfo = TcpInfo {
+        acked_bytes: 1,
+        close_acked: false,
+        broken: false,
+        retransmits: 0,
+        probes: 0,
+        silent_ms: 0,
+    };
+
     #[test]
     fn slow_is_not_dead() {
-        let info = TcpInfo { acked_bytes: 1, close_acked: false, retransmits: 0, probes: 0, silent_ms: 0 };
+        let info = IDLE;
         let dead = |info| State::new(info, 10).dead;
         assert!(!dead(TcpInfo { silent_ms: 3_600_000, ..info }), "idle");
         assert!(!dead(TcpInfo { silent_ms: 1_000, probes: 9, ..info }), "answers probes");
@@ -112,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_syn_is_no_byte_of_ours() {
-        let info = TcpInfo { acked_bytes: 10, close_acked: false, retransmits: 0, probes: 0, silent_ms: 0 };
+        let info = TcpInfo { acked_bytes: 10, ..IDLE };
         assert!(!State::new(info, 10).all_acked);
         assert!(State::new(TcpInfo { acked_bytes: 11, ..info }, 10).all_acked);
         assert_eq!(State::new(TcpInfo { acked_bytes: 12, ..info }, 10).acked, 10);

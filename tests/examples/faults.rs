@@ -134,7 +134,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "closed with all read, restarted at once",
         happen: |scene| {
-            scene.restart(End::Close);
+            scene.restart(End::Quit);
             scene.stream.write(20);
         },
         ..FAULT
@@ -142,10 +142,10 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "closed with all read, restarted after 0.5 s",
         happen: |scene| {
-            scene.receiver().stop(End::Close);
+            scene.receiver().stop(End::Quit);
             scene.stream.write(20);
             thread::sleep(Duration::from_millis(500));
-            scene.restart(End::Close);
+            scene.restart(End::Quit);
         },
         ..FAULT
     },
@@ -155,7 +155,7 @@ const FAULTS: &[Fault] = &[
         happen: |scene| {
             scene.stream.write(100);
             scene.settle();
-            scene.restart(End::Close);
+            scene.restart(End::Quit);
             scene.stream.write(20);
         },
         ..FAULT
@@ -188,7 +188,7 @@ const FAULTS: &[Fault] = &[
         name: "closed with all read, then nothing answers for 12 s",
         happen: |scene| {
             scene.network.enter(|| drop_packets_to(scene.host));
-            scene.restart(End::Close);
+            scene.restart(End::Quit);
             scene.stream.write(20);
             thread::sleep(Duration::from_secs(12));
             scene.network.enter(drop_nothing);
@@ -304,9 +304,9 @@ const FAULTS: &[Fault] = &[
         name: "closed with all read, away while 5,000 records overrun the ring",
         storm: true,
         happen: |scene| {
-            scene.receiver().stop(End::Close);
+            scene.receiver().stop(End::Quit);
             scene.stream.write(5_000);
-            scene.restart(End::Close);
+            scene.restart(End::Quit);
         },
         ..FAULT
     },
@@ -323,11 +323,11 @@ const FAULTS: &[Fault] = &[
         name: "reboot with 200 records just written, the receiver away and back after 2 s",
         ends: true,
         happen: |scene| {
-            scene.receiver().stop(End::Close);
+            scene.receiver().stop(End::Quit);
             scene.stream.write(200);
             scene.process.signal(Signal::SIGTERM);
             thread::sleep(Duration::from_secs(2));
-            scene.restart(End::Close);
+            scene.restart(End::Quit);
             scene.reboot();
         },
         ..FAULT

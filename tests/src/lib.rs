@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod binary;
+pub mod distance;
 pub mod feed;
 pub mod foreign;
 pub mod intruder;

@@ -2,14 +2,14 @@
 
 use core::time::Duration;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::feed::Feed;
@@ -93,6 +93,7 @@ impl Run {
             command.args(["sh", "-c", "exec 9<\"$0\" \"$@\""]).arg(path);
         }
         command.args(&self.tracer).arg(binary::earlykmsg()).args(&self.arguments).current_dir("/");
+        command.process_group(0); // for `Program::signal_all`
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -200,6 +201,11 @@ impl Program {
         if let Some(watcher) = self.watcher() {
             kill(watcher, signal).expect("signal the program");
         }
+    }
+
+    /// Sends a signal to all its processes at once, as an init does at a reboot.
+    pub fn signal_all(&self, signal: Signal) {
+        let _ = killpg(self.pid, signal); // they may have ended by now
     }
 
     /// The shippers that run now.

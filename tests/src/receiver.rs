@@ -17,6 +17,9 @@ use serde_json::Value;
 use crate::feed::Feed;
 use crate::json;
 
+/// How long a shipper may take to close its side.
+const CLOSED_WITHIN: Duration = Duration::from_secs(5);
+
 /// One line or datagram that arrived.
 #[derive(Clone, Debug)]
 pub struct Line {
@@ -84,6 +87,10 @@ pub enum Manner {
     Reads,
     /// Closes it as soon as it is there.
     Closes,
+    /// Closes its own side as soon as it is there, and reads all there is.
+    HalfCloses,
+    /// The same, but reads 1 KiB twenty times a second.
+    HalfClosesAndSips,
     /// Accepts and never reads.
     Ignores,
     /// Sends a line of its own at the start and for each read.
@@ -100,6 +107,7 @@ impl Manner {
         match self {
             Manner::Crawls => (1, Duration::from_secs(1)),
             Manner::Sips => (4096, Duration::from_millis(50)),
+            Manner::HalfClosesAndSips => (1024, Duration::from_millis(50)),
             _ => (16 * 1024, Duration::ZERO),
         }
     }
@@ -108,10 +116,28 @@ impl Manner {
 /// How a TCP receiver ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
-    /// Orderly: everything that has arrived is read first.
+    /// Orderly: it closes its side and reads on, until the shipper has closed the other one too.
     Close,
+    /// As a program that ends: all that has arrived is read and then closed. The kernel answers what is still on its way
+    /// with a reset.
+    Quit,
     /// As if killed with bytes unread: the peer gets a reset.
     Reset,
+}
+
+impl End {
+    /// Brings it about for one connection.
+    fn apply(self, stream: &TcpStream) {
+        if self == End::Close {
+            let _ = stream.shutdown(std::net::Shutdown::Write); // the shipper may have gone
+            return;
+        }
+        if self == End::Reset {
+            let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+            setsockopt(stream, sockopt::Linger, &at_once).expect("set SO_LINGER");
+        }
+        let _ = stream.shutdown(std::net::Shutdown::Read); // wakes the reader and tells nobody
+    }
 }
 
 #[derive(Debug, Default)]
@@ -163,6 +189,8 @@ pub struct Tcp {
     listener: Option<Arc<TcpListener>>,
     streams: Arc<Mutex<Vec<TcpStream>>>,
     acceptor: Option<JoinHandle<()>>,
+    /// All connections have ended.
+    ended: Arc<Feed<()>>,
 }
 
 impl Tcp {
@@ -201,8 +229,10 @@ impl Tcp {
         let listener = Arc::new(TcpListener::bind(address).unwrap_or_else(|why| panic!("{address}: {why}")));
         let address = listener.local_addr().expect("an address");
         let (gate, streams) = (Arc::new(Gate::default()), Arc::new(Mutex::new(Vec::new())));
+        let ended = Arc::<Feed<()>>::default();
         let acceptor = thread::spawn({
-            let (lines, connections) = (Arc::clone(&lines), Arc::clone(&connections));
+            let (lines, connections, ended) =
+                (Arc::clone(&lines), Arc::clone(&connections), Arc::clone(&ended));
             let (gate, streams, listener) = (Arc::clone(&gate), Arc::clone(&streams), Arc::clone(&listener));
             move || {
                 thread::scope(|scope| {
@@ -213,13 +243,26 @@ impl Tcp {
                             continue;
                         }
                         lock(&streams).push(stream.try_clone().expect("a second handle"));
+                        // It may have come while the others were being ended.
+                        let end = gate.now().1;
+                        end.inspect(|end| end.apply(&stream));
                         let (lines, gate) = (&lines, &gate);
                         scope.spawn(move || serve(stream, connection, manner, lines, gate));
                     }
                 });
+                ended.push(());
             }
         });
-        Tcp { address, lines, connections, gate, listener: Some(listener), streams, acceptor: Some(acceptor) }
+        Tcp {
+            address,
+            lines,
+            connections,
+            gate,
+            listener: Some(listener),
+            streams,
+            acceptor: Some(acceptor),
+            ended,
+        }
     }
 
     /// Its URL.
@@ -273,21 +316,20 @@ impl Tcp {
         if let Some(listener) = &listener {
             let _ = shutdown(listener.as_raw_fd(), Shutdown::Both); // wakes the acceptor
         }
-        let streams = core::mem::take(&mut *lock(&self.streams));
-        for stream in &streams {
-            if end == End::Reset {
-                let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
-                setsockopt(stream, sockopt::Linger, &at_once).expect("set SO_LINGER");
-            }
-            let _ = stream.shutdown(std::net::Shutdown::Read); // wakes the reader and tells nobody
+        lock(&self.streams).iter().for_each(|stream| end.apply(stream));
+        if end == End::Close {
+            // A shipper that has sent nothing by it, or that packets no longer reach, does not close its side.
+            let _ = self.ended.try_wait(CLOSED_WITHIN, |ended| ended.first().copied());
+            lock(&self.streams).iter().for_each(|stream| End::Quit.apply(stream));
         }
+        lock(&self.streams).clear();
         let _ = acceptor.join();
     }
 }
 
 impl Drop for Tcp {
     fn drop(&mut self) {
-        self.stop(End::Close);
+        self.stop(End::Quit);
     }
 }
 
@@ -298,6 +340,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn serve(mut stream: TcpStream, connection: usize, manner: Manner, lines: &Lines, gate: &Gate) {
     if manner == Manner::Ignores {
         gate.set(|now| now.0 = true);
+    }
+    if matches!(manner, Manner::HalfCloses | Manner::HalfClosesAndSips) {
+        End::Close.apply(&stream);
     }
     let (length, pause) = manner.pace();
     let mut buffer = vec![0; length];

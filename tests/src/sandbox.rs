@@ -113,6 +113,16 @@ pub struct Network {
 }
 
 impl Network {
+    /// A network that leads nowhere.
+    pub fn alone() -> Network {
+        let namespace = in_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("make a network");
+            ip("link set lo up");
+            File::open("/proc/thread-self/ns/net").expect("open the namespace")
+        });
+        Network { namespace }
+    }
+
     /// A network with one end of a cable, `far`, whose other end, `near`, is in the caller's network.
     /// Both are up and have their addresses, so the far side is reached at `far_addresses`.
     pub fn cable(near_addresses: &[&str], far_addresses: &[&str]) -> Network {
@@ -150,13 +160,8 @@ impl Network {
 
     /// A network at the far one of these two ends of a cable.
     fn connect([near, far_end]: [&str; 2], near_addresses: &[&str], far_addresses: &[&str]) -> Network {
-        let namespace = in_thread(|| {
-            unshare(CloneFlags::CLONE_NEWNET).expect("make a network");
-            ip("link set lo up");
-            File::open("/proc/thread-self/ns/net").expect("open the namespace")
-        });
+        let far = Network::alone();
         ip(&format!("link add {near} type veth peer name {far_end}"));
-        let far = Network { namespace };
         far.adopt(far_end);
         for address in near_addresses {
             ip(&format!("addr add {address} dev {near} nodad"));
@@ -187,6 +192,11 @@ impl Network {
             ip(&format!("link set {device} netns {thread}"));
             drop(done.0);
         });
+    }
+
+    /// Where another process finds it.
+    pub fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.namespace.as_raw_fd())
     }
 
     /// Runs `body` in this network. Sockets made there stay there.

@@ -1,6 +1,6 @@
 //! What receivers do, over TCP: every record is received, or lies in a range that is reported.
 //!
-//! The tests of delivery, by what stands in the way: receivers (here), `delivery_network.rs`,
+//! The tests of delivery, by what stands in the way: receivers (here), `delivery_closing.rs`, `delivery_network.rs`,
 //! `delivery_datagrams.rs` (UDP), `delivery_destinations.rs` (several at once), `delivery_end.rs` (SIGTERM),
 //! `delivery_minutes.rs` (what lasts), `delivery_random.rs` (anything, in any order). Each prints its figures;
 //! `earlykmsg_tests::account` judges them.

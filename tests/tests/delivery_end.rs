@@ -6,11 +6,11 @@ use std::thread;
 use std::time::Instant;
 
 use earlykmsg_tests::account::{Stream, account};
+use earlykmsg_tests::json;
 use earlykmsg_tests::program::{Finished, Program, Run, start};
 use earlykmsg_tests::receiver::{End, Manner, Tcp};
 use earlykmsg_tests::sandbox::{FAR, FAR_IP, NEAR, Network, alone, drop_packets_to, far};
-use earlykmsg_tests::{json, proc};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -38,13 +38,9 @@ fn the_end_says_what_is_unconfirmed() {
 
 /// What an init does to all processes at a reboot: SIGTERM, and SIGKILL after `grace`.
 fn reboot(program: Program, grace: Duration) -> Finished {
-    for pid in proc::family(program.pid) {
-        kill(pid, Signal::SIGTERM).expect("signal a process");
-    }
+    program.signal_all(Signal::SIGTERM);
     if !program.ends_within(grace) {
-        for pid in proc::family(program.pid) {
-            let _ = kill(pid, Signal::SIGKILL); // it may have ended by now
-        }
+        program.signal_all(Signal::SIGKILL);
     }
     program.finish(WITHIN)
 }
@@ -85,13 +81,19 @@ fn reboot_with_a_slow_receiver() {
 
 /// The same with an init that has less patience: what the socket has taken arrives without the program.
 #[test]
-fn reboot_that_kills_while_a_slow_receiver_reads() {
+fn reboot_that_kills_before_a_slow_receiver_reads() {
     alone(|_| {
         let (receiver, mut stream) = (Tcp::with_buffer(4096, Manner::Sips), Stream::storm("reboot-kill"));
         let program = start_with_all_read(&receiver, &mut stream);
+        receiver.pause();
         let last = stream.write(300);
-        let end = reboot(program, Duration::from_millis(500));
+        program.signal_all(Signal::SIGTERM);
+        // It says so when the socket has taken all there was before.
+        program.says("asked to end", WITHIN);
+        program.signal_all(Signal::SIGKILL);
+        let end = program.finish(WITHIN);
         assert_eq!(end.signal, Some(Signal::SIGKILL as i32), "{end:?}");
+        receiver.resume();
         receiver.lines.wait_for(&last, WITHIN);
         assert_eq!(receiver.lines.texts(&stream.tag).len(), stream.written);
     });

@@ -190,6 +190,7 @@ const PURE: &[&str] = &[
     "encode",
     "clock",
     "ledger",
+    "closing",
     "kmsg::record",
     "kmsg::saved",
     "harden::policy",

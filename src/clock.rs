@@ -10,6 +10,10 @@
 //!                                  measured once         before every batch
 //! ```
 
+use heapless::Vec;
+
+use crate::limits::TIME_BYTES_MAX;
+
 /// Two clocks read at the same moment, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
@@ -61,50 +65,59 @@ impl WallOffset {
     }
 }
 
-/// Writes RFC 3339 times in UTC. The last second's text is kept: records come in crowds.
+/// Writes RFC 3339 times in UTC. The text of the last second is kept: records come in crowds.
 #[derive(Debug)]
 pub struct TimeText {
     second: i64,
-    text: [u8; TimeText::SECOND_BYTES],
+    /// The second, and behind it room for its fraction. Empty at first.
+    text: Vec<u8, TIME_BYTES_MAX>,
 }
 
 impl TimeText {
     const SECOND_BYTES: usize = b"2021-11-26T16:53:21".len();
-    /// The longest time.
-    pub const BYTES_MAX: usize = TimeText::SECOND_BYTES + b".000001Z".len();
     const SECOND_MIN: i64 = -62_167_219_200; // the year 0
     const SECOND_MAX: i64 = 253_402_300_799; // the end of the year 9999
 
-    /// No second yet: [`TimeText::set`] comes first.
-    pub const NONE: TimeText = TimeText { second: 0, text: [0; TimeText::SECOND_BYTES] };
+    /// No second yet.
+    pub const NONE: TimeText = TimeText { second: 0, text: Vec::new() };
 
-    /// The text of a second, of the nearest that four digits of a year can say.
-    pub fn second(&mut self, second: i64) -> &[u8; TimeText::SECOND_BYTES] {
-        if second != self.second {
-            self.set(second);
+    /// The text of a time, trailing zeros of its fraction cut: `2021-11-26T16:53:21.25Z`. Of a second that four digits
+    /// of a year cannot say, the nearest that they can.
+    pub fn text(&mut self, second: i64, micros: u32) -> &[u8] {
+        if self.text.is_empty() || second != self.second {
+            self.second = second;
+            self.text = second_text(second);
         }
+        self.text.truncate(TimeText::SECOND_BYTES);
+        if micros != 0 {
+            let mut fraction = *b".000000";
+            let mut rest = micros;
+            for digit in fraction[1..].iter_mut().rev() {
+                *digit += (rest % 10) as u8;
+                rest /= 10;
+            }
+            let zeros = fraction.iter().rev().take_while(|&&digit| digit == b'0').count();
+            let _ = self.text.extend_from_slice(&fraction[..fraction.len() - zeros]); // TIME_BYTES_MAX has room
+        }
+        let _ = self.text.push(b'Z');
         &self.text
     }
+}
 
-    /// Writes the text of a second.
-    #[inline(never)] // else it would be done in advance for every record, in case it is needed
-    pub fn set(&mut self, second: i64) {
-        *self = TimeText { second, text: *b"0000-00-00T00:00:00" };
-        let second = (second.clamp(TimeText::SECOND_MIN, TimeText::SECOND_MAX) - TimeText::SECOND_MIN) as u64;
-        let (year, month, day) = date((second / 86_400) as u32);
-        let of_day = (second % 86_400) as u32;
-        let fields = [(2, year % 100), (5, month), (8, day)];
-        let times = [(11, of_day / 3_600), (14, of_day / 60 % 60), (17, of_day % 60)];
-        self.two_digits(0, year / 100);
-        for (at, number) in fields.into_iter().chain(times) {
-            self.two_digits(at, number);
-        }
+/// `2021-11-26T16:53:21`
+fn second_text(second: i64) -> Vec<u8, TIME_BYTES_MAX> {
+    let second = (second.clamp(TimeText::SECOND_MIN, TimeText::SECOND_MAX) - TimeText::SECOND_MIN) as u64;
+    let (year, month, day) = date((second / 86_400) as u32);
+    let of_day = (second % 86_400) as u32;
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    let mut text = *b"0000-00-00T00:00:00";
+    for (at, number) in
+        [(0, year / 100), (2, year % 100), (5, month), (8, day), (11, hour), (14, minute), (17, second)]
+    {
+        text[at] += (number / 10) as u8;
+        text[at + 1] += (number % 10) as u8;
     }
-
-    fn two_digits(&mut self, at: usize, number: u32) {
-        self.text[at] = b'0' + (number / 10 % 10) as u8;
-        self.text[at + 1] = b'0' + (number % 10) as u8;
-    }
+    Vec::from_slice(&text).unwrap_or_default()
 }
 
 /// The civil date of a day since the year 0, in the proleptic Gregorian calendar, counted in years that begin in March
@@ -132,9 +145,15 @@ mod tests {
     #[track_caller]
     fn check(second: i64, want: &str) {
         let mut time = TimeText::NONE;
-        time.set(7);
-        let text = time.second(second).to_vec();
-        assert_eq!(String::from_utf8(text).unwrap(), want);
+        for before in [second, 7] {
+            time.text(before, 123_456);
+            for (micros, fraction) in
+                [(0, ""), (1, ".000001"), (250_000, ".25"), (999_999, ".999999"), (100, ".0001")]
+            {
+                let text = time.text(second, micros).to_vec();
+                assert_eq!(String::from_utf8(text).unwrap(), std::format!("{want}{fraction}Z"));
+            }
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::lifetime::Linger;
 use crate::limits::{
     CMDLINE_BYTES, DESTINATIONS_MAX, LINGER_SECONDS, LINGER_SECONDS_MAX, PATH_BYTES_MAX, QUOTED_BYTES_MAX,
 };
-use crate::members::Extra;
+use crate::line::Extra;
 use crate::tags::{self, hostname_of};
 use crate::words;
 use crate::words::{Line, Quoted, Words, nth_name};
@@ -134,11 +134,11 @@ impl<'a> Options<'a> {
                     return true;
                 };
                 *tags = value;
-                tags::read(value, &mut |piece, tag| {
+                for (piece, tag) in tags::read(value) {
                     if let Err(wrong) = tag {
                         report(Problem { name, value: piece, why: Why::Tag(wrong) });
                     }
-                });
+                }
             }
             EXTRA => {
                 self.extra = Extra::default();
@@ -209,7 +209,11 @@ impl Words for Problem<'_> {
                 words!(line, "only ", most, " destinations are served; this destination is left out");
             }
             Why::Level => {
-                words!(line, "must be one of ", Level::NAMES, "; all records are shipped");
+                words!(line, "must be one of ");
+                for (at, name) in Level::NAMES.iter().enumerate() {
+                    words!(line, if at > 0 { ", " } else { "" }, *name);
+                }
+                words!(line, "; all records are shipped");
             }
             Why::Init => words!(line, "must be an absolute path; the usual ones are tried"),
             Why::InitLong => {
@@ -468,10 +472,10 @@ mod tests {
         let tags = |at| {
             let mut names = String::new();
             for word in options.tags(at) {
-                tags::read(word, &mut |_, tag| {
+                for (_, tag) in tags::read(word) {
                     names +=
                         &tag.map_or("? ".into(), |tag| format!("{} ", String::from_utf8_lossy(tag.name)));
-                });
+                }
             }
             names
         };
@@ -514,7 +518,7 @@ mod tests {
                 "earlykmsg.extra=callers",
                 "must be caller, dict or both, with a comma between; others are left out",
             ),
-            ("earlykmsg.tags=a", &tag_wrong(tags::Wrong::Name)),
+            ("earlykmsg.tags=a", &tag_wrong(tags::Wrong::NoName)),
             ("earlykmsg.tags.4={uid}=%", &tag_wrong(tags::Wrong::Percent)),
             (
                 "earlykmsg.tags.5=a=b",

@@ -13,9 +13,8 @@ use rustix::system::uname;
 use crate::address::Address;
 use crate::boot::kernel_fs::{KernelFs, sysfs};
 use crate::cmdline::Options;
-use crate::encode::Encoder;
 use crate::limits::{ANSWERS_BYTES, FACT_BYTES_MAX};
-use crate::members::Extra;
+use crate::line::{Encoder, Extra};
 use crate::news::tell_hardware;
 use crate::tags::{Fact, Facts};
 use crate::words::Line;
@@ -26,17 +25,17 @@ pub fn learn(facts: &mut Facts, options: &Options<'_>, reach: &KernelFs) {
     if !options.has_tags() {
         return;
     }
-    facts.set(Fact::HOSTNAME, options.hostname);
-    facts.set(Fact::KERNEL, uname().release().to_bytes());
-    take(facts, Fact::BOOT_ID, reach.open_proc(c"sys/kernel/random/boot_id", OFlags::RDONLY).ok());
+    facts.set(Fact::Hostname, options.hostname);
+    facts.set(Fact::Kernel, uname().release().to_bytes());
+    take(facts, Fact::BootId, reach.open_proc(c"sys/kernel/random/boot_id", OFlags::RDONLY).ok());
     let Some(sys) = sysfs() else { return };
     const DEVICE_TREE: &CStr = c"firmware/devicetree/base/serial-number";
     // Where there is no SMBIOS there may be a device tree; what is said last counts.
     for (fact, path) in &[
-        (Fact::UUID, DEVICE_TREE),
-        (Fact::SERIAL, DEVICE_TREE),
-        (Fact::UUID, c"class/dmi/id/product_uuid"),
-        (Fact::SERIAL, c"class/dmi/id/product_serial"),
+        (Fact::Uuid, DEVICE_TREE),
+        (Fact::Serial, DEVICE_TREE),
+        (Fact::Uuid, c"class/dmi/id/product_uuid"),
+        (Fact::Serial, c"class/dmi/id/product_serial"),
     ] {
         take(facts, *fact, openat(&sys, *path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok());
     }
@@ -77,7 +76,7 @@ impl<'a> Identity<'a> {
         let name = uname();
         let name = name.nodename().to_bytes();
         // As long as it has none, there may be one of the command line's.
-        name != b"(none)" && self.facts.set(Fact::HOSTNAME, name)
+        name != b"(none)" && self.facts.set(Fact::Hostname, name)
     }
 
     /// Looks at the interface that leads to an address. Returns whether that is news.
@@ -89,7 +88,7 @@ impl<'a> Identity<'a> {
         let mut line = Line::new();
         tell_hardware(to, &mut line, answers);
         // Without the colon before the first.
-        self.facts.set(Fact::MAC, line.bytes().get(1..).unwrap_or_default())
+        self.facts.set(Fact::Mac, line.bytes().get(1..).unwrap_or_default())
     }
 
     /// Has the encoder write the members as they are now. Returns how many tags have no room, if they are more than

@@ -5,7 +5,7 @@
 //! ```text
 //! /proc/cmdline -> cmdline -> endpoint
 //!                                 |
-//! /dev/kmsg -> kmsg::source -> kmsg::record -> encode -> transport -> receiver
+//! /dev/kmsg -> kmsg::source -> kmsg::record -> line -> transport -> receiver
 //!                                    ^                       |
 //!                                    +------- ledger <-------+   what must be read and sent again
 //! ```
@@ -14,7 +14,7 @@
 //!
 //! 1. Nothing here may keep a machine from booting, and no record is lost in silence.
 //! 2. No heap: whoever calls owns the buffer, and every bound stands in [`limits`].
-//! 3. Pure rooms (`cmdline`, `endpoint`, `kmsg::record`, `tags`, `members`, `encode`, `clock`, `ledger`, `closing`, `harden::policy`) get bytes
+//! 3. Pure rooms (`cmdline`, `endpoint`, `kmsg::record`, `tags`, `line`, `clock`, `ledger`, `closing`, `harden::policy`) get bytes
 //!    and times and give back values. They make no system call and know no room that does.
 //! 4. `unsafe` stands in [`sys`] alone. Everything else is built of its safe calls and of rustix.
 //! 5. An error says which step and which errno; only its caller decides what follows.
@@ -32,7 +32,6 @@ pub mod channel;
 pub mod clock;
 pub mod closing;
 pub mod cmdline;
-pub mod encode;
 pub mod endpoint;
 pub mod error;
 pub mod files;
@@ -43,7 +42,7 @@ pub mod kmsg;
 pub mod ledger;
 pub mod lifetime;
 pub mod limits;
-pub mod members;
+pub mod line;
 pub mod names;
 pub mod network;
 pub mod news;

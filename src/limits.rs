@@ -83,12 +83,27 @@ pub const RECORD_CUT_BYTES_MIN: usize = 2048 - 8;
 pub const ESCAPE_BYTES_MAX: usize = 6;
 /// Of a record's caller. The kernel's are a letter and a number of 32 bits.
 pub const CALLER_BYTES_MAX: usize = 12;
-/// All of a JSON line that is not `msg`: names of members, four numbers, the time, the caller.
-pub const LINE_FIXED_BYTES_MAX: usize = 256 + 12 + CALLER_BYTES_MAX * ESCAPE_BYTES_MAX;
-/// The longest line that a record can become.
+/// A time in RFC 3339, to the microsecond.
+pub const TIME_BYTES_MAX: usize = "2021-11-26T16:53:21.252819Z".len();
+/// A decimal number of 64 bits.
+pub const NUMBER_BYTES_MAX: usize = "18446744073709551615".len();
+/// All of a JSON line but the text of `msg` and `talos-time`, the dictionary and the tags.
+pub const LINE_FIXED_BYTES_MAX: usize =
+    r#"{"clock":,"facility":"","msg":"","priority":"","seq":,"talos-level":""}"#.len()
+        + r#","talos-time":"","earlykmsg":"possibly-lost","caller":"""#.len()
+        + 3 * NUMBER_BYTES_MAX
+        + "warning".len()
+        + "error".len()
+        + TIME_BYTES_MAX
+        + CALLER_BYTES_MAX * ESCAPE_BYTES_MAX;
+/// The longest line that a record can become. (Of a dictionary's entry, ` A=b` and its newline become `,"A":"b"`.)
 pub const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX + TAGS_BYTES_MAX;
-/// The longest line about lost records.
-pub const LOST_LINE_BYTES_MAX: usize = 512 + TAGS_BYTES_MAX;
+/// `msg` and `talos-time` as they stand in a line, quotes included: they are written here first.
+pub const SCRATCH_BYTES: usize = RECORD_BYTES_MAX * ESCAPE_BYTES_MAX + 2 + TIME_BYTES_MAX + 2;
+/// What a report of lost records says: its words, a newline, three numbers and a cause.
+pub const REPORT_BYTES_MAX: usize = 64 + 3 * NUMBER_BYTES_MAX + 100;
+/// The longest line about lost records. Of what it says, the newline alone needs an escape.
+pub const LOST_LINE_BYTES_MAX: usize = REPORT_BYTES_MAX + 1 + LINE_FIXED_BYTES_MAX + TAGS_BYTES_MAX;
 /// Lines that wait for one write. The longest line always fits.
 pub const BATCH_BYTES: usize = LINE_BYTES_MAX + 16;
 /// Lines that a batch can hold.
@@ -237,7 +252,7 @@ pub const STACK_AT_START_BYTES: u64 = 256 * 1024;
 
 /// Tags of one word.
 pub const TAGS_MAX: usize = 16;
-/// All tags of an object, names and values, as they stand in it.
+/// All tags of an object, as they stand in it.
 pub const TAGS_BYTES_MAX: usize = 1024;
 /// A fact about the machine.
 pub const FACT_BYTES_MAX: usize = 64;
@@ -257,6 +272,7 @@ pub const NEWEST_LOOKS_MAX: u32 = 1_000_000;
 
 const _: () = {
     assert!(BATCH_BYTES > LINE_BYTES_MAX, "the longest line must fit into a batch");
+    assert!(BATCH_BYTES > 2 * LOST_LINE_BYTES_MAX, "a gap of two lines must fit into a batch");
     assert!(DATAGRAM_BYTES_MAX >= LINE_BYTES_MAX, "the longest line must fit into a datagram");
     assert!(UDP_SEND_BUFFER_BYTES >= 2 * DATAGRAM_BYTES_MAX, "two of the largest datagrams must fit");
     assert!(

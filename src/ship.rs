@@ -13,7 +13,6 @@ use crate::address::Address;
 use crate::batch::{Batch, BatchBuffer, MadeOf};
 use crate::board::{OldSockets, Progress};
 use crate::clock::{StampOffset, WallOffset};
-use crate::encode::{Encoder, Lost, Unread};
 use crate::endpoint::{Endpoint, Host, Scheme};
 use crate::error::{Error, Result, Step};
 use crate::identity::Identity;
@@ -26,6 +25,7 @@ use crate::limits::{
     ANSWERS_BYTES, COUNT_MS, FILL_RECORDS_MAX, LEDGER_STEP_BYTES, LOST_LINE_BYTES_MAX, NOT_UP_EVERY_MS,
     NOT_UP_MS, PAUSE_MS_MAX, PAUSE_MS_MIN, TAGS_BYTES_MAX, UDP_LEDGER_STEP_MS,
 };
+use crate::line::{Encoder, Lost, Unread};
 use crate::news::{News, tell_network};
 use crate::report::{self, Rate};
 use crate::resolve::{Heard, Names};
@@ -237,7 +237,7 @@ impl Shipper<'_> {
         if left_out > 0 {
             report::warn(|line| {
                 words!(line, self.endpoint, ": ", left_out, " tags have no room in ", TAGS_BYTES_MAX as u64);
-                words!(line, " bytes, where a byte of a value may become six, and are left out");
+                words!(line, " bytes and are left out");
             });
         }
     }
@@ -281,9 +281,19 @@ impl Shipper<'_> {
                 }
                 Ok(Some(Next::Record(ref record))) => {
                     if record.level <= self.level {
-                        let len = self.encoder.encode(room, record, self.wall);
-                        self.ledger.note(position + begun, record.seq);
-                        self.batch.push(len, MadeOf { seq: record.seq, clock_us: record.clock_us });
+                        let (seq, clock_us) = (record.seq, record.clock_us);
+                        let len = match self.encoder.encode(room, record, self.wall) {
+                            Some(len) => len,
+                            // It was taken because it fits. If ever it does not, that is said in its place.
+                            None => Lost { from: seq, to: seq, why: "its line has no room" }.encode(
+                                self.encoder,
+                                room,
+                                clock_us,
+                                self.wall,
+                            ),
+                        };
+                        self.ledger.note(position + begun, seq);
+                        self.batch.push(len, MadeOf { seq, clock_us });
                     }
                 }
                 Ok(Some(Next::Gap { from, to, clock_us, cause })) => {

@@ -6,17 +6,22 @@
 //!      text      a fact      %XX: a byte that a boot loader would choke on; %7Buuid%7D is {uuid}
 //! ```
 //!
-//! What is wrong with a word is found while it is read; what is shipped is made of it anew whenever a fact changes.
+//! What is wrong with a word is found while the command line is read; the values are made anew whenever a fact changes.
 
-use crate::address::{cut, hex, part};
+use heapless::{Vec, VecView};
+
+use crate::address::cut;
 use crate::limits::{FACT_BYTES_MAX, TAGS_MAX};
-use crate::words;
-use crate::words::{Line, nth_name};
+
+/// Names that no tag can have: those of the members that every object has, and that of the member by which a receiver
+/// tells a report of lost records from a record.
+pub const STANDARD_NAMES: [&str; 8] =
+    ["clock", "facility", "msg", "priority", "seq", "talos-level", "talos-time", "earlykmsg"];
 
 /// One tag: the member's name, and what its value is made of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tag<'a> {
-    /// Not empty.
+    /// Not empty, and none of [`STANDARD_NAMES`].
     pub name: &'a [u8],
     value: &'a [u8],
 }
@@ -25,9 +30,10 @@ pub struct Tag<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)] // each is explained by its words below
 pub enum Wrong {
-    Name,
+    NoName,
+    StandardName,
     Percent,
-    Fact,
+    UnknownFact,
     TooMany,
 }
 
@@ -35,9 +41,10 @@ impl Wrong {
     /// What the operator reads.
     pub const fn words(self) -> &'static str {
         match self {
-            Wrong::Name => "must be NAME=VALUE",
+            Wrong::NoName => "must be NAME=VALUE",
+            Wrong::StandardName => "a standard member has this name",
             Wrong::Percent => "two hexadecimal digits must follow '%'",
-            Wrong::Fact => {
+            Wrong::UnknownFact => {
                 "what stands in '{' and '}' must be one of uuid, serial, mac, hostname, boot_id, kernel"
             }
             Wrong::TooMany => "these are too many",
@@ -45,131 +52,162 @@ impl Wrong {
     }
 }
 
-/// Gives the tags of a word one after the other, each as it stands there and as what it is, or as what is wrong with it.
-pub fn read<'a>(word: &'a [u8], give: &mut dyn FnMut(&'a [u8], Result<Tag<'a>, Wrong>)) {
-    let (mut rest, mut count) = (word, 0);
-    while !rest.is_empty() {
-        let piece = part(&mut rest, b',');
-        if !piece.is_empty() {
-            count += 1;
-            give(piece, if count > TAGS_MAX { Err(Wrong::TooMany) } else { Tag::parse(piece) });
-        }
-    }
-}
-
-/// The tag of two words whose name comes next after `last` in the alphabet; of those with the same name, the last.
-#[inline(never)]
-pub fn after<'a>(words: [&'a [u8]; 2], last: &[u8]) -> Option<Tag<'a>> {
-    let mut best: Option<Tag<'a>> = None;
-    for word in words {
-        read(word, &mut |_, tag| {
-            if let Ok(tag) = tag
-                && tag.name > last
-                && best.is_none_or(|best| tag.name <= best.name)
-            {
-                best = Some(tag);
-            }
-        });
-    }
-    best
+/// The tags of a word, each as it stands there and as what it is, or as what is wrong with it.
+pub fn read(word: &[u8]) -> impl Iterator<Item = (&[u8], Result<Tag<'_>, Wrong>)> {
+    let pieces = word.split(|&byte| byte == b',').filter(|piece| !piece.is_empty());
+    pieces.enumerate().map(|(at, piece)| {
+        let tag = if at < TAGS_MAX { Tag::parse(piece) } else { Err(Wrong::TooMany) };
+        (piece, tag)
+    })
 }
 
 impl<'a> Tag<'a> {
     fn parse(piece: &'a [u8]) -> Result<Tag<'a>, Wrong> {
-        let (name, value) = cut(piece, b'=').ok_or(Wrong::Name)?;
-        let tag = Tag { name, value };
+        let (name, value) = cut(piece, b'=').ok_or(Wrong::NoName)?;
         if name.is_empty() {
-            return Err(Wrong::Name);
+            return Err(Wrong::NoName);
         }
-        let nothing = Facts::NONE; // by reference it would be in the file
-        tag.put(&nothing, &mut Line::new()).map(|()| tag)
+        if STANDARD_NAMES.iter().any(|standard| standard.as_bytes() == name) {
+            return Err(Wrong::StandardName);
+        }
+        Parts(value).try_for_each(|part| part.map(drop))?;
+        Ok(Tag { name, value })
     }
 
-    /// Puts the value, with what is known of the machine, as far as `line` has room.
-    #[inline(never)]
-    pub fn put(&self, facts: &Facts, line: &mut Line) -> Result<(), Wrong> {
-        let mut plain = Line::new();
-        let mut rest = self.value;
-        while let [byte, after @ ..] = rest {
-            rest = after;
-            let mut byte = *byte;
-            if byte == b'%' {
-                let (digits, after) = rest.split_at_checked(2).ok_or(Wrong::Percent)?;
-                byte = hex(digits).ok_or(Wrong::Percent)? as u8;
-                rest = after;
+    /// Appends the value, with what is known of the machine. `None` when it has no room.
+    pub fn write_value(&self, facts: &Facts, value: &mut VecView<u8>) -> Option<()> {
+        for part in Parts(self.value) {
+            match part.ok()? {
+                Part::Byte(byte) => value.push(byte).ok()?,
+                Part::Fact(fact) => value.extend_from_slice(facts.get(fact)).ok()?,
             }
-            plain.byte(byte);
         }
-        let mut rest = plain.bytes();
-        while let Some((text, after)) = cut(rest, b'{') {
-            let (name, after) = cut(after, b'}').ok_or(Wrong::Fact)?;
-            let fact = Fact::from_name(name).ok_or(Wrong::Fact)?;
-            words!(line, text, facts.get(fact));
-            rest = after;
-        }
-        words!(line, rest);
-        Ok(())
+        Some(())
     }
+}
+
+/// A part of a tag's value.
+enum Part {
+    Byte(u8),
+    Fact(Fact),
+}
+
+/// The parts of a value that begins with these bytes.
+struct Parts<'a>(&'a [u8]);
+
+impl Parts<'_> {
+    /// The next byte, which may be written as `%` and two digits.
+    fn byte(&mut self) -> Option<Result<u8, Wrong>> {
+        let (&byte, mut rest) = self.0.split_first()?;
+        let mut byte = Ok(byte);
+        if byte == Ok(b'%') {
+            byte = match rest {
+                [high, low, after @ ..] => {
+                    rest = after;
+                    hex_byte(*high, *low).ok_or(Wrong::Percent)
+                }
+                _ => Err(Wrong::Percent),
+            };
+        }
+        self.0 = rest;
+        Some(byte)
+    }
+
+    /// The fact whose name stands between here and the next `}`.
+    fn fact(&mut self) -> Result<Fact, Wrong> {
+        let mut name: Vec<u8, FACT_NAME_BYTES_MAX> = Vec::new();
+        loop {
+            match self.byte().ok_or(Wrong::UnknownFact)?? {
+                b'}' => return Fact::from_name(&name).ok_or(Wrong::UnknownFact),
+                byte => name.push(byte).map_err(|_| Wrong::UnknownFact)?,
+            }
+        }
+    }
+}
+
+impl Iterator for Parts<'_> {
+    type Item = Result<Part, Wrong>;
+
+    fn next(&mut self) -> Option<Result<Part, Wrong>> {
+        Some(match self.byte()? {
+            Ok(b'{') => self.fact().map(Part::Fact),
+            byte => byte.map(Part::Byte),
+        })
+    }
+}
+
+fn hex_byte(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte| char::from(byte).to_digit(16);
+    Some((digit(high)? * 16 + digit(low)?) as u8)
 }
 
 /// Something that the machine says of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Fact(usize);
+pub enum Fact {
+    /// SMBIOS's number of the machine, or the device tree's.
+    Uuid,
+    /// The maker's serial number.
+    Serial,
+    /// The hardware address of the interface on the way to the destination.
+    Mac,
+    /// The kernel's name of the machine.
+    Hostname,
+    /// The kernel's number of this boot.
+    BootId,
+    /// The kernel's release.
+    Kernel,
+}
+
+/// The longest name of a fact: `hostname`.
+const FACT_NAME_BYTES_MAX: usize = 8;
 
 impl Fact {
-    const NAMES: &str = "uuid, serial, mac, hostname, boot_id, kernel";
-    const COUNT: usize = 6;
+    const ALL: [Fact; 6] = [Fact::Uuid, Fact::Serial, Fact::Mac, Fact::Hostname, Fact::BootId, Fact::Kernel];
 
-    /// SMBIOS's number of the machine, or the device tree's.
-    pub const UUID: Fact = Fact(0);
-    /// The maker's serial number.
-    pub const SERIAL: Fact = Fact(1);
-    /// The hardware address of the interface on the way to the destination.
-    pub const MAC: Fact = Fact(2);
-    /// The kernel's name of the machine.
-    pub const HOSTNAME: Fact = Fact(3);
-    /// The kernel's number of this boot.
-    pub const BOOT_ID: Fact = Fact(4);
-    /// The kernel's release.
-    pub const KERNEL: Fact = Fact(5);
+    /// What it is called between `{` and `}`.
+    const fn name(self) -> &'static str {
+        match self {
+            Fact::Uuid => "uuid",
+            Fact::Serial => "serial",
+            Fact::Mac => "mac",
+            Fact::Hostname => "hostname",
+            Fact::BootId => "boot_id",
+            Fact::Kernel => "kernel",
+        }
+    }
 
     fn from_name(name: &[u8]) -> Option<Fact> {
-        (0..Fact::COUNT).find(|&at| nth_name(Fact::NAMES, at) == name).map(Fact)
+        Fact::ALL.into_iter().find(|fact| fact.name().as_bytes() == name)
     }
 }
 
 /// All that is known of the machine; what is not known is empty.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts {
-    texts: [[u8; FACT_BYTES_MAX]; Fact::COUNT],
-    lens: [u8; Fact::COUNT],
-}
+#[derive(Clone, Debug)]
+pub struct Facts([Vec<u8, FACT_BYTES_MAX>; Fact::ALL.len()]);
 
 impl Facts {
     /// Nothing is known.
-    pub const NONE: Facts = Facts { texts: [[0; FACT_BYTES_MAX]; Fact::COUNT], lens: [0; Fact::COUNT] };
+    pub const NONE: Facts = Facts([const { Vec::new() }; Fact::ALL.len()]);
 
     /// What is known.
     pub fn get(&self, fact: Fact) -> &[u8] {
-        &self.texts[fact.0][..usize::from(self.lens[fact.0])]
+        &self.0[fact as usize]
     }
 
     /// Takes what a file or the kernel says: one line, which a NUL may end as well, without the spaces around it and as
     /// far as there is room for it. Returns whether that is news.
-    #[inline(never)]
-    pub fn set(&mut self, Fact(fact): Fact, said: &[u8]) -> bool {
-        let mut said = said.split(|byte| matches!(byte, 0 | b'\n')).next().unwrap_or_default();
-        while let [b' ', inner @ ..] | [inner @ .., b' '] = said {
-            said = inner;
+    pub fn set(&mut self, fact: Fact, said: &[u8]) -> bool {
+        let line = said.split(|byte| matches!(byte, 0 | b'\n')).next().unwrap_or_default();
+        let mut text = line;
+        while let [b' ', inner @ ..] | [inner @ .., b' '] = text {
+            text = inner;
         }
-        let (text, len) = (&mut self.texts[fact], &mut self.lens[fact]);
-        let mut news = usize::from(*len) != said.len().min(FACT_BYTES_MAX);
-        for (place, byte) in text.iter_mut().zip(said) {
-            news |= *place != *byte;
-            *place = *byte;
-        }
-        *len = said.len().min(FACT_BYTES_MAX) as u8;
-        news
+        let text = text.get(..FACT_BYTES_MAX).unwrap_or(text);
+        let known = &mut self.0[fact as usize];
+        let is_news = &known[..] != text;
+        known.clear();
+        let _ = known.extend_from_slice(text); // it was made to fit
+        is_news
     }
 }
 
@@ -191,33 +229,35 @@ pub fn hostname_of(ip: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
     use crate::testing::Random;
-    use std::string::String;
+    use std::string::{String, ToString};
     use std::vec::Vec;
     use std::{format, vec};
 
     fn facts() -> Facts {
         let mut facts = Facts::NONE;
-        assert!(facts.set(Fact::UUID, b" 4c4c4544-0042 \n"));
-        assert!(!facts.set(Fact::UUID, b"4c4c4544-0042"), "the same again");
-        assert!(facts.set(Fact::SERIAL, b"ab\xff\"\0behind"));
-        assert!(facts.set(Fact::KERNEL, "6".repeat(100).as_bytes()));
+        assert!(facts.set(Fact::Uuid, b" 4c4c4544-0042 \n"));
+        assert!(!facts.set(Fact::Uuid, b"4c4c4544-0042"), "the same again");
+        assert!(facts.set(Fact::Serial, b"ab\xff\"\0behind"));
+        assert!(facts.set(Fact::Kernel, "6".repeat(100).as_bytes()));
         facts
+    }
+
+    /// The value of a tag that is not too long.
+    fn value(tag: &Tag<'_>) -> String {
+        let mut value: heapless::Vec<u8, 4096> = heapless::Vec::new();
+        tag.write_value(&facts(), &mut value).expect("room");
+        value.escape_ascii().to_string()
     }
 
     /// `name -> value` of each tag, or `piece: what is wrong`.
     fn told(word: &str) -> Vec<String> {
-        let mut all = Vec::new();
-        read(word.as_bytes(), &mut |piece, read| {
-            all.push(match read {
-                Ok(tag) => {
-                    let mut value = Line::new();
-                    assert_eq!(tag.put(&facts(), &mut value), Ok(()));
-                    format!("{} -> {}", tag.name.escape_ascii(), value.bytes().escape_ascii())
-                }
-                Err(wrong) => format!("{}: {wrong:?}", piece.escape_ascii()),
-            });
-        });
-        all
+        let said = |(piece, tag): (&[u8], Result<Tag<'_>, Wrong>)| match tag {
+            Ok(tag) => {
+                format!("{} -> {}", tag.name.escape_ascii(), value(&tag))
+            }
+            Err(wrong) => format!("{}: {wrong:?}", piece.escape_ascii()),
+        };
+        read(word.as_bytes()).map(said).collect()
     }
 
     #[test]
@@ -234,36 +274,52 @@ mod tests {
 
     #[test]
     fn tags_that_are_wrong() {
-        assert_eq!(told("a,=b,c=d"), ["a: Name", "=b: Name", "c -> d"]);
+        assert_eq!(told("a,=b,c=d"), ["a: NoName", "=b: NoName", "c -> d"]);
         assert_eq!(
             told("a=%,b=%1,c=%1g,d=%zz"),
             ["a=%: Percent", "b=%1: Percent", "c=%1g: Percent", "d=%zz: Percent"]
         );
         assert_eq!(
-            told("a={uuid,b={},c={UUID},d={"),
-            ["a={uuid: Fact", "b={}: Fact", "c={UUID}: Fact", "d={: Fact"]
+            told("a={uuid,b={},c={UUID},d={,e={hostnames}"),
+            [
+                "a={uuid: UnknownFact",
+                "b={}: UnknownFact",
+                "c={UUID}: UnknownFact",
+                "d={: UnknownFact",
+                "e={hostnames}: UnknownFact"
+            ]
         );
         let many = vec!["a=b"; TAGS_MAX + 2].join(",");
         assert_eq!(told(&many)[TAGS_MAX - 1..], ["a -> b", "a=b: TooMany", "a=b: TooMany"]);
-        for wrong in [Wrong::Name, Wrong::Percent, Wrong::Fact, Wrong::TooMany] {
-            assert!(!wrong.words().is_empty());
+    }
+
+    #[test]
+    fn no_tag_has_the_name_of_a_standard_member() {
+        for name in STANDARD_NAMES {
+            assert_eq!(
+                told(&format!("{name}=x,{name}s=y")),
+                [format!("{name}=x: StandardName"), format!("{name}s -> y")]
+            );
         }
-        for at in 0..Fact::COUNT {
-            let name = core::str::from_utf8(nth_name(Fact::NAMES, at)).unwrap();
-            assert!(Wrong::Fact.words().contains(name), "{name}");
+        assert_eq!(told("Seq=x,caller=y,SUBSYSTEM=z"), ["Seq -> x", "caller -> y", "SUBSYSTEM -> z"]);
+    }
+
+    #[test]
+    fn every_fact_is_named_in_the_message() {
+        for fact in Fact::ALL {
+            assert!(Wrong::UnknownFact.words().contains(fact.name()), "{fact:?}");
+            assert!(fact.name().len() <= FACT_NAME_BYTES_MAX);
+            assert_eq!(Fact::from_name(fact.name().as_bytes()), Some(fact));
         }
     }
 
     #[test]
-    fn tags_in_the_order_of_their_names() {
-        let words = [&b"b=1,z=2,b=3"[..], b"a=4,=5,z=6"];
-        let mut all = Vec::new();
-        let mut last = &b""[..];
-        while let Some(tag) = after(words, last) {
-            last = tag.name;
-            all.push((tag.name, tag.value));
-        }
-        assert_eq!(all, [(&b"a"[..], &b"4"[..]), (b"b", b"3"), (b"z", b"6")]);
+    fn a_value_without_room() {
+        let (_, tag) = read(b"a=12345{uuid}").next().unwrap();
+        let write = |room: &mut VecView<u8>| tag.unwrap().write_value(&facts(), room);
+        assert_eq!(write(&mut heapless::Vec::<u8, 18>::new()), Some(()));
+        assert_eq!(write(&mut heapless::Vec::<u8, 17>::new()), None);
+        assert_eq!(write(&mut heapless::Vec::<u8, 4>::new()), None);
     }
 
     #[test]
@@ -291,16 +347,15 @@ mod tests {
                 }
             }
             let pieces = word.split(|&byte| byte == b',').filter(|piece| !piece.is_empty()).count();
-            let mut count = 0;
-            read(&word, &mut |piece, tag| {
-                count += 1;
+            let read: Vec<_> = read(&word).collect();
+            assert_eq!(read.len(), pieces);
+            for (piece, tag) in read {
                 assert!(!piece.is_empty());
                 if let Ok(tag) = tag {
                     assert!(!tag.name.is_empty());
-                    assert_eq!(tag.put(&facts(), &mut Line::new()), Ok(()));
+                    value(&tag);
                 }
-            });
-            assert_eq!(count, pieces);
+            }
         }
     }
 }

@@ -95,6 +95,14 @@ impl Default for Line {
     }
 }
 
+/// What implements `Display` can be put into a message too. What does not fit is left out.
+impl core::fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        text.put(self);
+        Ok(())
+    }
+}
+
 impl Words for str {
     fn put(&self, line: &mut Line) {
         self.as_bytes().put(line);

@@ -21,10 +21,9 @@ use std::thread;
 use std::time::{Instant, SystemTime};
 
 use earlykmsg::clock::WallOffset;
-use earlykmsg::encode::Encoder;
 use earlykmsg::kmsg::record::Record;
 use earlykmsg::limits::PAUSE_MS_MIN;
-use earlykmsg::members::Extra;
+use earlykmsg::line::{Encoder, Extra};
 use earlykmsg_tests::kmsg::{Writer, tag};
 use earlykmsg_tests::proc;
 use nix::sys::signal::{Signal, kill};
@@ -92,7 +91,8 @@ impl Load {
         let record_read = Record::parse(record.as_bytes()).expect("a record");
         let mut encoder = Encoder::new(Extra::default());
         let mut line = vec![0; encoder.bytes_max(&record_read)];
-        let length = encoder.encode(&mut line, &record_read, WallOffset(1_637_945_595_123_456));
+        let wall = WallOffset(1_637_945_595_123_456);
+        let length = encoder.encode(&mut line, &record_read, wall).expect("room for a line");
         length + 1 - record.len()
     }
 }

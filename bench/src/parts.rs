@@ -253,7 +253,7 @@ impl Report {
             Budget::new("the start, up to the first read", 1.0, median(Some(set_up)), "ms"),
             Budget::new(
                 "memory that a shipper may write, its stack included",
-                144.0,
+                200.0,
                 median(writable),
                 "KiB",
             ),

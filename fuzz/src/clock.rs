@@ -35,13 +35,15 @@ pub fn check(bytes: &[u8]) {
     );
 
     let mut text = TimeText::NONE;
-    text.set(0);
-    for second in [second, seconds, second.wrapping_add(1), 0] {
+    for second in [0, second, seconds, second.wrapping_add(1), 0] {
         // The years that four digits can say.
         let nearest = second.clamp(-62_167_219_200, 253_402_300_799);
         let time = civil::datetime(1970, 1, 1, 0, 0, 0, 0) + SignedDuration::from_secs(nearest);
         let want = time.strftime("%Y-%m-%dT%H:%M:%S").to_string();
-        assert_eq!(str::from_utf8(text.second(second)), Ok(&*want), "second {second}");
+        assert_eq!(str::from_utf8(text.text(second, 0)), Ok(&*(want.clone() + "Z")), "second {second}");
+        let fraction = format!(".{micros:06}");
+        let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+        assert_eq!(str::from_utf8(text.text(second, micros)), Ok(&*format!("{want}{fraction}Z")));
     }
 }
 

@@ -1,9 +1,8 @@
 //! The program's own lines about records that never came or may be unread.
 
 use earlykmsg::clock::WallOffset;
-use earlykmsg::encode::{Encoder, Lost, Unread};
 use earlykmsg::limits::LOST_LINE_BYTES_MAX;
-use earlykmsg::members::Extra;
+use earlykmsg::line::{Encoder, Extra, Lost, Unread};
 use serde_json::Value;
 
 use crate::Input;
@@ -15,23 +14,25 @@ pub fn check(bytes: &[u8]) {
     let Some((one, other, clock_us, wall)) = numbers else { return };
     let (from, to) = (one.min(other), one.max(other));
     let count = (to - from).saturating_add(1);
+    let records = if count == 1 { "1 record".to_owned() } else { format!("{count} records") };
     let (encoder, wall) = (&mut Encoder::new(Extra::default()), WallOffset(wall));
 
     let mut out = [b'~'; LOST_LINE_BYTES_MAX];
     let why = "the kernel's ring was overwritten before they could be sent";
     let len = Lost { from, to, why }.encode(encoder, &mut out, clock_us, wall);
-    line(&out[..len], from, clock_us, &format!("earlykmsg: lost {count} records, seq {from}-{to}: {why}\n"));
+    let words = format!("earlykmsg: lost {records}, seq {from}-{to}: {why}\n");
+    line(&out[..len], from, clock_us, &words, "lost");
 
     let mut out = [b'~'; LOST_LINE_BYTES_MAX];
     let len = Unread { from, to }.encode(encoder, &mut out, clock_us, wall);
-    let words = format!("earlykmsg: {count} records, seq {from}-{to}, sent but perhaps unread\n");
-    line(&out[..len], from, clock_us, &words);
+    let words = format!("earlykmsg: {records}, seq {from}-{to}, possibly lost: sent, but perhaps not read\n");
+    line(&out[..len], from, clock_us, &words, "possibly-lost");
 }
 
-fn line(line: &[u8], seq: u64, clock_us: u64, msg: &str) {
+fn line(line: &[u8], seq: u64, clock_us: u64, msg: &str, kind: &str) {
     assert!(line.len() < LOST_LINE_BYTES_MAX, "{} bytes and a newline", line.len());
     let object: Value = serde_json::from_slice(line).expect("JSON");
     assert_eq!((&object["seq"], &object["clock"]), (&seq.into(), &clock_us.into()));
-    assert_eq!(object["msg"], msg);
+    assert_eq!((&object["msg"], &object["earlykmsg"]), (&msg.into(), &kind.into()));
     assert_eq!((&object["facility"], &object["priority"]), (&"user".into(), &"warning".into()));
 }

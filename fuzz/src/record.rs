@@ -1,12 +1,9 @@
 //! Records of the kernel's log, and the JSON made of them.
 
-use std::collections::BTreeMap;
-
 use earlykmsg::clock::WallOffset;
-use earlykmsg::encode::Encoder;
 use earlykmsg::kmsg::record::Record;
 use earlykmsg::limits::{CALLER_BYTES_MAX, LINE_BYTES_MAX, RECORD_BYTES_MAX, RECORD_CUT_BYTES_MIN};
-use earlykmsg::members::Extra;
+use earlykmsg::line::{Encoder, Extra};
 use serde_json::Value;
 
 /// 2021-11-26T16:53:15Z
@@ -26,7 +23,7 @@ fn check_with(bytes: &[u8], extra: Extra) {
     let room = encoder.bytes_max(&record);
     assert!(room <= LINE_BYTES_MAX, "{room} bytes");
     let mut out = vec![b'~'; room];
-    let len = encoder.encode(&mut out, &record, BOOT);
+    let len = encoder.encode(&mut out, &record, BOOT).expect("room");
     let line = &out[..len];
     assert!(!line.contains(&b'\n'), "a line holds no newline");
 
@@ -35,18 +32,18 @@ fn check_with(bytes: &[u8], extra: Extra) {
     let mut want = Model::of(bytes);
     let members = object.as_object().expect("an object");
     let names = ["clock", "facility", "msg", "priority", "seq", "talos-level", "talos-time"];
-    let mut more = BTreeMap::new();
+    let mut more = Vec::new();
+    if extra.caller && !want.caller.is_empty() {
+        more.push(("caller".to_owned(), want.caller.clone()));
+    }
     if extra.dict
         && let Some((msg, entries)) = want.entries.take()
     {
         want.msg = msg;
-        more = entries;
+        more.extend(entries);
     }
-    if extra.caller && !want.caller.is_empty() {
-        more.insert("caller".to_owned(), want.caller.clone());
-    }
-    assert!(names.into_iter().all(|name| members.contains_key(name)), "{object}");
-    assert_eq!(members.len(), names.len() + more.len(), "{object}, {more:?}");
+    let all: Vec<&str> = names.into_iter().chain(more.iter().map(|(name, _)| name.as_str())).collect();
+    assert!(members.keys().eq(&all), "{object}, not {all:?}");
     for (name, value) in more {
         assert_eq!(object[&name], value, "{}", bytes.escape_ascii());
     }
@@ -69,7 +66,7 @@ struct Model {
     msg: String,
     caller: String,
     /// The text without its dictionary, and that.
-    entries: Option<(String, BTreeMap<String, String>)>,
+    entries: Option<(String, Vec<(String, String)>)>,
 }
 
 impl Model {
@@ -120,10 +117,10 @@ impl Model {
 }
 
 /// A text whose lines but for the first are all entries: ` NAME=value`. Of the same name, the first counts.
-fn entries(text: &[u8], cut: bool) -> Option<(String, BTreeMap<String, String>)> {
+fn entries(text: &[u8], cut: bool) -> Option<(String, Vec<(String, String)>)> {
     let first = text.iter().position(|&byte| byte == b'\n')? + 1;
     let (msg, lines) = text.split_at(first);
-    let mut entries = BTreeMap::new();
+    let mut entries: Vec<(String, String)> = Vec::new();
     let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
     for line in lines.split(|&byte| byte == b'\n').filter(|_| text.len() > first) {
         let line = line.strip_prefix(b" ")?;
@@ -134,7 +131,9 @@ fn entries(text: &[u8], cut: bool) -> Option<(String, BTreeMap<String, String>)>
         {
             return None;
         }
-        entries.entry(name.to_owned()).or_insert_with(|| lossy(&unescaped(&line[equals + 1..], false)));
+        if entries.iter().all(|(known, _)| known != name) {
+            entries.push((name.to_owned(), lossy(&unescaped(&line[equals + 1..], false))));
+        }
     }
     Some((lossy(&unescaped(msg, cut)), entries))
 }

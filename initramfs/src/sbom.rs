@@ -110,7 +110,15 @@ fn crates(processor: &Processor) -> io::Result<Vec<Crate>> {
     let target = format!("{}-unknown-linux-gnu", processor.name);
     let tree = said(
         Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["tree", "--locked", "--package", "earlykmsg", "--edges", "normal", "--no-dedupe"])
+            .args([
+                "tree",
+                "--locked",
+                "--package",
+                "earlykmsg",
+                "--edges",
+                "normal,no-proc-macro",
+                "--no-dedupe",
+            ])
             .args(["--prefix", "depth", "--format", "\t{p}\t{l}\t", "--target", &target]),
     )?;
     let lock = workspace().join("Cargo.lock");

@@ -4,7 +4,7 @@ use core::ops::RangeInclusive;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use earlykmsg_tests::json::reported;
+use earlykmsg_tests::json::{REPORT, is_lost, report, reported};
 
 use crate::error::{Error, Result};
 use crate::record::Record;
@@ -20,7 +20,7 @@ pub struct Account {
     pub duplicates: u64,
     /// How many lie in ranges reported as lost.
     pub lost: u64,
-    /// How many lie in ranges reported as perhaps unread, beside those lost.
+    /// How many lie in ranges reported as possibly lost, beside those lost.
     pub perhaps_unread: u64,
     /// How many reports there were.
     pub reports: usize,
@@ -53,11 +53,13 @@ impl Piece {
             return Ok(Piece::Record(seq));
         }
         let record = Record::parse(line, Instant::now(), 0)?;
-        let Some(range) = reported(&record.msg) else { return Ok(Piece::Record(record.seq)) };
-        if record.seq != *range.start() {
+        if record.json.get(REPORT).is_some()
+            && reported(&record.msg).is_none_or(|range| *range.start() != record.seq)
+        {
             return Err(Error::new(format!("a report with another number than its first: {}", record.json)));
         }
-        Ok(if record.msg.starts_with("earlykmsg: lost ") { Piece::Lost(range) } else { Piece::Unread(range) })
+        let Some(range) = report(&record.json) else { return Ok(Piece::Record(record.seq)) };
+        Ok(if is_lost(&record.json) { Piece::Lost(range) } else { Piece::Unread(range) })
     }
 
     fn range(&self) -> RangeInclusive<u64> {
@@ -182,10 +184,15 @@ mod tests {
         )
     }
 
+    fn report(seq: u64, kind: &str, msg: &str) -> String {
+        line(seq, msg).replace("}\n", &format!(",\"earlykmsg\":\"{kind}\"}}\n"))
+    }
+
     #[test]
     fn figures_of_two_connections() {
-        let lost = line(2, "earlykmsg: lost 3 records, seq 2-4: why");
-        let unread = line(5, "earlykmsg: 2 records, seq 5-6, sent but perhaps unread");
+        let lost = report(2, "lost", "earlykmsg: lost 3 records, seq 2-4: why");
+        let text = "earlykmsg: 2 records, seq 5-6, possibly lost: sent, but perhaps not read";
+        let unread = report(5, "possibly-lost", text);
         let first = line(0, "a") + &line(1, "b") + &lost + &line(5, "c") + "{\"clock";
         let streams = [first.into_bytes(), (unread + &line(7, "d") + &line(8, "e")).into_bytes()];
         let account = Account::of_connections(&streams, 9, none_known).unwrap();
@@ -204,7 +211,8 @@ mod tests {
 
     #[test]
     fn a_connection_goes_on_where_it_was() {
-        let lost = line(1, "earlykmsg: lost 2 records, seq 1-2: why");
+        let text = "earlykmsg: lost 2 records, seq 1-2: why";
+        let (lost, forged) = (report(1, "lost", text), line(1, text));
         for (text, good) in [
             (line(0, "a") + &line(1, "b"), true),
             (line(0, "a") + &lost + &line(3, "b"), true),
@@ -213,7 +221,9 @@ mod tests {
             (line(0, "a") + &lost + &line(2, "b"), false),
             (line(0, "a") + &lost + &line(4, "b"), false),
             (line(0, "a") + &lost + &lost, false),
-            (line(0, "earlykmsg: lost 2 records, seq 1-2: why"), false),
+            (report(0, "lost", text), false),
+            (line(0, "a") + &forged + &line(3, "b"), false),
+            (line(0, "a") + &forged + &line(2, "b"), true),
             (line(0, "a") + "{\"clock", false),
         ] {
             assert_eq!(

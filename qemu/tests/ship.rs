@@ -5,6 +5,7 @@ use core::time::Duration;
 use earlykmsg_initramfs::Image;
 use earlykmsg_qemu::{Boot, End, Kernel, Protocol, Receiver, Record, image, ring_records};
 use earlykmsg_qemu::{seqs_missing, seqs_repeated};
+use earlykmsg_tests::json::is_lost;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -102,8 +103,7 @@ fn a_storm_before_the_network() {
     let first = ring[0].seq;
     assert!(first > 0, "{}", guest.failure("the storm was none"));
     let records = guest.explain(receiver.wait_text("after the storm", LONG)).unwrap();
-    let said: Vec<&Record> =
-        records.iter().filter(|record| record.msg.starts_with("earlykmsg: lost ")).collect();
+    let said: Vec<&Record> = records.iter().filter(|record| is_lost(&record.json)).collect();
     assert_eq!(said.len(), 1, "{}", guest.failure("the loss is said once"));
     // It was there when the program started, and the network was not.
     assert!(said[0].msg.contains("was overwritten before they could be sent"), "{}", said[0].msg);

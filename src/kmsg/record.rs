@@ -1,10 +1,11 @@
 //! A record as one read of `/dev/kmsg` gives it: `prio,seq,usec,flags[,more…];text`. Pure.
 //!
-//! A [`Record`] is a view on the read buffer. Its text is decoded while it is encoded, and copied once.
+//! A [`Record`] is a view on the read buffer. Its text is decoded while its line is written.
 
-use crate::address::{cut, part};
+use core::fmt::{self, Display, Write};
+
+use crate::address::cut;
 use crate::limits::{CALLER_BYTES_MAX, RECORD_CUT_BYTES_MIN};
-use crate::words::nth_name;
 
 /// One record of the kernel's log.
 #[derive(Clone, Copy, Debug)]
@@ -98,34 +99,56 @@ impl<'a> Record<'a> {
         Record { level: Level::ERR, facility: 0, seq, clock_us, more: b"", body: Body::Plain(bytes) }
     }
 
-    /// Who wrote it, where the kernel says so: `T148` a task, `C10` a processor; else nothing. Never more than
-    /// [`CALLER_BYTES_MAX`].
-    #[inline(never)]
-    pub fn caller(&self) -> &'a [u8] {
-        let mut rest = self.more;
-        while !rest.is_empty() {
-            if let Some(caller) = part(&mut rest, b',').strip_prefix(b"caller=") {
-                return caller.get(..CALLER_BYTES_MAX).unwrap_or(caller);
-            }
-        }
-        b""
+    /// Who wrote it, where the kernel says so: `T148` is a task, `C10` a processor. No longer than [`CALLER_BYTES_MAX`].
+    pub fn caller(&self) -> Option<&'a [u8]> {
+        let mut fields = self.more.split(|&byte| byte == b',');
+        let caller = fields.find_map(|field| field.strip_prefix(b"caller="))?;
+        let caller = caller.get(..CALLER_BYTES_MAX).unwrap_or(caller);
+        (!caller.is_empty()).then_some(caller)
     }
 
-    /// The text up to its first newline, and behind that its dictionary, if it has one: ` SUBSYSTEM=pci`, a line each.
-    pub fn lines(&self) -> Option<(Body<'a>, &'a [u8])> {
+    /// Splits the text into its first line and its dictionary. `None` when what follows the first line is no dictionary.
+    pub fn split_dictionary(&self) -> Option<(Body<'a>, Dictionary<'a>)> {
         let Body::Escaped { text, cut: is_cut } = self.body else { return None };
         let (_, lines) = cut(text, b'\n')?;
         let first = text.get(..text.len() - lines.len())?;
-        Some((Body::Escaped { text: first, cut: is_cut }, lines))
+        let is_dictionary = lines.is_empty() || split_lines(lines).all(|line| entry(line).is_some());
+        is_dictionary.then_some((Body::Escaped { text: first, cut: is_cut }, Dictionary { lines }))
     }
 }
 
-/// A line of a dictionary: its name in capital letters, as the kernel writes them, and its value with the escapes in it.
-pub fn entry(line: &[u8]) -> Option<(&[u8], &[u8])> {
+/// What the kernel says of the device that a record is about: lines of ` NAME=value` behind its text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Dictionary<'a> {
+    lines: &'a [u8],
+}
+
+impl<'a> Dictionary<'a> {
+    /// No entries.
+    pub const EMPTY: Dictionary<'static> = Dictionary { lines: b"" };
+
+    /// The names and values, in order, of the same name the first. A name consists of capital letters, digits and `_`.
+    pub fn entries(self) -> impl Iterator<Item = (&'a str, Body<'a>)> {
+        let all = move || split_lines(self.lines).filter_map(entry);
+        all().enumerate().filter_map(move |(at, (name, value))| {
+            let is_first = all().take(at).all(|(earlier, _)| earlier != name);
+            is_first.then_some((name, value))
+        })
+    }
+}
+
+/// The lines of a dictionary; the last may have lost its newline.
+fn split_lines(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
+    lines.strip_suffix(b"\n").unwrap_or(lines).split(|&byte| byte == b'\n')
+}
+
+/// One line of a dictionary: ` SUBSYSTEM=pci`.
+fn entry(line: &[u8]) -> Option<(&str, Body<'_>)> {
     let (name, value) = cut(line.strip_prefix(b" ")?, b'=')?;
     let is_name =
         name.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_')) && !name.is_empty();
-    is_name.then_some((name, value))
+    let name = str::from_utf8(name).ok().filter(|_| is_name)?;
+    Some((name, Body::Escaped { text: value, cut: false }))
 }
 
 /// The rest of a record's prefix.
@@ -170,23 +193,28 @@ impl Level {
     pub const DEBUG: Level = Level(7);
 
     /// The names of all levels, most severe first.
-    pub const NAMES: &'static str = "emerg, alert, crit, err, warning, notice, info, debug";
+    pub const NAMES: [&'static str; 8] =
+        ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 
     /// Reads one of the eight names.
     pub fn from_name(name: &[u8]) -> Option<Level> {
-        (0..8).map(Level).find(|level| nth_name(Level::NAMES, level.number()) == name)
+        let number = Level::NAMES.iter().position(|known| known.as_bytes() == name)?;
+        Some(Level(number as u8))
     }
 
     /// Its name.
-    pub fn name(self) -> Name {
-        const TABLE: [Name; 8] = table(Level::NAMES);
-        TABLE[self.number()]
+    pub fn name(self) -> &'static str {
+        Level::NAMES[self.number()]
     }
 
     /// What Talos makes of it.
-    pub fn talos_name(self) -> Name {
-        const TABLE: [Name; 8] = table("error, error, error, error, warn, info, info, debug");
-        TABLE[self.number()]
+    pub fn talos_name(self) -> &'static str {
+        match self.number() {
+            0..=3 => "error",
+            4 => "warn",
+            5 | 6 => "info",
+            _ => "debug",
+        }
     }
 
     /// 0 to 7.
@@ -195,36 +223,19 @@ impl Level {
     }
 }
 
-/// A name of up to eight letters, and zeros behind it: short names are copied as a whole.
-pub type Name = [u8; 8];
+/// The names of the facilities from 0 on.
+const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+    "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
+    "local7",
+];
 
-/// The names of a list.
-const fn table<const N: usize>(names: &str) -> [Name; N] {
-    let names = names.as_bytes();
-    let mut table = [[0; 8]; N];
-    let (mut nth, mut from, mut at) = (0, 0, 0);
-    while at < names.len() {
-        if names[at] == b',' {
-            nth += 1;
-            from = at + 2;
-        } else if at >= from {
-            table[nth][at - from] = names[at];
-        }
-        at += 1;
-    }
-    table
+/// The name of a facility. Those from 24 on have none.
+pub fn facility_name(facility: u64) -> Option<&'static str> {
+    FACILITIES.get(usize::try_from(facility).ok()?).copied()
 }
 
-/// The name of a facility; those without one are shown as their number.
-pub fn facility_name(facility: u64) -> Option<Name> {
-    const TABLE: [Name; 24] = table(
-        "kern, user, mail, daemon, auth, syslog, lpr, news, uucp, cron, authpriv, ftp, ntp, audit, alert, clock, \
-         local0, local1, local2, local3, local4, local5, local6, local7",
-    );
-    TABLE.get(facility as usize).copied()
-}
-
-/// The decoded bytes of an escaped text, one at a time. `Clone` is how one looks ahead.
+/// The decoded bytes of an escaped text, one at a time.
 ///
 /// What is no escape disappears with the byte that broke it, as in Talos: `\xZZ` is `Z`, `\q` is nothing.
 /// Only the final newline of a record that the kernel cut is kept.
@@ -242,16 +253,6 @@ impl<'a> Decoded<'a> {
             Body::Escaped { text, cut } => Decoded { text, cut, plain: false },
             Body::Plain(text) => Decoded { text, cut: false, plain: true },
         }
-    }
-
-    /// What is not decoded yet.
-    pub fn rest(&self) -> &'a [u8] {
-        self.text
-    }
-
-    /// Goes on after `bytes` of the rest, which hold no backslash.
-    pub fn advance(&mut self, bytes: usize) {
-        self.text = &self.text[bytes..];
     }
 
     fn take(&mut self) -> Option<u8> {
@@ -296,6 +297,58 @@ impl Iterator for Decoded<'_> {
                 byte => return Some(byte),
             }
         }
+    }
+}
+
+/// The decoded text of a record, character by character. Each byte that is no UTF-8 is a U+FFFD of its own, as in Go.
+#[derive(Clone, Debug)]
+pub struct Chars<'a>(Decoded<'a>);
+
+impl<'a> Chars<'a> {
+    /// Decodes the text of a record.
+    pub fn new(body: Body<'a>) -> Chars<'a> {
+        Chars(Decoded::new(body))
+    }
+
+    /// Takes the bytes before the first for which `is_plain` does not hold. They are characters as they stand: `is_plain`
+    /// must hold neither for a backslash nor for what is not ASCII.
+    pub fn take_run(&mut self, is_plain: impl Fn(u8) -> bool) -> &'a [u8] {
+        let text = self.0.text;
+        let end = text.iter().position(|&byte| !is_plain(byte)).unwrap_or(text.len());
+        let (plain, rest) = text.split_at(end);
+        self.0.text = rest;
+        plain
+    }
+}
+
+impl Iterator for Chars<'_> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        let first = self.0.next()?;
+        let len = match first {
+            0x00..0x80 => return Some(char::from(first)),
+            0xc0..0xe0 => 2,
+            0xe0..0xf0 => 3,
+            0xf0.. => 4,
+            0x80..0xc0 => return Some(char::REPLACEMENT_CHARACTER),
+        };
+        let mut bytes = [first, 0, 0, 0];
+        let mut ahead = self.0.clone();
+        for byte in &mut bytes[1..len] {
+            *byte = ahead.next().unwrap_or(0); // which is no part of a character of several bytes
+        }
+        let Some(character) = str::from_utf8(&bytes[..len]).ok().and_then(|text| text.chars().next()) else {
+            return Some(char::REPLACEMENT_CHARACTER);
+        };
+        self.0 = ahead;
+        Some(character)
+    }
+}
+
+impl Display for Body<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Chars::new(*self).try_for_each(|character| f.write_char(character))
     }
 }
 

@@ -12,12 +12,12 @@ use core::ops::ControlFlow::{self, Break, Continue};
 use rustix::event::PollFlags;
 
 use super::{Down, Outcome, Over, Shipper};
-use crate::encode::Lost;
 use crate::error::{Result, Step};
 use crate::limits::{
     LOST_LINE_BYTES_MAX, NEVER_MS, UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS, UDP_MTU_REPEAT_MS,
     UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS, UDP_REPORTS_MAX, UDP_SEND_TRIES,
 };
+use crate::line::Lost;
 use crate::sys::time;
 use crate::sys::wait::Awaited;
 use crate::transport::udp::{Report, Sent, Udp};

@@ -409,12 +409,11 @@ impl<'a> Books<'a> {
         let (seq, text) = (json::seq(&object), json::msg(&object));
         let account = &mut self.accounts[at];
         account.lines += 1;
-        // Other programs may say in the log what this one says past it; only its own words have the range's seq.
-        let range = json::reported(text).filter(|range| *range.start() == seq);
+        let range = json::report(&object);
         let last = range.as_ref().map_or(seq, |range| *range.end());
         let new = account.cover(seq, last);
         match &range {
-            Some(_) if text.starts_with("earlykmsg: lost ") => account.lost += new,
+            Some(_) if json::is_lost(&object) => account.lost += new,
             Some(_) => account.unread += new,
             None => account.twice += 1 - new,
         }

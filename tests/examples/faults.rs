@@ -556,7 +556,7 @@ impl Scene {
             if let Some(number) = self.stream.number(&line.bytes) {
                 *received.entry(number).or_default() += 1;
             } else if matches!(process, Process::Ours(_))
-                && line.bytes.windows(18).any(|part| part == b"\"msg\":\"earlykmsg: ")
+                && line.bytes.windows(13).any(|part| part == b",\"earlykmsg\":")
             {
                 told.push(json::msg(&line.json()).to_owned());
             }

@@ -88,7 +88,7 @@ pub struct Account {
     /// Reported as lost of what was written since the test began, others' among them. (The ring may be full of what
     /// was there before, and every word of the program, as of anyone, takes the place of the oldest.)
     pub lost: u64,
-    /// Reported as sent but perhaps unread, others' among them.
+    /// Reported as possibly lost, others' among them.
     pub perhaps_unread: u64,
     /// Someone who knows nothing of turns has overrun the ring meanwhile.
     pub disturbed: bool,
@@ -117,7 +117,8 @@ pub fn account_with(
 ) -> Account {
     let last = lines.wait_for(last, Duration::from_secs(60));
     let objects: Vec<Value> = lines.objects_with(more);
-    let mut told: Vec<String> = objects.iter().map(|object| json::msg(object).to_owned()).collect();
+    let reports = objects.iter().filter(|object| json::report(object).is_some());
+    let mut told: Vec<String> = reports.map(|object| json::msg(object).to_owned()).collect();
     told.extend(program.words.items().iter().cloned());
     let reported = |lost: bool| {
         let of_kind = |text: &&String| text.starts_with("earlykmsg: lost ") == lost;
@@ -139,7 +140,7 @@ pub fn account_with(
         sum
     };
     let mut received: BTreeMap<u64, usize> = BTreeMap::new();
-    for object in objects.iter().filter(|object| json::reported(json::msg(object)).is_none()) {
+    for object in objects.iter().filter(|object| json::report(object).is_none()) {
         *received.entry(json::seq(object)).or_default() += 1;
     }
     let first = *received.keys().next().expect("something was received");
@@ -195,14 +196,7 @@ impl Account {
 pub fn check_order_of_losses(lines: &Lines) {
     let objects = lines.objects();
     for (at, object) in objects.iter().enumerate() {
-        let Some(range) = json::msg(object)
-            .starts_with("earlykmsg: lost ")
-            .then(|| json::reported(json::msg(object)))
-            .flatten()
-        else {
-            continue;
-        };
-        assert_eq!(json::seq(object), *range.start(), "seq is that of the first lost");
+        let Some(range) = json::report(object).filter(|_| json::is_lost(object)) else { continue };
         assert_eq!((&object["facility"], &object["priority"]), (&"user".into(), &"warning".into()));
         assert!(json::msg(object).ends_with('\n'), "{object}");
         if let Some(before) = at.checked_sub(1).map(|at| json::seq(&objects[at])) {

@@ -1,7 +1,6 @@
 //! What a receiver may expect of every line, and the program's own words about losses.
 
 use core::ops::RangeInclusive;
-use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -9,37 +8,42 @@ use serde_json::Value;
 /// The names of a plain object, in order.
 pub const MEMBERS: [&str; 7] = ["clock", "facility", "msg", "priority", "seq", "talos-level", "talos-time"];
 
-/// Reads one line and checks all that holds for every line: valid JSON, the seven members in their order,
-/// no white space between them, a well-formed time.
+/// What a report of lost records has behind these: see [`report`].
+pub const REPORT: &str = "earlykmsg";
+
+/// Reads one line and checks all that holds for every line: valid JSON, the seven members in their order, one more for a
+/// report, no white space between them, a well-formed time.
 #[track_caller]
 pub fn checked(line: &[u8]) -> Value {
-    let object = any(line);
-    let names: Vec<&str> = object.as_object().expect("an object").keys().map(String::as_str).collect();
-    assert_eq!(names, MEMBERS, "members of {}", String::from_utf8_lossy(line));
-    object
+    checked_with(line, &[])
 }
 
-/// As [`checked`], with members beside the seven: those of these names, which may be among the seven.
+/// As [`checked`], with members of these names behind, in this order.
 #[track_caller]
 pub fn checked_with(line: &[u8], more: &[&str]) -> Value {
     let object = any(line);
-    let names: BTreeSet<&str> = object.as_object().expect("an object").keys().map(String::as_str).collect();
-    let want: BTreeSet<&str> = MEMBERS.iter().chain(more).copied().collect();
+    let names: Vec<&str> = object.as_object().expect("an object").keys().map(String::as_str).collect();
+    let of_report = object.get(REPORT).map(|_| REPORT);
+    let want: Vec<&str> = MEMBERS.into_iter().chain(of_report).chain(more.iter().copied()).collect();
     assert_eq!(names, want, "members of {}", String::from_utf8_lossy(line));
     object
 }
 
-/// As [`checked`], with any members beside the seven.
+/// As [`checked`], with any members behind.
 #[track_caller]
 pub fn any(line: &[u8]) -> Value {
     let shown = String::from_utf8_lossy(line);
     let object: Value = serde_json::from_slice(line).unwrap_or_else(|why| panic!("{why}: {shown}"));
     let members = object.as_object().unwrap_or_else(|| panic!("no object: {shown}"));
-    assert!(members.keys().is_sorted(), "members not sorted: {shown}");
+    assert!(members.keys().take(MEMBERS.len()).eq(MEMBERS), "not the seven members in order: {shown}");
     assert!(!between(line).any(|b| b.is_ascii_whitespace()), "white space between members: {shown}");
     let commas = between(line).filter(|&b| b == b',').count();
     assert_eq!(commas + 1, members.len(), "a member twice: {shown}");
     time(&object);
+    if object.get(REPORT).is_some() {
+        assert_eq!(members.keys().nth(MEMBERS.len()).map(String::as_str), Some(REPORT), "{shown}");
+        assert!(report(&object).is_some(), "no report: {shown}");
+    }
     object
 }
 
@@ -77,20 +81,37 @@ pub fn msg(object: &Value) -> &str {
     object["msg"].as_str().unwrap_or_else(|| panic!("no msg: {object}"))
 }
 
-/// The range that a text of the program reports as lost or perhaps unread:
-/// `earlykmsg: lost N records, seq A-B: why` or `earlykmsg: N records, seq A-B, sent but perhaps unread`.
+/// The range that an object of the program reports as lost, or possibly lost. Whatever a record says, it is none.
+#[track_caller]
+pub fn report(object: &Value) -> Option<RangeInclusive<u64>> {
+    let kind = object.get(REPORT)?;
+    let range = reported(msg(object)).unwrap_or_else(|| panic!("no range: {object}"));
+    let of_text = if msg(object).starts_with("earlykmsg: lost ") { "lost" } else { "possibly-lost" };
+    assert_eq!(kind, of_text, "the text says something else: {object}");
+    assert_eq!(seq(object), *range.start(), "seq is that of the first: {object}");
+    Some(range)
+}
+
+/// Whether an object of the program reports records as lost.
+pub fn is_lost(object: &Value) -> bool {
+    object.get(REPORT).is_some_and(|kind| kind == "lost")
+}
+
+/// The range that a text reports as lost or possibly lost, whoever wrote it: `earlykmsg: lost N records, seq A-B: why`
+/// or `earlykmsg: N records, seq A-B, possibly lost: sent, but perhaps not read`, with `1 record` for one.
 /// The count must fit the range.
 pub fn reported(text: &str) -> Option<RangeInclusive<u64>> {
     let rest = text.trim_end().strip_prefix("earlykmsg: ")?;
     let lost = rest.starts_with("lost ");
     let rest = rest.strip_prefix("lost ").unwrap_or(rest);
     let (count, rest) = rest.split_once(" record")?;
-    let rest = rest.strip_prefix("s").unwrap_or(rest).strip_prefix(", seq ")?;
+    let plural = if count == "1" { "" } else { "s" };
+    let rest = rest.strip_prefix(plural)?.strip_prefix(", seq ")?;
     let (range, rest) = rest.split_once(if lost { ':' } else { ',' })?;
-    if !lost && !rest.contains("perhaps unread") {
+    if !lost && !rest.contains("possibly lost") {
         return None;
     }
-    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let (first, last) = range.split_once('-')?;
     let (first, last) = (first.parse().ok()?, last.parse().ok()?);
     assert_eq!(count.parse::<u64>().ok()?, last - first + 1, "the count does not fit the range: {text}");
     Some(first..=last)

@@ -148,7 +148,7 @@ impl Drop for Over<'_> {
 /// What a line covers.
 fn covers(object: &Value) -> RangeInclusive<u64> {
     let seq = json::seq(object);
-    json::reported(json::msg(object)).unwrap_or(seq..=seq)
+    json::report(object).unwrap_or(seq..=seq)
 }
 
 /// Judges what one receiver got.
@@ -158,7 +158,7 @@ fn judge(seed: u64, lines: &Lines, ends: &[Ended]) {
         lines.items().iter().map(|line| (line.connection, line.json())).collect();
     let received: BTreeSet<u64> = objects
         .iter()
-        .filter(|(_, object)| json::reported(json::msg(object)).is_none())
+        .filter(|(_, object)| json::report(object).is_none())
         .map(|(_, object)| json::seq(object))
         .collect();
     // The first and the last of what the connection before brought, and the last of all.
@@ -190,7 +190,7 @@ fn judge(seed: u64, lines: &Lines, ends: &[Ended]) {
             None => before = Some((*connection, start, end)),
         }
         reach = reach.max(Some(end));
-        if json::msg(object).starts_with("earlykmsg: lost ") {
+        if json::is_lost(object) {
             assert_eq!(received.range(range).next(), None, "{shown} was received");
         }
     }

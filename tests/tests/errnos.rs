@@ -216,7 +216,7 @@ fn first_missing(lines: &Lines, oldest: u64) -> u64 {
     let mut ranges: Vec<_> = lines
         .objects_with(TAG_NAMES)
         .iter()
-        .map(|object| json::reported(json::msg(object)).unwrap_or(json::seq(object)..=json::seq(object)))
+        .map(|object| json::report(object).unwrap_or(json::seq(object)..=json::seq(object)))
         .collect();
     ranges.sort_unstable_by_key(|range| *range.start());
     let mut next = oldest;

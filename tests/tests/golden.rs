@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use earlykmsg_tests::json::{checked, timeless};
+use earlykmsg_tests::json::{checked, is_lost, timeless};
 use earlykmsg_tests::kmsg::{FAKE_RECORD_BYTES_MAX, Fake, golden};
 use earlykmsg_tests::program::Run;
 use earlykmsg_tests::receiver::{Lines, Manner, Tcp, Udp};
@@ -42,7 +42,7 @@ fn check(kmsg: &Fake, lines: &Lines) {
     });
     let mut got: Vec<Value> = lines.items().iter().map(|line| timeless(checked(&line.bytes))).collect();
     // The jump to the large number is a loss, and said.
-    got.retain(|object| !object["msg"].as_str().is_some_and(|msg| msg.starts_with("earlykmsg: lost ")));
+    got.retain(|object| !is_lost(object));
     let want: Vec<Value> = log.into_iter().map(|(_, want)| timeless(want)).collect();
     for (got, want) in got.iter().zip(&want) {
         assert_eq!(got, want);
@@ -106,10 +106,7 @@ fn check_unparsable(first: &[&str]) {
         kmsg.feed("6,100,1,-;the last one\n");
         receiver.lines.wait_for("the last one", WITHIN);
         let objects = receiver.lines.objects();
-        let objects: Vec<_> = objects
-            .iter()
-            .filter(|o| !o["msg"].as_str().unwrap_or("").starts_with("earlykmsg: lost"))
-            .collect();
+        let objects: Vec<_> = objects.iter().filter(|object| !is_lost(object)).collect();
         assert_eq!(objects.len(), first.len() + bad.len() + 1, "{objects:#?}");
         for (object, raw) in objects.iter().skip(first.len()).zip(bad) {
             assert_eq!(object["priority"], "err", "{object}");

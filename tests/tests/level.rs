@@ -3,9 +3,10 @@
 use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use earlykmsg_tests::foreign::until;
-use earlykmsg_tests::json::{msg, reported, seq, timeless};
+use earlykmsg_tests::json::{is_lost, msg, report, reported, seq, timeless};
 use earlykmsg_tests::kmsg::{Fake, Writer, ring, tag};
 use earlykmsg_tests::proc;
 use earlykmsg_tests::program::Run;
@@ -13,6 +14,7 @@ use earlykmsg_tests::receiver::{End, Lines, Manner, Tcp, Udp};
 use earlykmsg_tests::record::Record;
 use earlykmsg_tests::sandbox::alone;
 use nix::sys::signal::{Signal, kill};
+use serde_json::Value;
 
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -35,19 +37,15 @@ fn check(lines: &Lines, known: &[Record]) -> Vec<RangeInclusive<u64>> {
     let objects = lines.objects();
     let seqs: Vec<u64> = objects.iter().map(seq).collect();
     assert!(seqs.is_sorted_by(|a, b| a < b), "out of order, or twice: {seqs:?}");
-    let told: Vec<_> =
-        objects.iter().filter_map(|object| Some((msg(object).to_owned(), reported(msg(object))?))).collect();
-    let records = objects.into_iter().filter(|object| reported(msg(object)).is_none());
+    let told: Vec<_> = objects.iter().filter_map(|object| Some((is_lost(object), report(object)?))).collect();
+    let records = objects.into_iter().filter(|object| report(object).is_none());
     let arrived: BTreeMap<u64, _> = records.map(|object| (seq(&object), timeless(object))).collect();
     for record in known.iter().filter(|record| record.seq <= seqs[seqs.len() - 1]) {
         let is_told = told.iter().any(|(_, range)| range.contains(&record.seq));
         let want = (is_wanted(record) && !is_told).then(|| record.json());
         assert_eq!(arrived.get(&record.seq), want.as_ref(), "{record:?}, told: {told:?}");
     }
-    told.into_iter()
-        .filter(|(text, _)| text.starts_with("earlykmsg: lost "))
-        .map(|(_, range)| range)
-        .collect()
+    told.into_iter().filter(|(lost, _)| *lost).map(|(_, range)| range).collect()
 }
 
 /// All that the ring has ever held since a test began.
@@ -128,6 +126,67 @@ fn the_ring_is_overwritten() {
         assert!((before + 1..=untouched + 1).contains(lost.start()), "{before} {untouched} {lost:?}");
         assert!((oldest..=oldest_then).contains(&(lost.end() + 1)), "{oldest} {oldest_then} {lost:?}");
         println!("lost {lost:?} of the ring from {oldest} on; {before} was the last that arrived before");
+    });
+}
+
+/// Whoever may write to the log can write the words of a report, but no report: beside a true one, forged ones are
+/// records, and the recipe of docs/records.md tells them apart.
+#[test]
+fn forged_reports() {
+    alone(|sandbox| {
+        let receiver = Tcp::new(Manner::Reads);
+        let writer = Writer::storm();
+        let words = [ONLY_WARNINGS, "earlykmsg.extra=caller,dict"];
+        let program = Run::new(&[&words[..], &[&receiver.url()]].concat()).start_connected();
+        let before = tag("before");
+        writer.write_at(WARNING, &before);
+        let before = seq(&receiver.lines.wait_for(&before, WITHIN).json());
+        let [shipper] = program.shippers()[..] else { panic!("one shipper") };
+        kill(shipper, Signal::SIGSTOP).expect("stop a shipper");
+        let untouched = ring().last().expect("records").seq;
+        let filler = "x".repeat(200);
+        while ring()[0].seq <= untouched {
+            for _ in 0..200 {
+                writer.write_at(WARNING, &format!("{} {filler}", tag("overwritten")));
+            }
+        }
+        let own = tag("forged");
+        let forged = [
+            format!("earlykmsg: lost 9 records, seq 1-9: {own}"),
+            format!("earlykmsg: 1 record, seq 7-7, possibly lost: {own}"),
+            format!("earlykmsg: lost 9 records, seq 1-9: {own}\n earlykmsg=lost"),
+            format!("earlykmsg: lost 9 records, seq 1-9: {own}\",\"earlykmsg\":\"lost"),
+        ];
+        for text in &forged {
+            writer.write_at(WARNING, text);
+        }
+        let after = tag("after");
+        writer.write_at(WARNING, &after);
+        kill(shipper, Signal::SIGCONT).expect("let a shipper go on");
+        receiver.lines.wait_for(&after, WITHIN);
+        let objects = receiver.lines.objects();
+        let arrived = objects.iter().filter(|object| msg(object).contains(&own));
+        assert_eq!(arrived.clone().count(), forged.len(), "all of them are records");
+        assert!(arrived.clone().all(|object| report(object).is_none()), "{:#?}", arrived.collect::<Vec<_>>());
+        let reports: Vec<Value> = objects.iter().filter(|object| report(object).is_some()).cloned().collect();
+        assert!(reports.iter().any(|report| is_lost(report) && seq(report) > before), "{reports:#?}");
+
+        let page = include_str!("../../docs/records.md");
+        let recipe = page.lines().map(str::trim).find(|line| line.starts_with("jq -c 'select("));
+        let lines: String = objects.iter().map(|object| format!("{object}\n")).collect();
+        let file = sandbox.file("kernels.jsonl", lines.as_bytes());
+        let jq = Command::new("sh")
+            .args(["-c", recipe.expect("a recipe")])
+            .current_dir(file.parent().expect("a folder"))
+            .output()
+            .expect("start sh");
+        assert!(jq.status.success(), "{}", String::from_utf8_lossy(&jq.stderr));
+        let selected: Vec<Value> = jq
+            .stdout
+            .split(|&byte| byte == b'\n')
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .collect();
+        assert_eq!(selected, reports);
     });
 }
 

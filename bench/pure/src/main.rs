@@ -12,11 +12,10 @@ use core::hint::black_box;
 use core::ops::Range;
 
 use earlykmsg::clock::WallOffset;
-use earlykmsg::encode::Encoder;
 use earlykmsg::entry;
 use earlykmsg::kmsg::record::Record;
 use earlykmsg::limits::{LINE_BYTES_MAX, RECORD_BYTES_MAX};
-use earlykmsg::members::Extra;
+use earlykmsg::line::{Encoder, Extra};
 use earlykmsg::sys::args::Args;
 use earlykmsg::sys::memory::Buffer;
 use earlykmsg::sys::process::exit;

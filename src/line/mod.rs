@@ -1,0 +1,519 @@
+//! Records into lines: JSON objects, member for member as Talos writes them. Pure.
+//!
+//! ```text
+//! {"clock":_,"facility":_,"msg":_,"priority":_,"seq":_,"talos-level":_,"talos-time":_}
+//!  what every object has                                                             then, if asked for:
+//!  "caller":_   "SUBSYSTEM":_   "DEVICE":_   the tags in the order given
+//! ```
+//!
+//! No name stands twice: a tag takes the place of a caller or an entry of the dictionary with its name, and of tags
+//! with the same name the last counts, those of one destination after those of all.
+
+mod escape;
+mod loss;
+mod tagged;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json_core::ser::to_slice;
+
+pub use loss::{Lost, Unread};
+
+use crate::clock::{TimeText, WallOffset};
+use crate::kmsg::record::{Body, Dictionary, Record, facility_name};
+use crate::limits::{ESCAPE_BYTES_MAX, LINE_FIXED_BYTES_MAX, SCRATCH_BYTES};
+use crate::tags::Facts;
+use escape::{Json, write_string};
+use loss::Kind;
+use tagged::Tags;
+
+/// Members that are made for a record beside Talos's.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Extra {
+    /// Who wrote it.
+    pub caller: bool,
+    /// The lines of its dictionary, which are no part of `msg` then.
+    pub dict: bool,
+}
+
+/// Writes the lines of one destination.
+#[derive(Debug)]
+pub struct Encoder {
+    time: TimeText,
+    extra: Extra,
+    tags: Tags,
+    /// `msg` and `talos-time` of the record at hand, as they stand in its object.
+    scratch: [u8; SCRATCH_BYTES],
+}
+
+impl Encoder {
+    /// Without tags and extras.
+    pub const NONE: Encoder = Encoder {
+        time: TimeText::NONE,
+        extra: Extra { caller: false, dict: false },
+        tags: Tags::NONE,
+        scratch: [0; SCRATCH_BYTES],
+    };
+
+    /// An encoder with Talos's members and those asked for.
+    pub fn new(extra: Extra) -> Encoder {
+        Encoder { extra, ..Encoder::NONE }
+    }
+
+    /// Sets the extras and the tags anew. `words` are the tags of all destinations and those of this one. Returns how
+    /// many tags have no room and are left out.
+    pub fn set(&mut self, extra: Extra, words: [&[u8]; 2], facts: &Facts) -> u64 {
+        self.extra = extra;
+        self.tags.set(words, facts)
+    }
+
+    /// The bytes that the object of `record` takes at most.
+    pub fn bytes_max(&self, record: &Record<'_>) -> usize {
+        let (Body::Escaped { text, .. } | Body::Plain(text)) = record.body;
+        text.len() * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX + self.tags.bytes()
+    }
+
+    /// Writes the object of `record` to the beginning of `out`, without a newline, and returns its length. `None` when
+    /// it does not fit, which cannot be when `out` has [`Encoder::bytes_max`] and the record is no longer than a read.
+    pub fn encode(&mut self, out: &mut [u8], record: &Record<'_>, wall: WallOffset) -> Option<usize> {
+        let (mut record, mut dictionary) = (*record, Dictionary::EMPTY);
+        if self.extra.dict
+            && let Some(split) = record.split_dictionary()
+        {
+            (record.body, dictionary) = split;
+        }
+        let caller = if self.extra.caller { record.caller() } else { None };
+        self.write(out, &record, Members { report: None, caller, dictionary }, wall)
+    }
+
+    fn write(
+        &mut self,
+        out: &mut [u8],
+        record: &Record<'_>,
+        members: Members<'_>,
+        wall: WallOffset,
+    ) -> Option<usize> {
+        let (msg, rest) = write_string(&mut self.scratch, record.body)?;
+        let (second, micros) = wall.wall(record.clock_us);
+        let (time, _) = write_string(rest, Body::Plain(self.time.text(second, micros)))?;
+        let line = Line { record, msg, time, members, tags: &self.tags };
+        to_slice(&line, out).ok()
+    }
+}
+
+/// The members of one object that not every object has.
+struct Members<'a> {
+    report: Option<Kind>,
+    caller: Option<&'a [u8]>,
+    dictionary: Dictionary<'a>,
+}
+
+/// A record as its object has it.
+struct Line<'a> {
+    record: &'a Record<'a>,
+    msg: Json<'a>,
+    time: Json<'a>,
+    members: Members<'a>,
+    tags: &'a Tags,
+}
+
+impl Serialize for Line<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Line { record, members, tags, .. } = self;
+        let mut object = serializer.serialize_map(None)?;
+        // The names are JSON already: serde-json-core would look at each of their letters.
+        object.serialize_entry(&Json(b"\"clock\""), &record.clock_us)?;
+        object.serialize_entry(&Json(b"\"facility\""), &Facility(record.facility))?;
+        object.serialize_entry(&Json(b"\"msg\""), &self.msg)?;
+        object.serialize_entry(&Json(b"\"priority\""), record.level.name())?;
+        object.serialize_entry(&Json(b"\"seq\""), &record.seq)?;
+        object.serialize_entry(&Json(b"\"talos-level\""), record.level.talos_name())?;
+        object.serialize_entry(&Json(b"\"talos-time\""), &self.time)?;
+        if let Some(kind) = members.report {
+            object.serialize_entry("earlykmsg", kind.name())?;
+        }
+        if let Some(caller) = members.caller
+            && !tags.has("caller")
+        {
+            object.serialize_entry("caller", &Text(Body::Plain(caller)))?;
+        }
+        for (name, value) in members.dictionary.entries().filter(|(name, _)| !tags.has(name)) {
+            object.serialize_entry(name, &Text(value))?;
+        }
+        for (name, value) in tags.iter() {
+            object.serialize_entry(&name, &value)?;
+        }
+        object.end()
+    }
+}
+
+/// A facility by its name, or its number in quotes where it has none.
+struct Facility(u64);
+
+impl Serialize for Facility {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match facility_name(self.0) {
+            Some(name) => serializer.serialize_str(name),
+            None => serializer.collect_str(&self.0),
+        }
+    }
+}
+
+/// A text of any bytes.
+struct Text<'a>(Body<'a>);
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kmsg::record::Decoded;
+    use crate::limits::{LINE_BYTES_MAX, LOST_LINE_BYTES_MAX, RECORD_BYTES_MAX, TAGS_BYTES_MAX, TAGS_MAX};
+    use crate::tags::{Fact, STANDARD_NAMES};
+    use crate::testing::Random;
+    use serde_json::Value;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+    use std::{format, vec};
+
+    const MEMBERS: [&str; 7] = ["clock", "facility", "msg", "priority", "seq", "talos-level", "talos-time"];
+    /// 2021-11-26T16:53:15Z, the boot time of the golden records.
+    const BOOT: WallOffset = WallOffset(1_637_945_595_000_000);
+
+    /// The object of a record, in exactly as many bytes as it may take at most.
+    fn encode(bytes: &[u8]) -> String {
+        encode_with(&mut Encoder::new(Extra::default()), bytes)
+    }
+
+    fn encode_with(encoder: &mut Encoder, bytes: &[u8]) -> String {
+        let record = Record::parse(bytes).unwrap_or_else(|| Record::broken(bytes));
+        let mut out = vec![0; encoder.bytes_max(&record)];
+        let len = encoder.encode(&mut out, &record, BOOT).expect("room");
+        out.truncate(len);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    fn object(json: &str) -> serde_json::Map<String, Value> {
+        match serde_json::from_str(json) {
+            Ok(Value::Object(object)) => object,
+            other => panic!("{json}: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check_golden(records: &[u8], lines: &str) {
+        let mut lines = lines.lines();
+        let mut count = 0;
+        for record in records.split(|&b| b == 0).filter(|record| !record.is_empty()) {
+            let (got, want) = (encode(record), lines.next().expect("a line for each record"));
+            let (got, want) = (object(&got), object(want));
+            assert_eq!(got, want);
+            assert!(got.keys().eq(want.keys()), "the order of the members");
+            count += 1;
+        }
+        assert_eq!(lines.next(), None);
+        std::println!("{count} of {count} records equal");
+    }
+
+    #[test]
+    fn these_names_are_no_tags() {
+        assert_eq!(STANDARD_NAMES[..7], MEMBERS);
+        assert_eq!(STANDARD_NAMES[7..], ["earlykmsg"]);
+    }
+
+    #[test]
+    fn golden_records_are_equal() {
+        check_golden(
+            include_bytes!("../../tests/data/boot.kmsg"),
+            include_str!("../../tests/data/boot.jsonl"),
+        );
+        check_golden(
+            include_bytes!("../../tests/data/edge.kmsg"),
+            include_str!("../../tests/data/edge.jsonl"),
+        );
+    }
+
+    #[test]
+    fn the_line_of_the_documentation() {
+        let line = encode(b"12,711,6252819,-;[talos] task startAllServices (1/1): waiting for 6 services\n");
+        assert_eq!(
+            line,
+            "{\"clock\":6252819,\"facility\":\"user\",\"msg\":\"[talos] task startAllServices (1/1): waiting for 6 \
+             services\\n\",\"priority\":\"warning\",\"seq\":711,\"talos-level\":\"warn\",\
+             \"talos-time\":\"2021-11-26T16:53:21.252819Z\"}"
+        );
+    }
+
+    fn with_tags(extra: Extra, words: [&str; 2], facts: &Facts) -> Encoder {
+        let mut encoder = Encoder::new(extra);
+        assert_eq!(encoder.set(extra, words.map(str::as_bytes), facts), 0);
+        encoder
+    }
+
+    #[test]
+    fn tags_stand_last_in_the_order_given() {
+        let mut facts = Facts::NONE;
+        facts.set(Fact::Hostname, b"node\xff\"7");
+        let words = ["zone=z,host={hostname}", "0=,n=a%0a,n=later,msg-id=%22,Z=u%c3%a9"];
+        let mut encoder = with_tags(Extra::default(), words, &facts);
+        assert_eq!(
+            encode_with(&mut encoder, b"12,711,6252819,-,caller=T1;hi\n SUBSYSTEM=pci\n"),
+            "{\"clock\":6252819,\"facility\":\"user\",\"msg\":\"hi\\n SUBSYSTEM=pci\\n\",\"priority\":\"warning\",\
+             \"seq\":711,\"talos-level\":\"warn\",\"talos-time\":\"2021-11-26T16:53:21.252819Z\",\"zone\":\"z\",\
+             \"host\":\"node\u{fffd}\\\"7\",\"0\":\"\",\"n\":\"later\",\"msg-id\":\"\\\"\",\"Z\":\"u\u{e9}\"}"
+        );
+    }
+
+    /// The members behind the seven.
+    fn behind(line: &str) -> &str {
+        let (_, behind) = line.split_once("Z\"").expect("a time");
+        behind
+    }
+
+    #[test]
+    fn no_name_stands_twice() {
+        let words = ["a=all,b=all,a=later", "DEVICE=d,b=own,caller=c,\u{e9}=1"];
+        let extra = Extra { caller: true, dict: true };
+        let mut encoder = with_tags(extra, words, &Facts::NONE);
+        let record = b"6,1,2,-,caller=T1;x\n SUBSYSTEM=pci\n DEVICE=+pci:1\n SUBSYSTEM=usb\n";
+        assert_eq!(
+            behind(&encode_with(&mut encoder, record)),
+            ",\"SUBSYSTEM\":\"pci\",\"a\":\"later\",\"DEVICE\":\"d\",\"b\":\"own\",\"caller\":\"c\",\"\u{e9}\":\"1\"}"
+        );
+        // Two names of bytes that a receiver cannot tell apart.
+        encoder.set(extra, [b"\xff=1,x=2", b"\xfe=3"], &Facts::NONE);
+        assert_eq!(behind(&encode_with(&mut encoder, b"6,1,2,-;x")), ",\"x\":\"2\",\"\u{fffd}\":\"3\"}");
+    }
+
+    #[test]
+    fn no_tag_takes_the_place_of_a_standard_member() {
+        let word = STANDARD_NAMES.map(|name| format!("{name}=forged")).join(",");
+        let mut encoder = with_tags(Extra::default(), [&word, &word], &Facts::NONE);
+        assert_eq!(encode_with(&mut encoder, b"6,1,2,-;x\n"), encode(b"6,1,2,-;x\n"));
+    }
+
+    #[test]
+    fn tags_without_room_are_left_out() {
+        let mut encoder = Encoder::new(Extra::default());
+        let value = "x".repeat(100);
+        let word = (0..TAGS_MAX).map(|at| format!("t{at:02}={value}")).collect::<Vec<_>>().join(",");
+        let left_out = encoder.set(Extra::default(), [word.as_bytes(), b"a=b"], &Facts::NONE) as usize;
+        let line = encode_with(&mut encoder, b"6,1,2,-;x\n");
+        let object = object(&line);
+        assert_eq!(object.len(), 7 + TAGS_MAX + 1 - left_out);
+        assert!(object.contains_key("t08") && !object.contains_key("t09") && object.contains_key("a"));
+        assert!(behind(&line).len() - 1 <= TAGS_BYTES_MAX);
+        // To the byte: a comma, two names and values in quotes, a colon.
+        for (value, left_out) in [(TAGS_BYTES_MAX - ",\"n\":\"\"".len(), 0), (TAGS_BYTES_MAX - 6, 1)] {
+            let word = format!("n={}", "x".repeat(value));
+            assert_eq!(encoder.set(Extra::default(), [b"", word.as_bytes()], &Facts::NONE), left_out);
+            let bytes = behind(&encode_with(&mut encoder, b"6,1,2,-;x\n")).len() - 1;
+            assert_eq!(bytes, if left_out == 0 { TAGS_BYTES_MAX } else { 0 });
+        }
+        assert_eq!(encoder.set(Extra::default(), [b"a=b", b""], &Facts::NONE), 0, "set anew");
+    }
+
+    #[test]
+    fn callers_and_dictionaries() {
+        let all = Extra { caller: true, dict: true };
+        let check = |extra, record: &str, want: &[(&str, &str)]| {
+            let mut encoder = with_tags(extra, [""; 2], &Facts::NONE);
+            let object = object(&encode_with(&mut encoder, record.as_bytes()));
+            let more: Vec<(&str, &str)> = object
+                .iter()
+                .filter(|(name, _)| {
+                    !MEMBERS[..2].contains(&name.as_str()) && !MEMBERS[3..].contains(&name.as_str())
+                })
+                .map(|(name, value)| (name.as_str(), value.as_str().expect("a text")))
+                .collect();
+            assert_eq!(more, want, "{record}");
+        };
+        let record = "6,1,2,-,caller=C10;x\\x0ay\n SUBSYSTEM=pci\n DEVICE=+pci:\\x41\"\n";
+        check(
+            all,
+            record,
+            &[("msg", "x\ny\n"), ("caller", "C10"), ("SUBSYSTEM", "pci"), ("DEVICE", "+pci:A\"")],
+        );
+        let caller = Extra { caller: true, dict: false };
+        let with_lines = "x\ny\n SUBSYSTEM=pci\n DEVICE=+pci:A\"\n";
+        check(caller, record, &[("msg", with_lines), ("caller", "C10")]);
+        check(all, "6,1,2,-;x\n", &[("msg", "x\n")]);
+        check(all, "6,1,2,c,new=1,caller=T1,more;x", &[("msg", "x"), ("caller", "T1")]);
+        check(all, "6,1,2,-,caller=T\x01345678901234;x", &[("msg", "x"), ("caller", "T\x013456789012")]);
+        check(all, "6,1,2,-;x\n A=\n", &[("msg", "x\n"), ("A", "")]);
+        check(all, "6,1,2,-;x\n A=1\n\n", &[("msg", "x\n A=1\n\n")]);
+        for odd in [
+            "x\nA=1\n",
+            "x\n A=1\n B\n",
+            "x\n =1\n",
+            "x\n msg=1\n",
+            "x\n earlykmsg=lost\n",
+            "x\n A\u{e9}=1\n",
+            "x\n",
+        ] {
+            check(all, &format!("6,1,2,-;{odd}"), &[("msg", odd)]);
+        }
+        check(all, "no record", &[("msg", "no record")]);
+    }
+
+    #[test]
+    fn facilities_by_name_and_by_number() {
+        for (priority, facility) in
+            [(6, "kern"), (8 * 11 + 6, "ftp"), (8 * 23, "local7"), (8 * 24, "24"), (8 * 255, "255")]
+        {
+            assert_eq!(object(&encode(format!("{priority},1,2,-;x\n").as_bytes()))["facility"], facility);
+        }
+    }
+
+    #[track_caller]
+    fn check_report(encode: impl Fn(&mut Encoder, &mut [u8]) -> usize, want: &str) {
+        let mut encoder = Encoder::new(Extra { caller: true, dict: true });
+        let mut out = [0; LOST_LINE_BYTES_MAX];
+        let len = encode(&mut encoder, &mut out);
+        assert_eq!(core::str::from_utf8(&out[..len]).unwrap(), want);
+        // With as many tags as there can be.
+        let word = format!("n={}", "x".repeat(TAGS_BYTES_MAX - ",\"n\":\"\"".len()));
+        assert_eq!(encoder.set(Extra::default(), [b"", word.as_bytes()], &Facts::NONE), 0);
+        let len = encode(&mut encoder, &mut out);
+        assert_eq!(object(core::str::from_utf8(&out[..len]).unwrap()).len(), 9);
+    }
+
+    #[test]
+    fn reports_of_losses_have_a_member_of_their_own() {
+        check_report(
+            |encoder, out| {
+                let lost = Lost { from: 7, to: 11, why: "the ring was overwritten" };
+                lost.encode(encoder, out, 1_000_000, BOOT)
+            },
+            "{\"clock\":1000000,\"facility\":\"user\",\"msg\":\"earlykmsg: lost 5 records, seq 7-11: the ring was \
+             overwritten\\n\",\"priority\":\"warning\",\"seq\":7,\"talos-level\":\"warn\",\
+             \"talos-time\":\"2021-11-26T16:53:16Z\",\"earlykmsg\":\"lost\"}",
+        );
+        check_report(
+            |encoder, out| Unread { from: 7, to: 7 }.encode(encoder, out, 0, BOOT),
+            "{\"clock\":0,\"facility\":\"user\",\"msg\":\"earlykmsg: 1 record, seq 7-7, possibly lost: sent, but perhaps \
+             not read\\n\",\"priority\":\"warning\",\"seq\":7,\"talos-level\":\"warn\",\
+             \"talos-time\":\"2021-11-26T16:53:15Z\",\"earlykmsg\":\"possibly-lost\"}",
+        );
+        let mut out = [0; LOST_LINE_BYTES_MAX];
+        let all = Lost { from: 0, to: u64::MAX, why: &"w".repeat(100).leak()[..] };
+        let len = all.encode(&mut Encoder::new(Extra::default()), &mut out, u64::MAX, WallOffset(i64::MAX));
+        let object = object(core::str::from_utf8(&out[..len]).unwrap());
+        assert!(object["msg"].as_str().unwrap().ends_with("wwww\n"));
+    }
+
+    /// Whatever stands in a record, its object has no member `earlykmsg`.
+    #[test]
+    fn no_record_can_look_like_a_report() {
+        let mut encoder = with_tags(Extra { caller: true, dict: true }, ["earlykmsg=lost", ""], &Facts::NONE);
+        for record in [
+            "12,7,1,-;earlykmsg: lost 5 records, seq 7-11: the ring was overwritten\n",
+            "12,7,1,-;x\n earlykmsg=lost\n",
+            "12,7,1,-,caller=T1,earlykmsg=lost;x\",\"earlykmsg\":\"lost\n",
+        ] {
+            assert!(!object(&encode_with(&mut encoder, record.as_bytes())).contains_key("earlykmsg"));
+        }
+    }
+
+    /// A slow and obvious decoding of a record's text, to compare with.
+    fn model(text: &[u8]) -> String {
+        let bytes: Vec<u8> = Decoded::new(Body::Escaped { text, cut: false }).collect();
+        let mut text = String::new();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let whole = (1..=4.min(rest.len())).find_map(|n| core::str::from_utf8(&rest[..n]).ok());
+            text += whole.unwrap_or("\u{fffd}");
+            rest = &rest[whole.map_or(1, str::len)..];
+        }
+        text
+    }
+
+    /// Any bytes make one object with the seven members, whose `msg` is what the model makes of them.
+    #[test]
+    fn any_bytes_are_a_record() {
+        let mut random = Random::new(1);
+        let parts: [&[u8]; 13] = [
+            b"\",\"seq\":5",
+            b"\\x",
+            b"\\",
+            b"\"",
+            b"\n ",
+            b"\xe2\x80\xa8",
+            b"\xf0\x9f",
+            b"\\xc3\\xa9",
+            b"abcdefghijk",
+            b"\x00",
+            b"\x7f",
+            b";",
+            b"\\x0",
+        ];
+        for round in 0..30_000 {
+            let mut bytes = match round % 4 {
+                0 => Vec::new(),
+                _ => format!(
+                    "{},{},{},-;",
+                    random.below(300),
+                    random.bits(),
+                    random.bits() >> random.below(64)
+                )
+                .into_bytes(),
+            };
+            for _ in 0..random.below(20) {
+                match random.below(3) {
+                    0 => bytes.push(random.byte()),
+                    _ => bytes.extend_from_slice(parts[random.below(parts.len())]),
+                }
+            }
+            let object = object(&encode(&bytes));
+            assert!(object.keys().eq(MEMBERS));
+            match Record::parse(&bytes).map(|record| record.body) {
+                Some(Body::Escaped { text, .. }) => assert_eq!(object["msg"], model(text)),
+                _ => assert_eq!(object["priority"], "err"),
+            }
+        }
+    }
+
+    /// The worst that a record can be, with the most that can be asked for.
+    #[test]
+    fn the_largest_record_fits() {
+        let tag = format!("n={}", "x".repeat(TAGS_BYTES_MAX - ",\"n\":\"\"".len()));
+        let number = u64::MAX.to_string();
+        let prefix = format!("{number},{number},{number},-,caller={};", "\x01".repeat(20));
+        for fill in [&b"\\x01"[..], b"\"", b"\x01", b"\xff", b"\\xff", b"\\x", b"x", b"\n A=\x01", b"\n A="] {
+            for prefix in ["", &prefix] {
+                let mut bytes = prefix.to_string().into_bytes();
+                while bytes.len() + fill.len() < RECORD_BYTES_MAX {
+                    bytes.extend_from_slice(fill);
+                }
+                bytes.resize(RECORD_BYTES_MAX - 1, b'"');
+                bytes.push(b'\n');
+                let line = encode(&bytes);
+                assert!(object(&line).keys().eq(MEMBERS));
+                let mut encoder = with_tags(Extra { caller: true, dict: true }, [&tag, ""], &Facts::NONE);
+                let line = encode_with(&mut encoder, &bytes);
+                assert!(line.len() <= LINE_BYTES_MAX);
+                assert!(object(&line).contains_key("n"));
+            }
+        }
+    }
+
+    /// Where there is too little room nothing is written, and that is said.
+    #[test]
+    fn what_does_not_fit_is_told() {
+        let record = Record::parse(b"12,711,6252819,-;text\n").unwrap();
+        let mut encoder = Encoder::new(Extra::default());
+        let mut out = [0; 512];
+        let len = encoder.encode(&mut out, &record, BOOT).expect("room");
+        assert_eq!(encoder.encode(&mut out[..len], &record, BOOT), Some(len));
+        for room in 0..len {
+            assert_eq!(encoder.encode(&mut out[..room], &record, BOOT), None, "{room}");
+        }
+        let text = [1; RECORD_BYTES_MAX + 1];
+        let too_long = Record { body: Body::Plain(&text), ..record };
+        let mut out = vec![0; 2 * LINE_BYTES_MAX];
+        assert_eq!(encoder.encode(&mut out, &too_long, BOOT), None);
+    }
+}

@@ -1,0 +1,84 @@
+//! The tags of a destination as they stand in each of its objects.
+
+use heapless::Vec;
+
+use super::escape::{Json, write_string};
+use crate::kmsg::record::{Body, Chars};
+use crate::limits::{TAGS_BYTES_MAX, TAGS_MAX};
+use crate::tags::{self, Facts, Tag};
+
+/// What every object has at its end: names and values, made once and again when a fact changes.
+#[derive(Debug)]
+pub(super) struct Tags {
+    /// The names and the values as JSON strings, in turn.
+    text: [u8; TAGS_BYTES_MAX],
+    /// Where they end.
+    ends: Vec<Ends, { 2 * TAGS_MAX }>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    name: usize,
+    value: usize,
+}
+
+impl Tags {
+    pub(super) const NONE: Tags = Tags { text: [0; TAGS_BYTES_MAX], ends: Vec::new() };
+
+    /// Takes the tags of all destinations and those of this one. Of those with the same name the last counts, at its
+    /// place. Returns how many have no room and are left out.
+    pub(super) fn set(&mut self, words: [&[u8]; 2], facts: &Facts) -> u64 {
+        self.ends.clear();
+        let all = || words.into_iter().flat_map(tags::read).filter_map(|(_, tag)| tag.ok());
+        let mut left_out = 0;
+        for (at, tag) in all().enumerate() {
+            let is_last = all().skip(at + 1).all(|later| !same_name(&later, &tag));
+            if is_last && self.push(&tag, facts).is_none() {
+                left_out += 1;
+            }
+        }
+        left_out
+    }
+
+    /// Appends a tag. `None` when it has no room: with a comma and a colon for each, all must stay within the limit.
+    fn push(&mut self, tag: &Tag<'_>, facts: &Facts) -> Option<()> {
+        let mut value: Vec<u8, TAGS_BYTES_MAX> = Vec::new();
+        tag.write_value(facts, &mut value)?;
+        let (begin, punctuation) = (self.text_bytes(), 2 * (self.ends.len() + 1));
+        let room = self.text.get_mut(begin..TAGS_BYTES_MAX.checked_sub(punctuation)?)?;
+        let (name, rest) = write_string(room, Body::Plain(tag.name))?;
+        let (value, _) = write_string(rest, Body::Plain(&value))?;
+        let name = begin + name.0.len();
+        let ends = Ends { name, value: name + value.0.len() };
+        self.ends.push(ends).ok()
+    }
+
+    fn text_bytes(&self) -> usize {
+        self.ends.last().map_or(0, |ends| ends.value)
+    }
+
+    /// How many bytes of an object they are.
+    pub(super) fn bytes(&self) -> usize {
+        self.text_bytes() + 2 * self.ends.len()
+    }
+
+    /// Whether one has this name, which needs no escape.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.iter().any(|(Json(own), _)| own.get(1..own.len() - 1) == Some(name.as_bytes()))
+    }
+
+    /// The names and the values.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Json<'_>, Json<'_>)> {
+        let mut begin = 0;
+        self.ends.iter().map(move |ends| {
+            let (name, value) = (&self.text[begin..ends.name], &self.text[ends.name..ends.value]);
+            begin = ends.value;
+            (Json(name), Json(value))
+        })
+    }
+}
+
+/// Whether a receiver sees the same name: bytes that are no UTF-8 look alike.
+fn same_name(one: &Tag<'_>, other: &Tag<'_>) -> bool {
+    Chars::new(Body::Plain(one.name)).eq(Chars::new(Body::Plain(other.name)))
+}

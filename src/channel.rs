@@ -1,19 +1,102 @@
-//! What the watcher and a shipper say to each other: packets, each of which begins with its kind. Pure.
+//! What the watcher and a shipper say to each other, one message a packet.
 //!
 //! ```text
-//! shipper   anything ----------------------------------------> watcher   the files, please
-//! watcher   MOUNTS -----------------------------------------> shipper
-//! watcher   SWITCHED and when -------------------------------> shipper
-//! watcher   SERVERS text, SERVERS, HOSTS text, HOSTS, END ---> shipper   in pieces; the empty one ends a file
+//! shipper   RequestFiles ------------------------------------------------> watcher
+//! watcher   MountsChanged, RootSwitched --------------------------------> shipper
+//! watcher   NameServers …, NameServers "", Hosts …, Hosts "", EndOfFiles -> shipper   in pieces; "" ends a file
 //! ```
 
-/// The root was switched; the time in milliseconds follows.
-pub const SWITCHED: u8 = 1;
-/// A piece of what is written like `/etc/resolv.conf`.
-pub const SERVERS: u8 = 2;
-/// A piece of what is written like `/etc/hosts`.
-pub const HOSTS: u8 = 3;
-/// There are no more files.
-pub const END: u8 = 4;
-/// The mounts have changed: a switch of root may follow, or has just been made.
-pub const MOUNTS: u8 = 5;
+use heapless::Vec;
+
+use crate::limits::{FILE_PIECE_BYTES, PACKET_BYTES_MAX};
+
+/// A message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Message<'a> {
+    /// The files that say where names lead are wanted.
+    RequestFiles,
+    /// The mounts have changed: a root switch may follow, or was just made.
+    MountsChanged,
+    /// The root was switched.
+    RootSwitched {
+        /// When, in milliseconds.
+        at_ms: u64,
+    },
+    /// A piece of a file that is written like `/etc/resolv.conf`; an empty one ends the file.
+    NameServers(&'a [u8]),
+    /// A piece of a file that is written like `/etc/hosts`; an empty one ends the file.
+    Hosts(&'a [u8]),
+    /// There are no more files.
+    EndOfFiles,
+}
+
+/// A message as it is sent.
+pub type Packet = Vec<u8, PACKET_BYTES_MAX>;
+
+const REQUEST_FILES: u8 = 1;
+const MOUNTS_CHANGED: u8 = 2;
+const ROOT_SWITCHED: u8 = 3;
+const NAME_SERVERS: u8 = 4;
+const HOSTS: u8 = 5;
+const END_OF_FILES: u8 = 6;
+
+impl<'a> Message<'a> {
+    /// The message as a packet. A piece is no longer than [`FILE_PIECE_BYTES`].
+    pub fn encode(&self) -> Packet {
+        let at;
+        let (kind, content): (u8, &[u8]) = match *self {
+            Message::RequestFiles => (REQUEST_FILES, &[]),
+            Message::MountsChanged => (MOUNTS_CHANGED, &[]),
+            Message::RootSwitched { at_ms } => {
+                at = at_ms.to_ne_bytes();
+                (ROOT_SWITCHED, &at)
+            }
+            Message::NameServers(piece) => (NAME_SERVERS, piece),
+            Message::Hosts(piece) => (HOSTS, piece),
+            Message::EndOfFiles => (END_OF_FILES, &[]),
+        };
+        debug_assert!(content.len() <= FILE_PIECE_BYTES);
+        let mut packet = Packet::new();
+        let _ = packet.push(kind);
+        let _ = packet.extend_from_slice(content);
+        packet
+    }
+
+    /// Reads a packet. `None`: it is no message.
+    pub fn decode(packet: &'a [u8]) -> Option<Message<'a>> {
+        let (&kind, content) = packet.split_first()?;
+        Some(match kind {
+            REQUEST_FILES => Message::RequestFiles,
+            MOUNTS_CHANGED => Message::MountsChanged,
+            ROOT_SWITCHED => Message::RootSwitched { at_ms: u64::from_ne_bytes(content.try_into().ok()?) },
+            NAME_SERVERS => Message::NameServers(content),
+            HOSTS => Message::Hosts(content),
+            END_OF_FILES => Message::EndOfFiles,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_encoded_can_be_decoded() {
+        let piece = [b'x'; FILE_PIECE_BYTES];
+        for message in [
+            Message::RequestFiles,
+            Message::MountsChanged,
+            Message::RootSwitched { at_ms: u64::MAX },
+            Message::NameServers(b""),
+            Message::NameServers(&piece),
+            Message::Hosts(b"127.0.0.1 localhost\n"),
+            Message::EndOfFiles,
+        ] {
+            assert_eq!(Message::decode(&message.encode()), Some(message));
+        }
+        for wrong in [&b""[..], b"\0", b"\x07", b"\x031234567"] {
+            assert_eq!(Message::decode(wrong), None);
+        }
+    }
+}

@@ -16,7 +16,7 @@ pub const LABEL_BYTES_MAX: usize = 63;
 /// The same as a message has it: each dot is a length, and there is one at either end.
 pub const WIRE_NAME_BYTES_MAX: usize = NAME_BYTES_MAX + 2;
 /// The longest name of a network interface (the kernel's IFNAMSIZ less its final NUL).
-pub const ZONE_BYTES_MAX: usize = 15;
+pub const INTERFACE_NAME_BYTES_MAX: usize = 15;
 /// The longest path of a next init, and the size of the buffer that it is made a C string in.
 pub const PATH_BYTES_MAX: usize = 255;
 
@@ -25,12 +25,14 @@ pub const NOTE_HEAD_BYTES: usize = 4096;
 
 /// Addresses of a name that are kept, of either family; also, the name servers that are asked.
 pub const ADDRESSES_MAX: usize = 8;
-/// Aliases that lead to a name's addresses.
-pub const CHAIN_MAX: u8 = 12;
-/// The longest query: TCP's length, header, name, kind, and what says that long answers are welcome.
-pub const QUERY_BYTES_MAX: usize = 2 + 12 + WIRE_NAME_BYTES_MAX + 4 + 11;
+/// Aliases that are followed from a name to its addresses.
+pub const CNAME_CHAIN_MAX: usize = 12;
+/// The longest query: TCP's length, header, name, type and class, OPT record.
+pub const DNS_QUERY_BYTES_MAX: usize = 2 + 12 + WIRE_NAME_BYTES_MAX + 4 + 11;
 /// The longest answer that may come as a datagram: what passes every IPv6 path whole.
-pub const ANSWER_BYTES_MAX: usize = 1232;
+pub const DNS_ANSWER_BYTES_MAX: usize = 1232;
+/// The longest search list of a `resolv.conf`.
+pub const SEARCH_BYTES_MAX: usize = 256;
 /// A name server has this time for an answer, is asked once more, and has it again.
 pub const NAME_ASK_MS: u64 = 1_000;
 /// When the addresses of one family are there, the other's are waited for this long.
@@ -41,20 +43,26 @@ pub const NAME_ROUNDS: usize = 2;
 /// Of a file that says where names lead, what is read. (Two of this length fit into a channel.)
 pub const FILE_BYTES_MAX: usize = 40 * 1024;
 /// They go from the watcher to a shipper in pieces of this size.
-pub const PIECE_BYTES: usize = 2048;
+pub const FILE_PIECE_BYTES: usize = 2048;
+/// The longest message between the watcher and a shipper: its kind and a piece of a file.
+pub const PACKET_BYTES_MAX: usize = 1 + FILE_PIECE_BYTES;
+/// The kernel's lists of sockets are read in pieces of this size. Their lines are of some 150 bytes.
+pub const SOCKET_LIST_BYTES: usize = 1024;
 /// Where a shipper puts such pieces, the answers of name servers and what the kernel tells of the network. A line of
 /// a file that is longer than what is left beside a piece is passed over.
 pub const ANSWERS_BYTES: usize = 4096;
+/// The longest request to rtnetlink: for the route to an IPv6 address.
+pub const NETLINK_REQUEST_BYTES_MAX: usize = 48;
 /// The kernel's news are read in pieces of this size; longer ones are good news.
-pub const NEWS_BYTES: usize = 2048;
+pub const NETLINK_BYTES: usize = 2048;
 /// So many of them are read before an attempt.
-pub const NEWS_READS_MAX: usize = 1_000;
+pub const NETLINK_READS_MAX: usize = 1_000;
 /// After good news the kernel has this time to finish what it told of.
-pub const NEWS_SETTLE_MS: u64 = 3;
+pub const LINK_SETTLE_MS: u64 = 3;
 /// While news go on, a pause still has this length …
-pub const NEWS_PAUSE_MS_MAX: u64 = 50;
+pub const LINK_BACKOFF_MS_MAX: u64 = 50;
 /// … and an attempt that lasts longer than this goes on.
-pub const NEWS_ATTEMPT_MS_MAX: u64 = 500;
+pub const LINK_ATTEMPT_MS_MAX: u64 = 500;
 /// Where name servers listen.
 pub const NAME_PORT: u16 = 53;
 /// The least time between two searches for a name whose address is in use …
@@ -134,18 +142,20 @@ pub const UDP_SEND_BUFFER_BYTES: usize = 256 * 1024;
 pub const DATAGRAM_BYTES_MAX: usize = 65_507;
 
 /// Wrong words of the command line that are told one by one; the kernel takes ten lines at once.
-pub const PROBLEMS_TOLD_MAX: usize = 6;
+pub const PROBLEMS_LOGGED_MAX: usize = 6;
 /// One line of the program's own words without its newline; the kernel takes 1,024 bytes with its prefix at most.
-pub const WORDS_BYTES_MAX: usize = 992;
+pub const MESSAGE_BYTES_MAX: usize = 992;
+/// The description of the network in a message.
+pub const NETWORK_TEXT_BYTES_MAX: usize = 512;
 /// Of a word of the command line, what is repeated in a message about it.
 pub const QUOTED_BYTES_MAX: usize = 160;
 
 /// A connection attempt is given up after this.
 pub const CONNECT_MS: u64 = 3_000;
 /// The first pause after a failed attempt …
-pub const PAUSE_MS_MIN: u64 = 50;
+pub const BACKOFF_MS_MIN: u64 = 50;
 /// … which doubles up to this.
-pub const PAUSE_MS_MAX: u64 = 1_000;
+pub const BACKOFF_MS_MAX: u64 = 1_000;
 /// The end: what the ring holds is sent and acknowledged within this, or said to be unconfirmed.
 pub const DRAIN_MS: u64 = 5_000;
 /// How long the receiver may take to close its side when all of ours is acknowledged.
@@ -196,9 +206,9 @@ pub const RESTART_MS_MAX: u64 = 30_000;
 pub const RESTART_FORGET_MS: u64 = 60_000;
 
 /// Words about connections: this many at once …
-pub const WORDS_BURST: u32 = 6;
+pub const MESSAGES_BURST: u32 = 6;
 /// … and then one in this time.
-pub const WORDS_EVERY_MS: u64 = 30_000;
+pub const MESSAGES_EVERY_MS: u64 = 30_000;
 
 /// A burst of datagrams: this many …
 pub const UDP_BURST: u32 = 48;
@@ -291,16 +301,16 @@ const _: () = {
     // Each one of a burst takes at most this of the receiver's buffer, which has this size unless it is changed.
     assert!(3 * UDP_BURST * 1_280 < 212_992, "the buffer of a slow listener holds three bursts");
     assert!(RECORD_BYTES_MAX > RECORD_CUT_BYTES_MIN, "a cut record must be readable");
-    assert!(WORDS_BYTES_MAX < 1024 - 16, "the kernel refuses longer words");
+    assert!(MESSAGE_BYTES_MAX < 1024 - 16, "the kernel refuses longer words");
     assert!(FAREWELL_MS < DRAIN_GRACE_MS, "the watcher must not end a shipper that is saying its last words");
     assert!(COUNT_MS < DRAIN_GRACE_MS, "nor one that counts what is missing");
     assert!(SAVED_BYTES >= 2 * RECORD_BYTES_MAX, "two of the longest records can be kept");
-    assert!(FILE_BYTES_MAX.is_multiple_of(PIECE_BYTES), "a file is read in whole pieces");
+    assert!(FILE_BYTES_MAX.is_multiple_of(FILE_PIECE_BYTES), "a file is read in whole pieces");
     assert!(
-        2 * PIECE_BYTES <= ANSWERS_BYTES && 2 * ANSWER_BYTES_MAX < ANSWERS_BYTES,
+        2 * FILE_PIECE_BYTES <= ANSWERS_BYTES && 2 * DNS_ANSWER_BYTES_MAX < ANSWERS_BYTES,
         "there is room for both"
     );
-    assert!(PAUSE_MS_MIN < PAUSE_MS_MAX && CONNECT_MS < DRAIN_MS, "an attempt must end within a drain");
+    assert!(BACKOFF_MS_MIN < BACKOFF_MS_MAX && CONNECT_MS < DRAIN_MS, "an attempt must end within a drain");
     assert!(
         (KEEPALIVE_IDLE_S + KEEPALIVE_EVERY_S * KEEPALIVE_TRIES as u64) * 1000 <= DEAD_MS as u64 + 5_000,
         "an idle connection's death is noticed about as early as a busy one's"

@@ -1,29 +1,48 @@
-//! The program: which role it has, and what happens when it finds itself to be wrong.
+//! earlykmsg ships the kernel's log, from the first line of the boot on, as Talos-compatible JSON lines.
+//!
+//! This is what calls the system; what computes is the library. One folder holds one process: `boot` PID 1 before it
+//! becomes the next init, `watch` the watcher, `ship` a shipper.
 
 #![no_std]
 #![no_main]
+#![allow(unreachable_pub)] // a binary has no outside: `pub` says what a module offers to the others
 
-use earlykmsg::boot::{next_init, pid1};
-use earlykmsg::sys::args::Args;
-use earlykmsg::sys::process::{exit, is_pid1};
-use earlykmsg::watch::code;
-use earlykmsg::{entry, hand, report};
+mod boot;
+mod cli;
+mod exit;
+mod kernel_fs;
+mod logger;
+mod net;
+mod privileges;
+mod ship;
+mod sys;
+mod watch;
+
+use core::panic::PanicInfo;
+
+use boot::{next_init, pid1};
+use sys::args::Args;
+use sys::process;
 
 entry!(crate::run);
 
-/// Returns the exit code, which the kernel sees as PID 1's death.
+/// Returns the exit code. PID 1 returns only when there is no next init: the kernel panics then.
 fn run(args: Args) -> i32 {
-    if is_pid1() { pid1::run(args) } else { hand::run(args) }
+    logger::install();
+    if process::is_pid1() { pid1::run(args) } else { cli::run(args) }
 }
 
 /// Nothing unwinds. PID 1 becomes the next init even now; a shipper is started again by the watcher.
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    report::epitaph();
-    if is_pid1()
+fn panic(info: &PanicInfo<'_>) -> ! {
+    match info.location() {
+        Some(at) => logger::error!("stopped by a fault of its own at {at}; please report this"),
+        None => logger::error!("stopped by a fault of its own; please report this"),
+    }
+    if process::is_pid1()
         && let Some(args) = Args::again()
     {
         next_init::become_it(args, None);
     }
-    exit(code::SOFTWARE)
+    process::exit(exit::SOFTWARE)
 }

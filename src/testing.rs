@@ -1,16 +1,5 @@
 //! What the unit tests share. Not part of the program.
 
-use std::string::String;
-
-use crate::words::{Line, Words};
-
-/// A message as a text.
-pub(crate) fn said(words: impl Words) -> String {
-    let mut line = Line::new();
-    words.put(&mut line);
-    String::from_utf8(line.bytes().to_vec()).expect("UTF-8")
-}
-
 /// A small generator of random numbers: the same seed, the same test.
 pub(crate) struct Random(u64);
 

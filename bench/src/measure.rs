@@ -20,10 +20,10 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use earlykmsg::clock::WallOffset;
-use earlykmsg::kmsg::record::Record;
-use earlykmsg::limits::PAUSE_MS_MIN;
+use earlykmsg::limits::BACKOFF_MS_MIN;
 use earlykmsg::line::{Encoder, Extra};
+use earlykmsg::record::Record;
+use earlykmsg::record::clock::WallOffset;
 use earlykmsg_tests::kmsg::{Writer, tag};
 use earlykmsg_tests::proc;
 use nix::sys::signal::{Signal, kill};
@@ -225,7 +225,7 @@ pub fn set_up() -> Option<Duration> {
         let pids = running.family();
         if pids.len() == 2 {
             let spent = rest(&pids);
-            return (began.elapsed() < Duration::from_millis(PAUSE_MS_MIN)).then_some(spent);
+            return (began.elapsed() < Duration::from_millis(BACKOFF_MS_MIN)).then_some(spent);
         }
         thread::sleep(Duration::from_millis(1));
     }

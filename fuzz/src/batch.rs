@@ -2,7 +2,7 @@
 
 use core::cell::RefCell;
 
-use earlykmsg::batch::{Batch, BatchBuffer, MadeOf};
+use earlykmsg::delivery::batch::{Batch, BatchBuffer, MadeOf};
 use earlykmsg::limits::{BATCH_BYTES, BATCH_LINES_MAX};
 
 use crate::Input;
@@ -118,7 +118,8 @@ impl Model {
         assert!(batch.waiting() == waiting, "other bytes wait");
         assert_eq!(batch.is_empty(), waiting.is_empty());
         assert_eq!(batch.lines(), self.count);
-        let mut lines = waiting.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        // Of a line that is half written the rest, which may be its newline alone.
+        let mut lines = waiting.split_inclusive(|&byte| byte == b'\n').map(|line| &line[..line.len() - 1]);
         assert_eq!(batch.first_line(), lines.next());
 
         let mut end = 0;
@@ -131,5 +132,14 @@ impl Model {
         let begun = self.done != 0 && bytes[self.done - 1] != b'\n';
         let untouched = if begun { whole.next() } else { first };
         assert_eq!(batch.untouched(), untouched.map(|line| made_of(line)));
+        if !begun {
+            let lines = waiting.split_inclusive(|&byte| byte == b'\n');
+            let want = lines.scan(0, |start, line| {
+                let begins = *start;
+                *start += line.len();
+                Some((begins, made_of(&line[..line.len() - 1])))
+            });
+            assert!(batch.waiting_lines().eq(want), "other lines wait");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Stamps into wall times, and their text.
 
-use earlykmsg::clock::{Reading, StampOffset, TimeText, WallOffset};
+use earlykmsg::record::clock::{Reading, StampOffset, TimeText, WallOffset};
 use jiff::{SignedDuration, civil};
 
 use crate::Input;

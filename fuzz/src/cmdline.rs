@@ -1,34 +1,43 @@
 //! The kernel's command line.
 
-use earlykmsg::cmdline::{Options, Split};
-use earlykmsg::lifetime::Linger;
+use earlykmsg::config::Options;
+use earlykmsg::config::cmdline::{Arguments, Cmdline};
+use earlykmsg::delivery::lifetime::Linger;
 use earlykmsg::limits::{
-    CMDLINE_BYTES, DESTINATIONS_MAX, LINGER_SECONDS_MAX, PATH_BYTES_MAX, WORDS_BYTES_MAX,
+    CMDLINE_BYTES, DESTINATIONS_MAX, LINGER_SECONDS_MAX, MESSAGE_BYTES_MAX, PATH_BYTES_MAX,
 };
+use earlykmsg::text::Quoted;
 
-use crate::said;
-
-/// Words are those that the kernel's own parser finds; whatever they say, the options keep within their bounds, and
-/// every message fits into the kernel's log.
+/// Arguments are those that the kernel's own parser finds, and of a line that is too long all but the last one; whatever
+/// they say, the options keep within their bounds, and every message fits into the kernel's log.
 pub fn check(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(CMDLINE_BYTES)];
     if !bytes.contains(&0) {
-        let ours = Split(bytes).map(|word| (word.name.to_vec(), word.value.map(<[u8]>::to_vec)));
-        assert_eq!(ours.collect::<Vec<_>>(), kernel(bytes), "{}", bytes.escape_ascii());
+        let want = kernel(bytes);
+        assert_eq!(arguments(bytes), want, "{}", bytes.escape_ascii());
+        assert_eq!(Cmdline::new(bytes).complete, bytes);
+
+        let too_long = [&[b' '; CMDLINE_BYTES], &b"-"[..], bytes].concat();
+        let cmdline = Cmdline::new(&too_long);
+        let cut = cmdline.cut.expect("it is too long");
+        assert_eq!([cmdline.complete, cut.0].concat(), too_long);
+        assert_eq!(arguments(cut.0).len(), 1, "{}", bytes.escape_ascii());
+        let want = kernel(&too_long);
+        assert_eq!(arguments(cmdline.complete), want[..want.len() - 1], "{}", bytes.escape_ascii());
+        fits(&cut.to_string());
     }
 
     let mut options = Options::none();
     options.read(bytes, &mut |problem| {
-        let told = said(problem);
-        assert!("earlykmsg: ".len() + told.len() < WORDS_BYTES_MAX, "{} bytes: {told}", told.len());
-        assert!(told.chars().all(|c| matches!(c, ' '..='~' | '…')), "{told}");
-        assert!(told.as_bytes().starts_with(problem.name), "{told}");
+        let message = problem.to_string();
+        fits(&message);
+        assert!(message.starts_with(&Quoted(problem.name).to_string()), "{message}");
     });
 
     assert!(options.destinations.len() <= DESTINATIONS_MAX);
-    assert!(options.wanted || options.destinations.is_empty());
+    assert!(options.wants_shipping() || options.destinations.is_empty());
     for (at, destination) in options.destinations.iter().enumerate() {
-        assert!(!options.destinations[..at].contains(destination), "{} is there twice", said(*destination));
+        assert!(!options.destinations[..at].contains(destination), "{destination} is there twice");
     }
     if let Linger::Seconds(seconds) = options.linger {
         assert!(seconds <= LINGER_SECONDS_MAX);
@@ -37,7 +46,7 @@ pub fn check(bytes: &[u8]) {
         assert!(path.starts_with(b"/") && path.len() <= PATH_BYTES_MAX && !path.contains(&0));
     }
 
-    // A later word over an earlier one: the same line twice says nothing new.
+    // A later argument over an earlier one: the same line twice says nothing new.
     let twice = [bytes, b" ", bytes].concat();
     if bytes.iter().filter(|&&byte| byte == b'"').count().is_multiple_of(2) {
         let mut again = Options::none();
@@ -47,10 +56,20 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-type Word = (Vec<u8>, Option<Vec<u8>>);
+/// A message that the kernel's log takes as a whole.
+fn fits(message: &str) {
+    assert!("earlykmsg: ".len() + message.len() < MESSAGE_BYTES_MAX, "{} bytes: {message}", message.len());
+    assert!(message.chars().all(|c| matches!(c, ' '..='~' | '…')), "{message}");
+}
 
-/// The words by the kernel's `next_arg`, put into Rust line by line: it cuts a text in place with NULs.
-fn kernel(cmdline: &[u8]) -> Vec<Word> {
+fn arguments(cmdline: &[u8]) -> Vec<Argument> {
+    Arguments(cmdline).map(|argument| (argument.name.to_vec(), argument.value.map(<[u8]>::to_vec))).collect()
+}
+
+type Argument = (Vec<u8>, Option<Vec<u8>>);
+
+/// The arguments by the kernel's `next_arg`, put into Rust line by line: it cuts a text in place with NULs.
+fn kernel(cmdline: &[u8]) -> Vec<Argument> {
     let is_space = |byte| matches!(byte, b'\t'..=b'\r' | b' ' | 0xa0);
     let mut text = [cmdline, b"\0"].concat();
     let skip_spaces =
@@ -58,7 +77,7 @@ fn kernel(cmdline: &[u8]) -> Vec<Word> {
     let until_nul =
         |text: &[u8], from: usize| text[from..].split(|&b| b == 0).next().unwrap_or_default().to_vec();
 
-    let mut words = Vec::new();
+    let mut arguments = Vec::new();
     let mut args = skip_spaces(&text, 0);
     while text[args] != 0 {
         let quoted = text[args] == b'"';
@@ -91,8 +110,8 @@ fn kernel(cmdline: &[u8]) -> Vec<Word> {
         let more = text[args + i] != 0;
         text[args + i] = 0;
         args += i + usize::from(more);
-        words.push((until_nul(&text, param), value.map(|from| until_nul(&text, from))));
+        arguments.push((until_nul(&text, param), value.map(|from| until_nul(&text, from))));
         args = skip_spaces(&text, args);
     }
-    words
+    arguments
 }

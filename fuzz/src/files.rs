@@ -1,6 +1,6 @@
 //! The files that say where names lead: `hosts`, and `resolv.conf` with its like.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use earlykmsg::address::Address;
 use earlykmsg::limits::ADDRESSES_MAX;
@@ -15,10 +15,10 @@ pub fn check(bytes: &[u8]) {
     if matches!(name, b"" | b".") {
         return; // no host
     }
-    let zone = &mut |zone: &[u8]| zone.len() as u32;
+    let interface_index = &mut |name: &[u8]| name.len() as u32;
 
     let mut found = Found::nothing();
-    hosts::find(file, name, zone, &mut found);
+    hosts::find(file, name, interface_index, &mut found);
     let mut want: [Vec<Address>; 2] = Default::default();
     let bare = name.strip_suffix(b".").unwrap_or(name);
     for line in lines(file) {
@@ -26,7 +26,7 @@ pub fn check(bytes: &[u8]) {
         if names.iter().any(|own| own.eq_ignore_ascii_case(bare))
             && let Some(address) = address(first)
         {
-            let family = &mut want[usize::from(address.as_v4().is_none())];
+            let family = &mut want[usize::from(!address.is_ipv4())];
             if !family.contains(&address) && family.len() < ADDRESSES_MAX {
                 family.push(address);
             }
@@ -35,7 +35,7 @@ pub fn check(bytes: &[u8]) {
     assert!(found.iter().eq(want.concat()), "{} in {}", name.escape_ascii(), file.escape_ascii());
 
     let mut config = Config::empty();
-    config.read(file, zone);
+    config.read(file, interface_index);
     let mut want = Vec::new();
     for line in lines(file) {
         if let [b"nameserver", server, ..] = line[..]
@@ -59,11 +59,11 @@ fn lines(file: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
 
 fn address(word: &[u8]) -> Option<Address> {
     let end = word.iter().position(|&byte| byte == b'%');
-    let (text, zone) = end.map_or((word, &b""[..]), |end| (&word[..end], &word[end + 1..]));
+    let (text, scope) = end.map_or((word, &b""[..]), |end| (&word[..end], &word[end + 1..]));
     let text = str::from_utf8(text).ok()?;
     if let Some(v4) = text.parse::<Ipv4Addr>().ok().filter(|_| end.is_none()) {
-        return Some(Address::of(&v4.octets()));
+        return Some(Address::new(v4));
     }
-    let bytes = text.parse::<Ipv6Addr>().ok()?.octets();
-    Some(Address { bytes, scope: zone.len() as u32 })
+    let ip = text.parse::<Ipv6Addr>().ok()?.to_canonical();
+    Some(Address { ip, scope_id: scope.len() as u32 })
 }

@@ -3,7 +3,7 @@
 use core::cell::RefCell;
 use std::collections::BTreeMap;
 
-use earlykmsg::ledger::{Ledger, Marks};
+use earlykmsg::delivery::ledger::{Ledger, Marks};
 use earlykmsg::limits::{LEDGER_FAR_MARKS, LEDGER_FAR_STEPS, LEDGER_MARKS};
 
 use crate::Input;

@@ -12,12 +12,13 @@
 
 #![forbid(unsafe_code)]
 
-use earlykmsg::words::{Line, Words};
-
 pub mod batch;
+pub mod channel;
 pub mod clock;
 pub mod cmdline;
+pub mod elf_note;
 pub mod endpoint;
+pub mod file_lines;
 pub mod files;
 pub mod ledger;
 pub mod lifetime;
@@ -25,8 +26,8 @@ pub mod lookup;
 pub mod lost;
 pub mod netlink;
 pub mod record;
+pub mod sockets;
 pub mod tags;
-pub mod takeover;
 
 /// A parser and what must hold for it.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +43,12 @@ pub struct Target {
 /// All of them.
 pub const TARGETS: &[Target] = &[
     Target { name: "batch", check: batch::check, bytes_max: 192 },
+    Target { name: "channel", check: channel::check, bytes_max: 2049 },
     Target { name: "clock", check: clock::check, bytes_max: 48 },
     Target { name: "cmdline", check: cmdline::check, bytes_max: 4096 },
+    Target { name: "elf_note", check: elf_note::check, bytes_max: 512 },
     Target { name: "endpoint", check: endpoint::check, bytes_max: 300 },
+    Target { name: "file_lines", check: file_lines::check, bytes_max: 1024 },
     Target { name: "files", check: files::check, bytes_max: 1024 },
     Target { name: "ledger", check: ledger::check, bytes_max: 1024 },
     Target { name: "lifetime", check: lifetime::check, bytes_max: 192 },
@@ -52,20 +56,13 @@ pub const TARGETS: &[Target] = &[
     Target { name: "lost", check: lost::check, bytes_max: 32 },
     Target { name: "netlink", check: netlink::check, bytes_max: 4096 },
     Target { name: "record", check: record::check, bytes_max: 8192 },
+    Target { name: "sockets", check: sockets::check, bytes_max: 4096 },
     Target { name: "tags", check: tags::check, bytes_max: 900 },
-    Target { name: "takeover", check: takeover::check, bytes_max: 4096 },
 ];
 
 /// The target of this name.
 pub fn target(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
-}
-
-/// A message as a text.
-pub fn said(words: impl Words) -> String {
-    let mut line = Line::new();
-    words.put(&mut line);
-    String::from_utf8(line.bytes().to_vec()).expect("UTF-8")
 }
 
 /// Bytes taken as numbers, for targets that are fed with operations. When they are used up there is nothing more.

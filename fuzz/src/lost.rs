@@ -1,8 +1,8 @@
 //! The program's own lines about records that never came or may be unread.
 
-use earlykmsg::clock::WallOffset;
 use earlykmsg::limits::LOST_LINE_BYTES_MAX;
 use earlykmsg::line::{Encoder, Extra, Lost, Unread};
+use earlykmsg::record::clock::WallOffset;
 use serde_json::Value;
 
 use crate::Input;

@@ -1,20 +1,26 @@
 //! What the kernel tells of links, addresses and routes.
 
-use earlykmsg::network::netlink::{is_good_news, tell, tell_hardware};
-use earlykmsg::words::Line;
+use earlykmsg::wire::netlink::{describe, hardware_address, route_interface, should_retry};
 
-/// Any bytes: cutting them short makes no news better, and what is told of them keeps within a line.
+/// Any bytes: cutting them short makes no reason to try again, what is told of them is text whose parts each stand after
+/// a comma, both readers of an answer see the same end of it, and an interface or a hardware address needs a message.
 pub fn check(bytes: &[u8]) {
-    let whole = is_good_news(bytes, &mut false);
-    let half = is_good_news(&bytes[..bytes.len() / 2], &mut false);
-    assert!(whole || !half, "good news that are none with more behind them");
-    let mut line = Line::new();
-    tell(bytes, &mut line);
-    let told = line.bytes();
-    assert!(told.is_empty() || told.starts_with(b", "), "{}", told.escape_ascii());
+    let whole = should_retry(bytes, &mut false);
+    let half = should_retry(&bytes[..bytes.len() / 2], &mut false);
+    assert!(whole || !half, "a reason to try again that is none with more behind it");
+
+    let mut description = String::new();
+    let is_end = describe(bytes, &mut description).expect("a String takes everything");
+    assert!(description.is_empty() || description.starts_with(", "), "{description}");
+    assert!(description.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{description}");
+
+    let has_message = bytes.len() > 16;
+    assert!(has_message || route_interface(bytes) == 0, "an interface out of nothing");
     for index in [0, 2, 3] {
-        let mut line = Line::new();
-        tell_hardware(bytes, &mut { index }, &mut line);
-        assert!(line.bytes().is_empty() || bytes.len() > 16, "a hardware address out of nothing");
+        let mut text = String::new();
+        let is_end_again = hardware_address(bytes, index, &mut text).expect("a String takes everything");
+        assert_eq!(is_end, is_end_again, "the end of the answer");
+        assert!(text.is_empty() || has_message, "a hardware address out of nothing");
+        assert!(text.bytes().all(|byte| byte == b':' || byte.is_ascii_hexdigit()), "{text}");
     }
 }

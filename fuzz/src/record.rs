@@ -1,9 +1,9 @@
 //! Records of the kernel's log, and the JSON made of them.
 
-use earlykmsg::clock::WallOffset;
-use earlykmsg::kmsg::record::Record;
 use earlykmsg::limits::{CALLER_BYTES_MAX, LINE_BYTES_MAX, RECORD_BYTES_MAX, RECORD_CUT_BYTES_MIN};
 use earlykmsg::line::{Encoder, Extra};
+use earlykmsg::record::Record;
+use earlykmsg::record::clock::WallOffset;
 use serde_json::Value;
 
 /// 2021-11-26T16:53:15Z

@@ -1,10 +1,10 @@
 //! Tags, and the objects that have them.
 
-use earlykmsg::clock::WallOffset;
-use earlykmsg::kmsg::record::Record;
+use earlykmsg::config::tags::{Fact, Facts};
 use earlykmsg::limits::{ESCAPE_BYTES_MAX, TAGS_BYTES_MAX, TAGS_MAX};
 use earlykmsg::line::{Encoder, Extra};
-use earlykmsg::tags::{Fact, Facts};
+use earlykmsg::record::Record;
+use earlykmsg::record::clock::WallOffset;
 use serde_json::Value;
 
 use crate::record::lossy;
@@ -47,7 +47,7 @@ pub fn check(bytes: &[u8]) {
 
     // Those that are missing have no room beside the ones that are there.
     let mut got = members.iter().skip(7).peekable();
-    let (mut missing, mut bytes_missing) = (0, usize::MAX);
+    let (mut missing, mut bytes_missing) = (0u64, usize::MAX);
     for (name, value) in model([all, one]) {
         if got.next_if(|(has, is)| **has == name && **is == value).is_none() {
             missing += 1;

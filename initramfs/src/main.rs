@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     }
     let Some(order) = Order::from(words) else {
         eprint!("{USAGE}");
-        return ExitCode::from(2);
+        return ExitCode::from(64);
     };
     match order.carry_out() {
         Ok(()) => ExitCode::SUCCESS,

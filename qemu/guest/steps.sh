@@ -71,18 +71,39 @@ start_receiver() {
     until grep -q ": [0-9A-F]*:$(printf %04X "$2") 00000000:0000 0[7A]" "/proc/net/$1"; do sleep 0.01; done
 }
 
-# Waits until it has stopped itself and its kernel has filled up behind it.
+# Waits until it has stopped itself and its kernel holds all that will come.
 wait_bytes_unread() {
     until grep -q '^State:.T' "/proc/$receiver/status"; do sleep 0.05; done
-    unread=0
-    until [ "$unread" != 0 ] && [ "$unread" = "$before" ]; do
-        before=$unread
-        sleep 0.2
-        # State 01 is established, 08 that the sender has closed; the fifth word holds both queues.
-        unread=$(awk -v port="$(printf %04X "$1")" '$2 ~ ":" port "$" && $4 ~ /01|08/ { sub(/.*:/, "", $5); print $5 }' /proc/net/tcp)
-        unread=$((0x${unread:-0}))
+    until sender_rests "$1"; do sleep 0.05; done
+    # State 01 is established, 08 that the sender has closed; the fifth word holds both queues.
+    unread=$(awk -v port="$(printf %04X "$1")" '$2 ~ ":" port "$" && $4 ~ /01|08/ { sub(/.*:/, "", $5); print $5 }' /proc/net/tcp)
+    echo "UNREAD $((0x${unread:-0}))"
+}
+
+# Whether the sender finds the window closed, or sleeps with nothing left to send: then and a moment later, as the log
+# wakes it up with a delay.
+sender_rests() {
+    case "$(sender_state "$1")" in
+        full) return 0 ;;
+        empty) shippers_sleep && sleep 0.2 && [ "$(sender_state "$1")" = empty ] && shippers_sleep ;;
+        *) return 1 ;;
+    esac
+}
+
+# What the sender's end of a connection to a port says: "full" when it probes a closed window (its timer is number 4),
+# "empty" when all is acknowledged.
+sender_state() {
+    awk -v port="$(printf %04X "$1")" '
+        $3 ~ ":" port "$" && $4 ~ /01|08/ {
+            if ($6 ~ /^04/) print "full"; else if ($5 ~ /^00000000:/) print "empty"; else print "busy"
+        }' /proc/net/tcp
+}
+
+# Whether each process of earlykmsg waits.
+shippers_sleep() {
+    for pid in $(show_processes | cut -d ' ' -f 2); do
+        grep -q '^State:.S' "/proc/$pid/status" || return 1
     done
-    echo "UNREAD $unread"
 }
 
 # Ends it then.

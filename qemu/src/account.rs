@@ -1,10 +1,10 @@
 //! What became of a guest's records: received, reported, or neither.
 
 use core::ops::RangeInclusive;
-use std::collections::BTreeSet;
 use std::time::Instant;
 
-use earlykmsg_tests::json::{REPORT, is_lost, report, reported};
+use earlykmsg_tests::json::{REPORT, reported};
+use earlykmsg_tests::judge::{Judge, Piece};
 
 use crate::error::{Error, Result};
 use crate::record::Record;
@@ -28,14 +28,6 @@ pub struct Account {
     pub unaccounted: Vec<RangeInclusive<u64>>,
 }
 
-/// A line of a stream: a record, or a report of several.
-#[derive(Clone, Debug)]
-enum Piece {
-    Record(u64),
-    Lost(RangeInclusive<u64>),
-    Unread(RangeInclusive<u64>),
-}
-
 /// Reads a line that a test knows by heart, faster than any: its number, or none for other lines.
 pub type Known = fn(&[u8]) -> Result<Option<u64>>;
 
@@ -47,27 +39,18 @@ pub fn none_known(_: &[u8]) -> Result<Option<u64>> {
     Ok(None)
 }
 
-impl Piece {
-    fn of(line: &[u8], known: Known) -> Result<Piece> {
-        if let Some(seq) = known(line)? {
-            return Ok(Piece::Record(seq));
-        }
-        let record = Record::parse(line, Instant::now(), 0)?;
-        if record.json.get(REPORT).is_some()
-            && reported(&record.msg).is_none_or(|range| *range.start() != record.seq)
-        {
-            return Err(Error::new(format!("a report with another number than its first: {}", record.json)));
-        }
-        let Some(range) = report(&record.json) else { return Ok(Piece::Record(record.seq)) };
-        Ok(if is_lost(&record.json) { Piece::Lost(range) } else { Piece::Unread(range) })
+/// What a line covers.
+fn piece(line: &[u8], known: Known) -> Result<Piece> {
+    if let Some(seq) = known(line)? {
+        return Ok(Piece::Record(seq));
     }
-
-    fn range(&self) -> RangeInclusive<u64> {
-        match self {
-            Piece::Record(seq) => *seq..=*seq,
-            Piece::Lost(range) | Piece::Unread(range) => range.clone(),
-        }
+    let record = Record::parse(line, Instant::now(), 0)?;
+    if record.json.get(REPORT).is_some()
+        && reported(&record.msg).is_none_or(|range| *range.start() != record.seq)
+    {
+        return Err(Error::new(format!("a report with another number than its first: {}", record.json)));
     }
+    Ok(Piece::of(&record.json))
 }
 
 impl Account {
@@ -78,24 +61,16 @@ impl Account {
     /// # Errors
     /// A line that is none, or that stands at a wrong place.
     pub fn of_connections(streams: &[Vec<u8>], last: u64, known: Known) -> Result<Account> {
-        let mut seen = Seen::default();
+        let mut judge = Judge::default();
         for (connection, stream) in streams.iter().enumerate() {
-            let mut next = None;
             for line in stream.split_inclusive(|byte| *byte == b'\n') {
                 if !line.ends_with(b"\n") && connection + 1 < streams.len() {
                     break;
                 }
-                let piece = Piece::of(line, known)?;
-                let range = piece.range();
-                if let Some(next) = next.filter(|next| next != range.start()) {
-                    let why = format!("connection {connection}: {piece:?} where {next} should begin");
-                    return Err(Error::new(why));
-                }
-                next = Some(range.end() + 1);
-                seen.add(piece);
+                judge.add(Some(connection), piece(line, known)?);
             }
         }
-        Ok(seen.account(last))
+        Account::by(&judge, last)
     }
 
     /// The same of datagrams, a line each, which may come in any order.
@@ -103,74 +78,46 @@ impl Account {
     /// # Errors
     /// A line that is none.
     pub fn of_datagrams(lines: &[u8], last: u64, known: Known) -> Result<Account> {
-        let mut seen = Seen::default();
+        let mut judge = Judge::default();
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            seen.add(Piece::of(line, known)?);
+            judge.add(None, piece(line, known)?);
         }
-        Ok(seen.account(last))
+        Account::by(&judge, last)
     }
 
-    /// The same of records as `/dev/kmsg` has them, from a shipper that reports nothing.
-    #[must_use]
-    pub fn of_raw(streams: &[Vec<u8>], last: u64) -> Account {
-        let mut seen = Seen::default();
+    /// The same of records as `/dev/kmsg` has them, in any order, from a shipper that reports nothing.
+    ///
+    /// # Errors
+    /// None.
+    pub fn of_raw(streams: &[Vec<u8>], last: u64) -> Result<Account> {
+        let mut judge = Judge::default();
         let seq = |line: &[u8]| -> Option<u64> {
             let (prefix, _) = str::from_utf8(line).ok()?.split_once(';')?;
             prefix.split(',').nth(1)?.parse().ok()
         };
         for line in streams.iter().flat_map(|stream| stream.split_inclusive(|byte| *byte == b'\n')) {
             if let Some(seq) = seq(line) {
-                seen.add(Piece::Record(seq));
+                judge.add(None, Piece::Record(seq));
             }
         }
-        seen.account(last)
-    }
-}
-
-#[derive(Default)]
-struct Seen {
-    received: BTreeSet<u64>,
-    lost: BTreeSet<u64>,
-    unread: BTreeSet<u64>,
-    duplicates: u64,
-    reports: usize,
-}
-
-impl Seen {
-    fn add(&mut self, piece: Piece) {
-        match piece {
-            Piece::Record(seq) => self.duplicates += u64::from(!self.received.insert(seq)),
-            Piece::Lost(range) => {
-                self.reports += 1;
-                self.lost.extend(range);
-            }
-            Piece::Unread(range) => {
-                self.reports += 1;
-                self.unread.extend(range);
-            }
-        }
+        Account::by(&judge, last)
     }
 
-    fn account(&self, last: u64) -> Account {
-        let count = |seqs: &BTreeSet<u64>| seqs.range(..=last).count() as u64;
-        let known =
-            |seq: &u64| [&self.received, &self.lost, &self.unread].iter().any(|set| set.contains(seq));
-        let mut unaccounted: Vec<RangeInclusive<u64>> = Vec::new();
-        for seq in (0..=last).filter(|seq| !known(seq)) {
-            match unaccounted.last_mut() {
-                Some(range) if *range.end() + 1 == seq => *range = *range.start()..=seq,
-                _ => unaccounted.push(seq..=seq),
-            }
+    /// As PID 1 has to account for the records of a boot: from the very first on.
+    fn by(judge: &Judge, last: u64) -> Result<Account> {
+        let verdict = judge.verdict(0..=last);
+        if let [first, ..] = &verdict.wrong[..] {
+            return Err(Error::new(format!("{first}; {} in all", verdict.wrong.len())));
         }
-        Account {
+        Ok(Account {
             written: last + 1,
-            received: count(&self.received),
-            duplicates: self.duplicates,
-            lost: count(&self.lost),
-            perhaps_unread: count(&self.unread),
-            reports: self.reports,
-            unaccounted,
-        }
+            received: verdict.received,
+            duplicates: verdict.duplicates,
+            lost: verdict.lost,
+            perhaps_unread: verdict.perhaps_unread,
+            reports: verdict.reports,
+            unaccounted: verdict.unaccounted,
+        })
     }
 }
 
@@ -180,7 +127,7 @@ mod tests {
 
     fn line(seq: u64, msg: &str) -> String {
         format!(
-            "{{\"clock\":1,\"facility\":\"kern\",\"msg\":\"{msg}\\n\",\"priority\":\"info\",\"seq\":{seq},\"talos-level\":\"info\",\"talos-time\":\"2021-11-26T16:53:21Z\"}}\n"
+            "{{\"clock\":1,\"facility\":\"user\",\"msg\":\"{msg}\\n\",\"priority\":\"warning\",\"seq\":{seq},\"talos-level\":\"info\",\"talos-time\":\"2021-11-26T16:53:21Z\"}}\n"
         )
     }
 
@@ -236,7 +183,8 @@ mod tests {
 
     #[test]
     fn raw_records() {
-        let account = Account::of_raw(&[b"6,0,12,-;a\n DEVICE=b\n6,2,13,-;c\n6,2,13,-;c\n6,3,1".to_vec()], 2);
+        let account =
+            Account::of_raw(&[b"6,0,12,-;a\n DEVICE=b\n6,2,13,-;c\n6,2,13,-;c\n6,3,1".to_vec()], 2).unwrap();
         assert_eq!((account.received, account.duplicates), (2, 1));
         assert_eq!(account.unaccounted, [1..=1]);
     }

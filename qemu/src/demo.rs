@@ -1,10 +1,12 @@
 //! The demo: a machine boots, netcat listens, and what it gets is shown as it comes. `qemu/demo` runs it.
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use std::io::{BufReader, IsTerminal, Write, stdin, stdout};
+use std::io::{BufReader, IsTerminal, Read, Write, stdin, stdout};
 use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, ExitCode, Stdio};
+use std::process::{Child, ExitCode, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Instant;
 use std::{env, fs, thread};
@@ -47,9 +49,11 @@ holder=$!; wait_log 'last seq sent'; kill $holder; show_leftovers PORT
 CONSOLE
 echo \"RECORDS $(tool ring | grep -c '^[0-9]')\"";
 
+/// It waits until its last record is seen here, unless a receiver of one's own has it.
 const PANIC: &str = "say 'demo: the main system runs'
 CONSOLE
-say 'demo: and now it panics'; sleep 1; echo c > /proc/sysrq-trigger";
+say 'demo: and now it panics'; read -t 5 -r _; echo c > /proc/sysrq-trigger";
+const BEFORE_THE_PANIC: &str = "demo: and now it panics";
 
 /// Runs what is typed, until `exit`.
 const CONSOLE: &str =
@@ -61,8 +65,6 @@ const PROMPT: &str = "Type a command";
 
 /// Longer than the demo's own boot takes.
 const BOOT_AT_MOST: Duration = Duration::from_secs(300);
-/// After the machine's end, what netcat has not printed by then does not come.
-const QUIET_AT_END: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let demo = match Demo::from(env::args().skip(1)) {
@@ -73,7 +75,7 @@ fn main() -> ExitCode {
         }
         Err(why) => {
             eprintln!("demo: {why}; see qemu/demo --help");
-            return ExitCode::from(2);
+            return ExitCode::from(64);
         }
     };
     match demo.run() {
@@ -247,8 +249,9 @@ impl Demo {
         let typed = self.console.then(typed_lines);
         let mut seen = Seen::default();
         let mut lines_shown = 0;
-        let mut last_at = Instant::now();
         loop {
+            // What the looks below find after that is the last that there is.
+            let has_ended = guest.has_ended() && netcat.as_ref().is_none_or(|netcat| netcat.has_told_all());
             let record = match &mut netcat {
                 Some(netcat) => netcat.next(TICK)?,
                 None => {
@@ -256,13 +259,16 @@ impl Demo {
                     None
                 }
             };
+            let is_last = has_ended && record.is_none();
             if let Some((at, record)) = record {
                 say(&readable(&record))?;
                 if let Some(words) = turn(&record) {
                     step(words);
                 }
                 seen.add(at, &record);
-                last_at = Instant::now();
+                if record["msg"].as_str().is_some_and(|text| text.starts_with(BEFORE_THE_PANIC)) {
+                    let _ = guest.go(); // it may have waited long enough
+                }
             }
             let lines = guest.lines();
             for line in lines[lines_shown..].iter().filter(|line| !line.text.is_empty()) {
@@ -276,7 +282,7 @@ impl Demo {
                     let _ = guest.type_line(&line);
                 }
             }
-            if guest.has_ended() && last_at.elapsed() > QUIET_AT_END {
+            if is_last {
                 return Ok(seen);
             }
             if guest.age() > BOOT_AT_MOST && !self.console && self.initramfs.is_none() {
@@ -341,7 +347,26 @@ fn free_port() -> Result<u16> {
 /// netcat as anybody would start it, and the records in what it prints.
 struct Netcat {
     child: Child,
+    port: u16,
     records: Receiver<(Instant, Value)>,
+    /// How many bytes of its output have become records.
+    taken: Arc<AtomicU64>,
+}
+
+/// A stream that tells how much of it was used: all that was read before whenever more is asked for.
+struct Counted<R> {
+    stream: R,
+    read: u64,
+    taken: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        self.taken.store(self.read, Ordering::Release);
+        let count = self.stream.read(bytes)?;
+        self.read += count as u64;
+        Ok(count)
+    }
 }
 
 impl Netcat {
@@ -356,6 +381,8 @@ impl Netcat {
             })?;
         let output = child.stdout.take().ok_or("netcat has no output")?;
         let (sender, records) = channel();
+        let taken = Arc::new(AtomicU64::new(0));
+        let output = Counted { stream: output, read: 0, taken: Arc::clone(&taken) };
         thread::spawn(move || {
             for record in objects(output) {
                 if sender.send((Instant::now(), record)).is_err() {
@@ -363,7 +390,30 @@ impl Netcat {
                 }
             }
         });
-        Ok(Netcat { child, records })
+        Ok(Netcat { child, port, records, taken })
+    }
+
+    /// Whether it holds nothing any more of a machine that has ended: its connections are closed, no datagram waits, it
+    /// sleeps, and all that it has written is taken.
+    fn has_told_all(&self) -> bool {
+        let port = format!(":{:04X}", self.port);
+        let table = |name: &str| fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default();
+        let holds = |line: &str| {
+            let mut fields = line.split_whitespace().skip(1);
+            let (local, _, state, queues) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+            // States of sockets that belong to no connection: listening, without a peer; and of one that is over.
+            let is_open = !["0A", "07", "06"].contains(&state);
+            Some(local.ends_with(&port) && (is_open || !queues.ends_with(":00000000")))
+        };
+        let is_empty = |table: &str| !table.lines().any(|line| holds(line) == Some(true));
+        let process = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.child.id()));
+        let status = process("status").unwrap_or_default();
+        let written = process("io").unwrap_or_default();
+        let written = written.lines().find_map(|line| line.strip_prefix("wchar: ")?.parse::<u64>().ok());
+        is_empty(&table("tcp"))
+            && is_empty(&table("udp"))
+            && status.contains("\nState:\tS")
+            && written == Some(self.taken.load(Ordering::Acquire))
     }
 
     /// The next record, if one comes in time.
@@ -386,7 +436,7 @@ impl Drop for Netcat {
 }
 
 /// The objects in a stream; of datagrams they follow each other without a line end.
-fn objects(stream: ChildStdout) -> impl Iterator<Item = Value> {
+fn objects(stream: impl Read) -> impl Iterator<Item = Value> {
     serde_json::Deserializer::from_reader(BufReader::new(stream))
         .into_iter()
         .map_while(core::result::Result::ok)

@@ -169,7 +169,7 @@ impl Storm {
         let last = number(guest, "LAST ")?.ok_or_else(|| Error::new("the last record is not in the ring"))?;
         let account = match self.shipper {
             Shipper::Earlykmsg => Account::of_connections(streams, last, seq_of_storm)?,
-            Shipper::CatNc | Shipper::Raw(_) => Account::of_raw(streams, last),
+            Shipper::CatNc | Shipper::Raw(_) => Account::of_raw(streams, last)?,
         };
         let time = |mark| Ok(number(guest, mark)?.map(Duration::from_millis));
         let (began, written) = (time("BEGAN ")?.unwrap_or_default(), time("WRITTEN ")?.unwrap_or_default());

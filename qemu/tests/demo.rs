@@ -58,7 +58,7 @@ fn mistakes_are_told() {
     ] {
         let output = demo(words).output().unwrap();
         let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
+        assert_eq!(output.status.code(), Some(64), "{words:?}: {said}");
         assert!(said.contains(why) && said.contains("--help"), "{words:?}: {said}");
     }
     for option in ["--initramfs", "--kernel"] {
@@ -108,9 +108,10 @@ fn a_whole_boot() {
 fn all_of_ones_own() {
     let receiver = Receiver::tcp().unwrap();
     let kernel = Kernel::debian().unwrap();
-    let script = "network_up; say \"of an init of its own: $(cat /proc/cmdline)\"; tool say 'the end'; wait_log 'connected to'; sleep 1";
+    let script = "network_up; say \"of an init of its own: $(cat /proc/cmdline)\"; wait_log 'connected to'; tool say 'the end'; kill -TERM -1; show_leftovers PORT";
+    let script = script.replace("PORT", &receiver.port().to_string());
     let own = target_dir().join("qemu").join(format!("own-{}.img", std::process::id()));
-    fs::write(&own, image::standard(&kernel, script).unwrap().to_cpio()).unwrap();
+    fs::write(&own, image::standard(&kernel, &script).unwrap().to_cpio()).unwrap();
     let (url, own_text) = (format!("tcp://localhost:{}/", receiver.port()), own.display().to_string());
     let folder = kernel.folder.display().to_string();
     let words = ["--receiver", &url, "--initramfs", &own_text, "--append", "own.word=1", "--kernel", &folder];

@@ -7,10 +7,9 @@ use core::fmt::{self, Display, Write};
 use heapless::String;
 
 use super::{Encoder, Members};
-use crate::clock::WallOffset;
-use crate::kmsg::record::{Body, Dictionary, Level, Record};
 use crate::limits::REPORT_BYTES_MAX;
-use crate::words::{Line, Words};
+use crate::record::clock::WallOffset;
+use crate::record::{Body, Dictionary, Level, Record};
 
 /// The facility of user space.
 const USER: u64 = 1;
@@ -60,12 +59,6 @@ impl Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let records = Records { from: self.from, to: self.to };
         write!(f, "{records}, possibly lost: sent, but perhaps not read")
-    }
-}
-
-impl Words for Unread {
-    fn put(&self, line: &mut Line) {
-        let _ = write!(line, "{self}"); // what does not fit is left out
     }
 }
 

@@ -3,9 +3,9 @@
 use heapless::Vec;
 
 use super::escape::{Json, write_string};
-use crate::kmsg::record::{Body, Chars};
+use crate::config::tags::{self, Facts, Tag};
 use crate::limits::{TAGS_BYTES_MAX, TAGS_MAX};
-use crate::tags::{self, Facts, Tag};
+use crate::record::{Body, Chars};
 
 /// What every object has at its end: names and values, made once and again when a fact changes.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Tags {
     /// place. Returns how many have no room and are left out.
     pub(super) fn set(&mut self, words: [&[u8]; 2], facts: &Facts) -> u64 {
         self.ends.clear();
-        let all = || words.into_iter().flat_map(tags::read).filter_map(|(_, tag)| tag.ok());
+        let all = || words.into_iter().flat_map(tags::parse).filter_map(|(_, tag)| tag.ok());
         let mut left_out = 0;
         for (at, tag) in all().enumerate() {
             let is_last = all().skip(at + 1).all(|later| !same_name(&later, &tag));

@@ -1,16 +1,21 @@
-//! `/etc/hosts`: an address, then its names. Pure.
+//! `/etc/hosts`: an address, then its names.
 
-use super::{Found, Scope, line, read_address, word};
-use crate::endpoint::{bare, same_name};
+use super::{Found, InterfaceIndex, next_line, parse_address};
+use crate::config::endpoint::without_final_dot;
+use crate::text::next_word;
 
 /// Adds every address that `text` has for `name`.
-pub fn find(mut text: &[u8], name: &[u8], scope: Scope<'_>, found: &mut Found) {
-    let name = bare(name);
-    while let Some(mut line) = line(&mut text) {
-        let address = word(&mut line);
-        while !line.is_empty() {
-            if same_name(word(&mut line), name)
-                && let Some(address) = read_address(address, scope)
+pub fn find(mut text: &[u8], name: &[u8], interface_index: InterfaceIndex<'_>, found: &mut Found) {
+    let name = without_final_dot(name);
+    while let Some(mut line) = next_line(&mut text) {
+        let address = next_word(&mut line);
+        loop {
+            let alias = next_word(&mut line);
+            if alias.is_empty() {
+                break;
+            }
+            if alias.eq_ignore_ascii_case(name)
+                && let Some(address) = parse_address(address, interface_index)
             {
                 found.add(address);
             }
@@ -29,7 +34,7 @@ mod tests {
     fn check(text: &[u8], name: &str, want: &[&str]) {
         let mut found = Found::nothing();
         find(text, name.as_bytes(), &mut |zone| if zone == b"eth0" { 7 } else { 0 }, &mut found);
-        let got: Vec<Address> = (0..).map_while(|n| found.nth(n)).collect();
+        let got: Vec<Address> = found.iter().collect();
         let want: Vec<Address> = want.iter().map(|text| address(text)).collect();
         assert_eq!(got, want, "{name}");
     }

@@ -1,92 +1,240 @@
-//! One search for the addresses of a name: what to ask, whom, when, and what the answers come to. Pure.
+//! One search for the addresses of a name: what to ask, whom, when, and what the answers come to.
 //!
-//! Each server in its turn is a *visit*: a socket of its own, the questions for both families at once, once more
-//! after [`NAME_ASK_MS`], and after the same time again the next server. So a silent server costs 2 s. What is wrong
-//! with an answer ends the visit; that a name is not there, or is another, is believed and starts a visit of the same
-//! server with the next name. After [`NAME_ROUNDS`] rounds of all servers it is given up.
+//! Each server in its turn gets a *visit*: a socket of its own, the questions for both families at once, once more
+//! after [`NAME_ASK_MS`], and after the same time again the next server is visited. So a silent server costs 2 s. A
+//! fault ends the visit; that a name does not exist, or is an alias, is believed, and the same server is visited with
+//! the next name. After [`NAME_ROUNDS`] rounds of all servers the search fails.
 //!
-//! Its end is certain: the silence of servers is bounded by the rounds, the names by the search list, the aliases of
-//! each by [`CHAIN_MAX`].
+//! It always ends: the silence of servers is bounded by the rounds, the names by the search list, the aliases of each
+//! name by [`CNAME_CHAIN_MAX`].
 
+use core::fmt::{self, Display};
 use core::mem::swap;
 
-use super::message::{self, KINDS, Name, Said};
+use super::Found;
 use super::resolv::Config;
-use super::{Bytes, Found, word};
-use crate::address::{Address, has};
-use crate::limits::{ADDRESSES_MAX, CHAIN_MAX, NAME_ASK_MS, NAME_OTHER_MS, NAME_ROUNDS};
-use crate::words;
-use crate::words::{Line, Words};
-
-const ECONNREFUSED: i32 = 111;
+use crate::address::Address;
+use crate::limits::{ADDRESSES_MAX, CNAME_CHAIN_MAX, NAME_ASK_MS, NAME_OTHER_MS, NAME_ROUNDS};
+use crate::text::next_word;
+use crate::wire::dns::{self, Answer, Name, Query, QueryBytes, QueryType, ServerStatus};
 
 /// What the caller does next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
     /// Close what is open and connect a new UDP socket to port 53 of this server.
     Connect(Address),
-    /// Send [`Lookup::query`] of this family: over that socket, less its first two bytes; or over a new connection.
-    Ask {
-        /// For IPv6 addresses.
-        v6: bool,
-        /// Over TCP. There is never more than one such question open.
-        tcp: bool,
-    },
+    /// Send the query that [`Lookup::write_query`] writes.
+    Ask(Family, Transport),
     /// Wait for an answer until this time.
     Wait(u64),
     /// The addresses are in [`Lookup::found`].
     Done,
-    /// There are none: pause, then begin anew.
+    /// There are none: pause, then begin again.
     Failed,
+}
+
+/// Which addresses are asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// A records.
+    Ipv4,
+    /// AAAA records.
+    Ipv6,
+}
+
+/// How a query goes out, and how its answer comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// Over the socket that is connected to the server, without the length that TCP needs.
+    Udp,
+    /// Over a new connection. There is never more than one such query open.
+    Tcp,
 }
 
 /// A search under way.
 ///
-/// The caller asks for the [`Lookup::next`] action until there is something to wait for, and tells of every
-/// [`Lookup::answer`] and of every step that [`Lookup::failed`].
+/// The caller asks for the [`Lookup::next`] action until there is something to wait for, and reports every
+/// [`Lookup::answer`] and every action that [`Lookup::failed`].
 #[derive(Clone, Debug)]
-#[repr(C)] // The small ones first: what is near the start is reached with shorter instructions, 150 bytes in all.
 pub struct Lookup<'a> {
-    /// Twice the visits that are over, and one when the questions were repeated.
-    turn: u8,
-    /// Aliases that were asked for.
-    chain: u8,
-    /// The search list is behind, and the host itself is.
-    last: bool,
-    /// Within a visit: there is a socket; a question is open over TCP; something came that answers none of them.
-    connected: bool,
-    tcp: bool,
-    strange: bool,
-    /// A server could not tell.
-    unsure: bool,
-    over: bool,
-    /// Within a visit, for IPv4 and IPv6.
-    questions: [Question; 2],
-    /// What each server said last.
-    said: [Said; ADDRESSES_MAX],
-    deadline_ms: u64,
-    /// How much of the search list is behind.
-    searched: usize,
-    host: &'a [u8],
-    /// What is asked now, and what it is another name of.
-    name: Name,
-    target: Name,
-    /// Whom to ask, and the search list.
+    /// The name servers and the search list.
     pub config: Config,
     /// What was found, when it is done.
     pub found: Found,
+    /// What each server said last.
+    status: [ServerStatus; ADDRESSES_MAX],
+    search: Option<Search<'a>>,
+}
+
+/// What is left to be tried.
+#[derive(Clone, Debug)]
+struct Search<'a> {
+    host: &'a [u8],
+    candidates: Candidates,
+    /// The name that is asked for now.
+    name: Name,
+    /// Aliases that led to it.
+    aliases: usize,
+    /// The name that it turned out to be an alias of.
+    alias: Option<Name>,
+    /// A server failed to tell (SERVFAIL), perhaps for one domain of the search list only.
+    server_failed: bool,
+    /// Visits that ended with a fault, of all servers one after the other.
+    faults: usize,
+    visit: Visit,
+}
+
+/// The names that the host may stand for, in the order in which they are tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Candidates {
+    /// With each domain of the search list behind this place, then as it is.
+    SearchList(usize),
+    /// None.
+    Exhausted,
+}
+
+/// One server asked for one name.
+#[derive(Clone, Debug)]
+struct Visit {
+    progress: Progress,
+    questions: [Question; 2],
+    /// Something came that answers none of the questions.
+    saw_unrelated: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Progress {
+    /// There is no socket yet.
+    New,
+    /// Both questions were asked once. They are repeated at this time.
+    FirstTry(u64),
+    /// Nothing is repeated any more. The visit ends at this time.
+    LastTry(u64),
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Question {
+    family: Family,
     id: u16,
-    /// It must be sent.
-    send: bool,
-    state: Said,
+    state: QuestionState,
 }
 
-/// A question at the start of a visit.
-const NEW: Question = Question { id: 0, send: true, state: Said::Silent };
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum QuestionState {
+    /// To be sent in a datagram.
+    Unsent,
+    /// Sent in a datagram.
+    Sent,
+    /// Its answer was truncated. To be sent over TCP, when no other question is.
+    TcpUnsent,
+    /// Sent over TCP.
+    TcpSent,
+    /// Answered, or failed.
+    Ended(ServerStatus),
+}
+
+impl QuestionState {
+    fn is_open(self) -> bool {
+        !matches!(self, QuestionState::Ended(_))
+    }
+
+    /// What is said of the server when nothing more comes.
+    fn status(self) -> ServerStatus {
+        match self {
+            QuestionState::Unsent | QuestionState::Sent => ServerStatus::Silent,
+            QuestionState::TcpUnsent | QuestionState::TcpSent => ServerStatus::Truncated,
+            QuestionState::Ended(status) => status,
+        }
+    }
+}
+
+impl Family {
+    fn query_type(self) -> QueryType {
+        match self {
+            Family::Ipv4 => QueryType::A,
+            Family::Ipv6 => QueryType::Aaaa,
+        }
+    }
+}
+
+impl Visit {
+    fn new() -> Visit {
+        let question = |family| Question { family, id: 0, state: QuestionState::Unsent };
+        Visit {
+            progress: Progress::New,
+            questions: [question(Family::Ipv4), question(Family::Ipv6)],
+            saw_unrelated: false,
+        }
+    }
+
+    /// What to do on this visit now; none: it is over.
+    fn next(&mut self, server: Option<&Address>, now_ms: u64, found_some: bool) -> Option<Action> {
+        if self.progress == Progress::New {
+            self.progress = Progress::FirstTry(now_ms + NAME_ASK_MS);
+            return Some(server.map_or(Action::Failed, |&server| Action::Connect(server)));
+        }
+        loop {
+            if let Some(ask) = self.next_question(now_ms) {
+                return Some(ask);
+            }
+            if !self.questions.iter().any(|question| question.state.is_open()) {
+                return None;
+            }
+            match self.progress {
+                Progress::FirstTry(until) | Progress::LastTry(until) if now_ms < until => {
+                    return Some(Action::Wait(until));
+                }
+                Progress::FirstTry(_) if !found_some => self.repeat(now_ms),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Takes the next question that has to be sent.
+    fn next_question(&mut self, now_ms: u64) -> Option<Action> {
+        let tcp_is_open = self.questions.iter().any(|question| question.state == QuestionState::TcpSent);
+        for question in &mut self.questions {
+            match question.state {
+                QuestionState::Unsent => {
+                    question.state = QuestionState::Sent;
+                    return Some(Action::Ask(question.family, Transport::Udp));
+                }
+                QuestionState::TcpUnsent if !tcp_is_open => {
+                    question.state = QuestionState::TcpSent;
+                    self.progress = Progress::LastTry(now_ms + 2 * NAME_ASK_MS);
+                    return Some(Action::Ask(question.family, Transport::Tcp));
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Has every question that is unanswered asked once more.
+    fn repeat(&mut self, now_ms: u64) {
+        self.progress = Progress::LastTry(now_ms + NAME_ASK_MS);
+        for question in &mut self.questions {
+            if question.state == QuestionState::Sent {
+                question.state = QuestionState::Unsent;
+            }
+        }
+    }
+
+    /// Addresses were found: the other family's are waited for only a little longer.
+    fn hurry(&mut self, now_ms: u64) {
+        if let Progress::FirstTry(until) | Progress::LastTry(until) = &mut self.progress {
+            *until = (*until).min(now_ms + NAME_OTHER_MS);
+        }
+    }
+
+    fn status(&self) -> ServerStatus {
+        let [ipv4, ipv6] = &self.questions;
+        match ipv4.state.status().max(ipv6.state.status()) {
+            ServerStatus::Silent if self.saw_unrelated => ServerStatus::Unrelated,
+            status => status,
+        }
+    }
+}
 
 impl<'a> Lookup<'a> {
     /// Nothing to search for yet.
@@ -94,235 +242,226 @@ impl<'a> Lookup<'a> {
         Lookup {
             config: Config::empty(),
             found: Found::nothing(),
-            host: b"",
-            searched: 0,
-            last: false,
-            chain: 0,
-            name: Name::new(),
-            target: Name::new(),
-            turn: 0,
-            questions: [NEW; 2],
-            connected: false,
-            tcp: false,
-            strange: false,
-            deadline_ms: 0,
-            unsure: false,
-            over: true,
-            said: [Said::Nothing; ADDRESSES_MAX],
+            status: [ServerStatus::NotAsked; ADDRESSES_MAX],
+            search: None,
         }
     }
 
-    /// Begins. The host has been looked for in the files of hosts already.
-    #[inline(never)]
+    /// Begins to search. The host was looked for in `/etc/hosts` already.
     pub fn begin(&mut self, host: &'a [u8]) {
-        self.host = host;
         self.found.clear();
-        // A name with a dot is whole.
-        self.searched = if has(host, b'.') { self.config.search.len() } else { 0 };
-        self.last = false;
-        self.turn = 0;
-        self.unsure = false;
-        self.over = false;
+        // A name with a dot is complete.
+        let start = if host.contains(&b'.') { self.config.search.len() } else { 0 };
+        self.search = Some(Search {
+            host,
+            candidates: Candidates::SearchList(start),
+            name: Name::new(),
+            aliases: 0,
+            alias: None,
+            server_failed: false,
+            faults: 0,
+            visit: Visit::new(),
+        });
         self.next_name();
     }
 
-    /// Takes others to ask, if there are any. What was said before is forgotten only when they are others.
-    pub fn ask(&mut self, config: &mut Config) {
+    /// Takes other name servers, if there are any. What was said before is forgotten only when they are others.
+    pub fn use_config(&mut self, config: &mut Config) {
         if !config.servers.is_empty() {
             if self.config.servers != config.servers {
-                self.said = [Said::Nothing; ADDRESSES_MAX];
+                self.status = [ServerStatus::NotAsked; ADDRESSES_MAX];
             }
             swap(&mut self.config, config);
         }
     }
 
     /// What to do now.
-    #[inline(never)]
     pub fn next(&mut self, now_ms: u64) -> Action {
         loop {
-            if self.over {
+            let server = self.server();
+            let Some(search) = &mut self.search else {
                 return if self.found.is_empty() { Action::Failed } else { Action::Done };
-            }
-            if !self.connected {
-                self.connected = true;
-                self.deadline_ms = now_ms + NAME_ASK_MS;
-                return match self.config.servers.get(self.server()) {
-                    Some(&server) => Action::Connect(server),
-                    None => Action::Failed,
-                };
-            }
-            let mut open = false;
-            for (family, question) in self.questions.iter_mut().enumerate() {
-                let tcp = question.state == Said::Truncated;
-                open |= tcp || question.state == Said::Silent;
-                if question.send && !(tcp && self.tcp) {
-                    question.send = false;
-                    if tcp {
-                        // Nothing is repeated any more.
-                        self.tcp = true;
-                        self.turn |= 1;
-                        self.deadline_ms = now_ms + 2 * NAME_ASK_MS;
-                    }
-                    return Action::Ask { v6: family == 1, tcp };
-                }
-            }
-            if open && now_ms < self.deadline_ms {
-                return Action::Wait(self.deadline_ms);
-            }
-            if open && self.turn & 1 == 0 && self.found.is_empty() {
-                self.turn |= 1;
-                self.deadline_ms = now_ms + NAME_ASK_MS;
-                for question in &mut self.questions {
-                    question.send = question.state == Said::Silent;
-                }
-            } else {
-                self.conclude();
+            };
+            let server = self.config.servers.get(server);
+            match search.visit.next(server, now_ms, !self.found.is_empty()) {
+                Some(action) => return action,
+                None => self.end_visit(),
             }
         }
     }
 
-    /// Writes the question of [`Action::Ask`]. A repeated one keeps the number that it had.
-    pub fn query(&mut self, v6: bool, random: u16, out: &mut Bytes) {
-        let family = usize::from(v6);
-        let question = &mut self.questions[family];
-        if self.turn & 1 == 0 {
+    /// Writes the query of [`Action::Ask`]. One that is repeated keeps its ID; `random` is for a new one.
+    pub fn write_query(&mut self, family: Family, random: u16, out: &mut QueryBytes) {
+        let Some(search) = &mut self.search else { return };
+        // A server that could not be made to answer is asked without EDNS in the second round.
+        let edns = search.faults < self.config.servers.len();
+        let is_first_try = matches!(search.visit.progress, Progress::FirstTry(_));
+        let question = &mut search.visit.questions[family as usize];
+        if is_first_try {
             question.id = random;
         }
-        // A server that could not be made to answer is asked as of old in the second round.
-        let plain = usize::from(self.turn / 2) >= self.config.servers.len();
-        message::query(out, question.id, &self.name, KINDS[family], plain);
+        let query = Query { id: question.id, name: &search.name, query_type: family.query_type() };
+        dns::write_query(out, query, edns);
     }
 
-    /// What came: a datagram, or over TCP a message without its length, of which the end may be missing.
-    #[inline(never)]
-    pub fn answer(&mut self, now_ms: u64, message: &[u8], tcp: bool) {
-        for (question, kind) in self.questions.iter_mut().zip(&KINDS) {
-            if question.state != open(tcp) {
-                continue;
-            }
-            let said =
-                message::read(message, question.id, &self.name, *kind, &mut self.found, &mut self.target);
-            if said != Said::Strange {
-                question.state = said;
-                question.send = said == Said::Truncated && !tcp;
-                self.tcp &= !tcp;
-                if !self.found.is_empty() {
-                    self.deadline_ms = self.deadline_ms.min(now_ms + NAME_OTHER_MS);
+    /// Takes what came: a datagram, or a message over TCP without its length, whose end may be missing.
+    pub fn answer(&mut self, now_ms: u64, message: &[u8], transport: Transport) {
+        let Some(search) = &mut self.search else { return };
+        let visit = &mut search.visit;
+        for question in visit.questions.iter_mut().filter(|question| question.awaits(transport)) {
+            let query =
+                Query { id: question.id, name: &search.name, query_type: question.family.query_type() };
+            match dns::read_answer(message, query, &mut self.found) {
+                Answer::Unrelated => continue,
+                Answer::Alias(target) => {
+                    question.state = QuestionState::Ended(ServerStatus::Alias);
+                    search.alias = Some(target);
                 }
+                Answer::Status(ServerStatus::Truncated) if transport == Transport::Udp => {
+                    question.state = QuestionState::TcpUnsent;
+                }
+                Answer::Status(status) => question.state = QuestionState::Ended(status),
+            }
+            if !self.found.is_empty() {
+                visit.hurry(now_ms);
+            }
+            return;
+        }
+        visit.saw_unrelated = true;
+    }
+
+    /// An action failed: the socket of datagrams, or the connection over TCP (0: it was closed).
+    pub fn failed(&mut self, transport: Transport, errno: i32) {
+        let Some(search) = &mut self.search else { return };
+        let status =
+            if errno == libc::ECONNREFUSED { ServerStatus::PortClosed } else { ServerStatus::Unreachable };
+        for question in &mut search.visit.questions {
+            if question.goes_over(transport) {
+                question.state = QuestionState::Ended(status);
+            }
+        }
+    }
+
+    /// The number of the server that is visited.
+    fn server(&self) -> usize {
+        let faults = self.search.as_ref().map_or(0, |search| search.faults);
+        faults % self.config.servers.len().max(1)
+    }
+
+    /// Draws conclusions from a visit that is over.
+    fn end_visit(&mut self) {
+        let server = self.server();
+        let Some(search) = &mut self.search else { return };
+        let mut status = search.visit.status();
+        search.server_failed |= status == ServerStatus::ServFail;
+        if !self.found.is_empty() {
+            status = ServerStatus::Addresses;
+            self.search = None;
+        }
+        if let Some(last) = self.status.get_mut(server) {
+            *last = status;
+        }
+        match status {
+            ServerStatus::Addresses => {}
+            ServerStatus::Alias => self.follow_alias(),
+            ServerStatus::NoAddress | ServerStatus::NoSuchName => self.next_name(),
+            _ => self.next_server(),
+        }
+    }
+
+    /// Visits the same server with the name that an alias leads to, or gives the name up.
+    fn follow_alias(&mut self) {
+        let Some(search) = &mut self.search else { return };
+        match search.alias.take() {
+            Some(target) if search.aliases < CNAME_CHAIN_MAX => {
+                search.aliases += 1;
+                search.name = target;
+                search.visit = Visit::new();
+            }
+            _ => self.next_name(),
+        }
+    }
+
+    /// Visits the next server with the same name; after all rounds, the name is given up.
+    fn next_server(&mut self) {
+        let Some(search) = &mut self.search else { return };
+        search.faults += 1;
+        if search.faults < self.config.servers.len() * NAME_ROUNDS {
+            search.visit = Visit::new();
+            return;
+        }
+        search.faults = 0;
+        if !search.server_failed {
+            // Nobody answers at all: another name would not change that.
+            search.candidates = Candidates::Exhausted;
+        }
+        self.next_name();
+    }
+
+    /// Begins with the next name that the host may stand for. Without one the search is over.
+    fn next_name(&mut self) {
+        let Some(search) = &mut self.search else { return };
+        while let Candidates::SearchList(start) = search.candidates {
+            let mut rest = self.config.search.get(start..).unwrap_or_default();
+            let domain = next_word(&mut rest);
+            search.candidates = if domain.is_empty() {
+                Candidates::Exhausted
+            } else {
+                Candidates::SearchList(self.config.search.len() - rest.len())
+            };
+            if let Ok(name) = Name::from_dotted([search.host, domain]) {
+                search.name = name;
+                search.alias = None;
+                search.aliases = 0;
+                search.visit = Visit::new();
+                self.found.ttl_s = u32::MAX;
                 return;
             }
         }
-        self.strange = true;
+        self.search = None;
+    }
+}
+
+impl Question {
+    /// Whether an answer over `transport` may be the one to this question.
+    fn awaits(&self, transport: Transport) -> bool {
+        match transport {
+            Transport::Udp => self.state == QuestionState::Sent,
+            Transport::Tcp => self.state == QuestionState::TcpSent,
+        }
     }
 
-    /// A step failed: the socket of datagrams, or the connection over TCP (0: it was closed).
-    #[inline(never)]
-    pub fn failed(&mut self, tcp: bool, errno: i32) {
-        self.tcp &= !tcp;
-        for question in &mut self.questions {
-            if question.state == open(tcp) {
-                question.state = if errno == ECONNREFUSED { Said::Closed } else { Said::Unreachable };
-                question.send = false;
-            }
+    /// Whether this question needs `transport` to be answered.
+    fn goes_over(&self, transport: Transport) -> bool {
+        match transport {
+            Transport::Udp => matches!(self.state, QuestionState::Unsent | QuestionState::Sent),
+            Transport::Tcp => matches!(self.state, QuestionState::TcpUnsent | QuestionState::TcpSent),
         }
-    }
-
-    fn server(&self) -> usize {
-        usize::from(self.turn / 2) % self.config.servers.len().max(1)
-    }
-
-    /// Begins a visit.
-    fn visit(&mut self) {
-        self.turn &= !1;
-        self.questions = [NEW; 2];
-        self.connected = false;
-        self.tcp = false;
-        self.strange = false;
-    }
-
-    /// Takes the next name that the host may mean: with each domain of the search list, then as it is.
-    fn next_name(&mut self) {
-        while !self.last {
-            let mut rest = self.config.search.get(self.searched..).unwrap_or_default();
-            let domain = word(&mut rest);
-            self.searched = self.config.search.len() - rest.len();
-            self.last = domain.is_empty();
-            self.chain = 0;
-            self.found.ttl_s = u32::MAX;
-            let name = &mut self.name;
-            name.clear();
-            if message::labels(name, self.host)
-                && message::labels(name, domain)
-                && message::add_label(name, b"")
-            {
-                return self.visit();
-            }
-        }
-        self.over = true;
-    }
-
-    /// Ends a visit.
-    fn conclude(&mut self) {
-        let [v4, v6] = &self.questions;
-        let mut said = v4.state.max(v6.state);
-        if said == Said::Silent && self.strange {
-            said = Said::Strange;
-        }
-        self.unsure |= said == Said::ServFail;
-        if !self.found.is_empty() {
-            said = Said::Addresses;
-            self.over = true;
-        }
-        let server = self.server();
-        if let Some(last) = self.said.get_mut(server) {
-            *last = said;
-        }
-        if self.over {
-            return;
-        }
-        if said > Said::Alias {
-            self.turn = (self.turn | 1) + 1;
-            if usize::from(self.turn / 2) < self.config.servers.len() * NAME_ROUNDS {
-                return self.visit();
-            }
-            // A domain of the search list may be all that is broken.
-            self.turn = 0;
-            self.last |= !self.unsure;
-        } else if said == Said::Alias && self.chain < CHAIN_MAX {
-            self.chain += 1;
-            self.name = self.target.clone();
-            return self.visit();
-        }
-        self.next_name();
     }
 }
 
 /// What was tried: `10.0.0.1 silent, 10.0.0.2 SERVFAIL`.
-impl Words for Lookup<'_> {
-    fn put(&self, line: &mut Line) {
-        let mut between = "";
-        for (server, said) in self.config.servers.iter().zip(&self.said) {
-            words!(line, between, server, " ", said.words());
-            between = ", ";
+impl Display for Lookup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.config.servers.is_empty() {
+            return f.write_str("no name server is known");
         }
-        if between.is_empty() {
-            words!(line, "no name server is known");
+        for (at, (server, status)) in self.config.servers.iter().zip(&self.status).enumerate() {
+            let separator = if at == 0 { "" } else { ", " };
+            write!(f, "{separator}{server} {status}")?;
         }
+        Ok(())
     }
-}
-
-/// What a question is that is open over UDP or TCP.
-fn open(tcp: bool) -> Said {
-    if tcp { Said::Truncated } else { Said::Silent }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::{address, answer, line_record, record, wire};
     use super::*;
-    use crate::testing::{Random, said};
+    use crate::testing::Random;
+    use core::net::IpAddr;
     use std::format;
-    use std::string::String;
+    use std::string::{String, ToString};
     use std::vec;
     use std::vec::Vec;
 
@@ -422,17 +561,19 @@ mod tests {
         lookup.config = config;
         lookup.begin(host.as_bytes());
         let (mut now_ms, mut server, mut asked) = (0, 0, Vec::new());
-        let mut coming: Vec<(u64, bool, Vec<u8>)> = Vec::new();
+        let mut coming: Vec<(u64, Transport, Vec<u8>)> = Vec::new();
         let end = loop {
             assert!(asked.len() < 2_000, "{host} is asked for without end");
             match lookup.next(now_ms) {
                 Action::Connect(address) => {
                     coming.clear();
-                    server = usize::from(address.bytes[15]);
+                    let IpAddr::V4(ip) = address.ip else { panic!("{address}") };
+                    server = usize::from(ip.octets()[3]);
                 }
-                Action::Ask { v6, tcp } => {
-                    let mut query = Bytes::new();
-                    lookup.query(v6, random.bits() as u16, &mut query);
+                Action::Ask(family, transport) => {
+                    let (v6, tcp) = (family == Family::Ipv6, transport == Transport::Tcp);
+                    let mut query = QueryBytes::new();
+                    lookup.write_query(family, random.bits() as u16, &mut query);
                     let query = query[2..].to_vec();
                     let own = format!("{server} ");
                     let nth = asked.iter().filter(|line: &&String| line.starts_with(&own)).count();
@@ -450,9 +591,9 @@ mod tests {
                     match servers[server](&Asked { name, v6, tcp, query, edns, nth }) {
                         Reply::Nothing => {}
                         Reply::After(ms, all) => {
-                            coming.extend(all.into_iter().map(|bytes| (now_ms + ms, tcp, bytes)));
+                            coming.extend(all.into_iter().map(|bytes| (now_ms + ms, transport, bytes)));
                         }
-                        Reply::Errno(errno) => lookup.failed(tcp, errno),
+                        Reply::Errno(errno) => lookup.failed(transport, errno),
                     }
                 }
                 Action::Wait(until) => {
@@ -460,9 +601,9 @@ mod tests {
                     let first = (0..coming.len()).min_by_key(|&at| coming[at].0);
                     match first.filter(|&at| coming[at].0 < until) {
                         Some(at) => {
-                            let (ms, tcp, bytes) = coming.remove(at);
+                            let (ms, transport, bytes) = coming.remove(at);
                             now_ms = ms;
-                            lookup.answer(now_ms, &bytes, tcp);
+                            lookup.answer(now_ms, &bytes, transport);
                         }
                         None => now_ms = until,
                     }
@@ -470,8 +611,8 @@ mod tests {
                 end => break end,
             }
         };
-        let found: Vec<String> = (0..).map_while(|n| lookup.found.nth(n)).map(said).collect();
-        let told = said(&lookup);
+        let found: Vec<String> = lookup.found.iter().map(|address| address.to_string()).collect();
+        let told = lookup.to_string();
         assert_eq!(end == Action::Done, !found.is_empty());
         Run { end, found: found.join(" "), ttl_s: lookup.found.ttl_s, told, took_ms: now_ms, asked }
     }
@@ -507,13 +648,13 @@ mod tests {
         (
             "a pointer to itself",
             |asked| asked.send(answer(&asked.query, 0, &[b"\xc0\x15".repeat(9)])),
-            "garbage",
+            "malformed answer",
             false,
         ),
         (
             "a pointer forwards",
             |asked| asked.send(answer(&asked.query, 0, &[b"\xc0\x30".repeat(30)])),
-            "garbage",
+            "malformed answer",
             false,
         ),
         (
@@ -526,13 +667,13 @@ mod tests {
                     &[record(&wire("www"), if asked.v6 { 28 } else { 1 }, 1, 60, &data)],
                 ))
             },
-            "garbage",
+            "malformed answer",
             false,
         ),
         (
             "a record longer than the message",
             |asked| asked.broken(|bytes| bytes[21 + 5 + 8] = 0xff),
-            "garbage",
+            "malformed answer",
             false,
         ),
         (
@@ -544,7 +685,7 @@ mod tests {
                     bytes
                 })
             },
-            "garbage",
+            "malformed answer",
             false,
         ),
         (
@@ -792,15 +933,15 @@ mod tests {
         assert_eq!((single.found.as_str(), single.ttl_s), ("10.0.0.6", 300));
         let many = zone(40);
         let many = run("a0", "", &[&|asked| asked.send(asked.bytes(&many, 1))]);
-        assert_eq!((many.end, many.told.as_str()), (Action::Failed, "10.9.0.0 aliases without end"));
+        assert_eq!((many.end, many.told.as_str()), (Action::Failed, "10.9.0.0 CNAME chain too long"));
         // Rings, seen at once or one by one.
         let ring = "a CNAME b, b CNAME c, c CNAME a";
         for aliases in [1, 3, 50] {
             let got = run("a", "", &[&|asked| asked.send(asked.bytes(ring, aliases))]);
             assert_eq!(got.end, Action::Failed, "{aliases}: {got:?}");
-            assert!(got.asked.len() <= 2 * (usize::from(CHAIN_MAX) + 1));
+            assert!(got.asked.len() <= 2 * (CNAME_CHAIN_MAX + 1));
         }
-        // The alias of one family is enough, and its life bounds the whole.
+        // The alias of one family is enough, and its TTL bounds the whole.
         let got = run(
             "www",
             "",
@@ -823,7 +964,7 @@ mod tests {
     }
 
     #[test]
-    fn a_life_of_nothing() {
+    fn a_ttl_of_zero() {
         let got = run(
             "www",
             "",
@@ -879,10 +1020,10 @@ mod tests {
         lookup.begin(b"www");
         for _ in 0..NAME_ROUNDS {
             assert_eq!(lookup.next(7), Action::Connect(address("fe80::1")));
-            lookup.failed(false, 22);
+            lookup.failed(Transport::Udp, 22);
         }
         assert_eq!(lookup.next(7), Action::Failed);
         assert_eq!(lookup.next(8), Action::Failed);
-        assert_eq!(said(&lookup), "fe80::1 unreachable");
+        assert_eq!(lookup.to_string(), "fe80::1 unreachable");
     }
 }

@@ -1,35 +1,42 @@
-//! `/etc/resolv.conf`, and `/proc/net/pnp`, which has the same lines: whom to ask, and what to append. Pure.
+//! `/etc/resolv.conf`, and `/proc/net/pnp`, which has the same lines: the name servers and the search list.
 //!
-//! No option counts: what is asked how often is a matter of [`super::lookup`], and a name with a dot is whole.
+//! Options do not count: [`super::lookup`] decides what is asked how often, and a name with a dot is complete.
 
-use super::{Addresses, Bytes, Scope, add, line, read_address, word};
+use heapless::Vec;
+
+use super::{Addresses, InterfaceIndex, add, next_line, parse_address};
+use crate::limits::SEARCH_BYTES_MAX;
+use crate::text::next_word;
 
 /// What the files say.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The name servers, each once.
     pub servers: Addresses,
-    /// The search list: domains with blanks between them. One that does not fit is none.
-    pub search: Bytes,
+    /// The search list: domains with white space between them. A list that does not fit is ignored.
+    pub search: Vec<u8, SEARCH_BYTES_MAX>,
 }
 
 impl Config {
-    /// Nobody to ask.
+    /// No name server.
     pub const fn empty() -> Config {
-        Config { servers: Addresses::new(), search: Bytes::new() }
+        Config { servers: Addresses::new(), search: Vec::new() }
     }
 
-    /// Adds what a file says: to the servers that are known already, in place of the search list.
-    pub fn read(&mut self, mut text: &[u8], scope: Scope<'_>) {
-        while let Some(mut line) = line(&mut text) {
-            let key = word(&mut line);
-            if key == b"nameserver" {
-                if let Some(address) = read_address(word(&mut line), scope) {
-                    add(&mut self.servers, address);
+    /// Adds what a file says: its servers to those that are known already, its search list in place of the last one.
+    pub fn read(&mut self, mut text: &[u8], interface_index: InterfaceIndex<'_>) {
+        while let Some(mut line) = next_line(&mut text) {
+            match next_word(&mut line) {
+                b"nameserver" => {
+                    if let Some(address) = parse_address(next_word(&mut line), interface_index) {
+                        add(&mut self.servers, address);
+                    }
                 }
-            } else if key == b"search" || key == b"domain" {
-                self.search.clear();
-                let _ = self.search.extend_from_slice(line);
+                b"search" | b"domain" => {
+                    self.search.clear();
+                    let _ = self.search.extend_from_slice(line.trim_ascii_start());
+                }
+                _ => {}
             }
         }
     }
@@ -38,8 +45,8 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{ADDRESSES_MAX, QUERY_BYTES_MAX};
-    use crate::testing::{Random, said};
+    use crate::limits::ADDRESSES_MAX;
+    use crate::testing::Random;
     use std::format;
     use std::string::String;
 
@@ -50,7 +57,7 @@ mod tests {
             config.read(text.as_bytes(), &mut |zone| if zone == b"eth0" { 7 } else { 0 });
         }
         let got: std::vec::Vec<String> =
-            config.servers.iter().map(|server| format!("{} {}", said(server), server.scope)).collect();
+            config.servers.iter().map(|server| format!("{server} {}", server.scope_id)).collect();
         assert_eq!(got.join(", "), servers, "{texts:?}");
         assert_eq!(str::from_utf8(&config.search).unwrap().trim(), search, "{texts:?}");
     }
@@ -97,8 +104,8 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_does_not_fit_is_none() {
-        let long = "x".repeat(QUERY_BYTES_MAX);
+    fn a_search_list_that_does_not_fit_is_ignored() {
+        let long = "x".repeat(SEARCH_BYTES_MAX);
         check(&[&format!("search {long}")], "", &long);
         check(&[&format!("search {long}x")], "", "");
     }

@@ -2,21 +2,29 @@
 
 use rustix::event::PollFlags;
 
-use super::{Down, Outcome, Shipper};
-use crate::closing::{Closing, Seen, Verdict};
-use crate::error::{Error, Result, Step};
-use crate::lifetime::End;
-use crate::limits::{
-    ACK_LOOK_MS, CLOSE_MS, CONNECT_MS, FILL_LINES, LIFE_LOOK_MS, NEVER_MS, PAUSE_MS_MAX, REPEAT_BYTES_MAX,
-};
+use super::Outcome;
+use super::events::Ring;
+use super::shipper::{Filling, Shipper};
+use crate::net::tcp::Tcp;
+use crate::sys::time;
 use crate::sys::wait::Awaited;
-use crate::sys::{self, time};
-use crate::transport::tcp::Tcp;
+use earlykmsg::delivery::closing::{Closing, Seen, Verdict};
+use earlykmsg::delivery::lifetime::End;
+use earlykmsg::delivery::outage::Backoff;
+use earlykmsg::error::{Errno, Error, Result, Step};
+use earlykmsg::limits::{
+    ACK_LOOK_MS, BACKOFF_MS_MAX, CLOSE_MS, CONNECT_MS, FILL_LINES, LIFE_LOOK_MS, NEVER_MS, REPEAT_BYTES_MAX,
+};
+
+/// A receiver that closed its side, then resets what is still sent.
+const BROKEN_PIPE: Errno = Errno(libc::EPIPE);
+/// An attempt, or a receiver's answer, took too long.
+const TIMED_OUT: Errno = Errno(libc::ETIMEDOUT);
 
 /// How a connection ended. (An error is the receiver's or the network's; but one of [`Step::ReadKmsg`] is this machine's
 /// own, and no other connection would be better.)
 enum Ended {
-    /// The shipper's own end: everything is confirmed.
+    /// The shipper's own end: everything is acknowledged.
     Done,
     /// The shipper's own end: its time is over.
     Deadline,
@@ -26,232 +34,253 @@ enum Ended {
     NothingSince(u64),
 }
 
-impl Shipper<'_> {
-    pub(super) fn ship_tcp(&mut self) -> Result<Outcome> {
-        loop {
-            let began_ms = time::now_ms();
-            match self.connect_tcp() {
-                Err(_) if self.over(time::now_ms()) => return self.unconfirmed(None),
-                Err(error) => self.not_reached(error),
-                Ok(mut tcp) => {
-                    match self.serve_tcp(&mut tcp) {
-                        Ok(Ended::Done) => return Ok(Outcome::Done),
-                        Ok(Ended::Deadline) => {
-                            let first = self.first_unconfirmed(&tcp);
-                            return self.unconfirmed(first);
-                        }
-                        Ok(Ended::AllArrived) => self.go_on_behind(),
-                        Ok(Ended::NothingSince(position)) => self.repeat_from(position, None)?,
-                        Err(error) if error.is(Step::ReadKmsg) => return Err(error),
-                        Err(error) => self.repeat_what_may_be_unread(&tcp, error)?,
+/// What the receiver did with its side of a connection, and what was sent before.
+#[derive(Default)]
+struct Fin {
+    /// What was acknowledged when the FIN came.
+    acked: Option<u64>,
+    /// A FIN is heeded only when a batch was sent: a receiver that closes its side as soon as it has accepted, and reads
+    /// on, gets a batch with each connection.
+    batch_is_sent: bool,
+}
+
+/// Ships until the end of the shipper's lifetime.
+pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
+    loop {
+        let began_ms = time::now_ms();
+        match connect(shipper) {
+            Err(_) if shipper.is_over() => return shipper.end_unconfirmed(None),
+            Err(error) => shipper.not_reached(error),
+            Ok(mut tcp) => {
+                match serve(shipper, &mut tcp) {
+                    Ok(Ended::Done) => return Ok(Outcome::Done),
+                    Ok(Ended::Deadline) => {
+                        let first = first_unacknowledged(shipper, &tcp);
+                        return shipper.end_unconfirmed(first);
                     }
-                    self.note_progress(None);
-                    self.down = Down::since(time::now_ms());
+                    Ok(Ended::AllArrived) => go_on_behind(shipper),
+                    Ok(Ended::NothingSince(position)) => shipper.rewind_to(position, None)?,
+                    Err(error) if is_own(error) => return Err(error),
+                    Err(error) => repeat_what_may_be_unread(shipper, &tcp, error)?,
                 }
-            }
-            // A receiver that was there for a while is tried again at once.
-            if self.down.tries == 0 && time::now_ms() - began_ms >= PAUSE_MS_MAX {
-                self.pause_ms = 0;
-            }
-            if !self.pause() {
-                return self.unconfirmed(None);
+                shipper.note_progress(None);
+                shipper.begin_outage();
             }
         }
-    }
-
-    /// The first record that a connection carried and that is not acknowledged.
-    fn first_unconfirmed(&self, tcp: &Tcp) -> Option<u64> {
-        match tcp.state() {
-            Ok(state) if state.all_acked => None,
-            Ok(state) => self.ledger.record_at(state.acked),
-            Err(_) => self.ledger.first(),
+        // A receiver that was there for a while is tried again at once.
+        if shipper.log.outage.tries == 0 && time::now_ms() - began_ms >= BACKOFF_MS_MAX {
+            shipper.backoff = Backoff::NONE;
+        }
+        if !shipper.pause() {
+            return shipper.end_unconfirmed(None);
         }
     }
+}
 
-    /// The receiver has all that the connection carried.
-    fn go_on_behind(&mut self) {
-        self.batch.keep_whole_lines();
-        // A receiver that closes its side early gets one batch a connection: what still waits is not held up.
-        if !self.batch.is_empty() || !self.ring_empty {
-            self.pause_ms = 0;
+/// Whether an error is this machine's own.
+fn is_own(error: Error) -> bool {
+    matches!(error.step, Step::ReadKmsg | Step::KmsgEnded)
+}
+
+/// The first record that a connection carried and that is not acknowledged.
+fn first_unacknowledged(shipper: &Shipper<'_>, tcp: &Tcp) -> Option<u64> {
+    match tcp.state() {
+        Ok(state) if state.all_acked => None,
+        Ok(state) => shipper.ledger.record_at(state.acked),
+        Err(_) => shipper.ledger.first(),
+    }
+}
+
+/// The receiver has all that the connection carried.
+fn go_on_behind(shipper: &mut Shipper<'_>) {
+    shipper.batch.keep_whole_lines();
+    // A receiver that closes its side early gets one batch a connection: what still waits is not held up.
+    if !shipper.batch.is_empty() || !shipper.ring_is_empty {
+        shipper.backoff = Backoff::NONE;
+    }
+}
+
+/// A connection broke, and nobody knows what its receiver has read.
+fn repeat_what_may_be_unread(shipper: &mut Shipper<'_>, tcp: &Tcp, error: Error) -> Result<()> {
+    shipper.log.lost(error);
+    let position = tcp.written().saturating_sub(REPEAT_BYTES_MAX);
+    let first = shipper.ledger.first();
+    shipper.rewind_to(position, first)
+}
+
+/// Connects. Fails too when the end has come first.
+fn connect(shipper: &mut Shipper<'_>) -> Result<Tcp> {
+    let mut target = shipper.target()?;
+    let tcp = Tcp::begin(&mut target)?;
+    let give_up_ms = time::now_ms() + CONNECT_MS;
+    loop {
+        // Only the first address of a round: no storm of changes keeps the others from their time.
+        let restart_ms =
+            shipper.events.links.restart_attempt_ms().filter(|_| !shipper.resolver.is_trying_next());
+        let until_ms = restart_ms.map_or(give_up_ms, |restart_ms| restart_ms.min(give_up_ms));
+        if !shipper.events.wait_for(tcp.fd(), PollFlags::OUT, until_ms).is_empty() {
+            tcp.connected()?;
+            break;
+        }
+        if time::now_ms() >= until_ms || shipper.is_over() {
+            return Err(Step::Connect.failed(TIMED_OUT));
         }
     }
-
-    /// A connection broke, and nobody knows what its receiver has read.
-    fn repeat_what_may_be_unread(&mut self, tcp: &Tcp, error: Error) -> Result<()> {
-        self.lost_connection(error);
-        let position = tcp.written().saturating_sub(REPEAT_BYTES_MAX);
-        self.repeat_from(position, self.ledger.first())
+    shipper.reached();
+    shipper.opened(target.address);
+    // What waits in the batch is the first that the connection carries.
+    shipper.ledger.clear();
+    for (begins, made_of) in shipper.batch.waiting_lines() {
+        shipper.ledger.note(begins as u64, made_of.seq);
     }
+    Ok(tcp)
+}
 
-    /// Connects. It fails too when the end has come first.
-    fn connect_tcp(&mut self) -> Result<Tcp> {
-        let mut to = self.target()?;
-        let tcp = Tcp::begin(&mut to)?;
-        let until = time::now_ms() + CONNECT_MS;
-        loop {
-            // Only the first address of a round: no storm of news keeps the others from their time.
-            let anew = self.news.attempt_until().filter(|_| !self.names.is_midway());
-            let until = anew.map_or(until, |anew| anew.min(until));
-            if !self.wait_for(tcp.fd(), PollFlags::OUT, until).is_empty() {
-                tcp.connected()?;
-                break;
-            }
-            let now = time::now_ms();
-            if now >= until || self.over(now) {
-                return Err(Step::Connect.failed(sys::TIMED_OUT));
-            }
+/// Sends records over a connection until one of its ends.
+fn serve(shipper: &mut Shipper<'_>, tcp: &mut Tcp) -> Result<Ended> {
+    // When to look whether the receiver answers: while something is unacknowledged.
+    let mut look_ms = NEVER_MS;
+    let mut fin = Fin::default();
+    loop {
+        if shipper.batch.is_empty() {
+            shipper.refresh_machine();
+            shipper.fill(Filling { position: tcp.written(), lines: FILL_LINES })?;
         }
-        self.news.stop();
-        self.connected();
-        self.look_at_way(to.address);
-        // What waits in the batch is the first that it carries.
-        self.ledger.clear();
-        for (begins, made_of) in self.batch.waiting_lines() {
-            self.ledger.note(begins as u64, made_of.seq);
+        match send_waiting(shipper, tcp) {
+            Ok(true) if look_ms == NEVER_MS => look_ms = time::now_ms() + LIFE_LOOK_MS,
+            Ok(_) => {}
+            // Reset after a FIN; a reset alone is another error.
+            Err(error) if error.errno == BROKEN_PIPE => {
+                let acked = fin.acked.map_or_else(|| tcp.state().map(|state| state.acked), Ok)?;
+                return after_fin(shipper, tcp, acked);
+            }
+            Err(error) => return Err(error),
         }
-        Ok(tcp)
-    }
-
-    /// Sends records over a connection until one of its ends.
-    fn serve_tcp(&mut self, tcp: &mut Tcp) -> Result<Ended> {
-        // When to look whether the receiver lives: while something is unconfirmed.
-        let mut look_ms = NEVER_MS;
-        // What was acknowledged when the receiver's FIN came. It is heeded only when a batch was sent: a receiver that
-        // closes its side as soon as it has accepted, and reads on, gets a batch with each connection.
-        let mut fin = None;
-        let mut batch_sent = false;
-        loop {
-            if self.batch.is_empty() {
-                self.look_at_machine();
-                self.fill(tcp.written(), FILL_LINES)?;
-            }
-            match self.send_waiting(tcp) {
-                Ok(true) if look_ms == NEVER_MS => look_ms = time::now_ms() + LIFE_LOOK_MS,
-                Ok(_) => {}
-                // Reset after a FIN; a reset alone is another error.
-                Err(error) if error.errno() == sys::BROKEN_PIPE => {
-                    return self.after_fin(tcp, fin.unwrap_or(tcp.state()?.acked));
-                }
-                Err(error) => return Err(error),
-            }
-            batch_sent |= self.batch.is_empty() && tcp.written() > 0;
-            if batch_sent && let Some(acked) = fin {
-                return self.after_fin(tcp, acked);
-            }
-            let now = time::now_ms();
-            if let Some(end) = self.life.end(now) {
-                if self.batch.is_empty() && self.ring_empty && !self.say_farewell(end) {
-                    return self.close_tcp(tcp, end);
-                }
-                if now >= end.deadline_ms {
-                    return Ok(Ended::Deadline);
-                }
-            }
-            if now >= look_ms {
-                look_ms = self.look_whether_it_lives(tcp, now)?;
-            }
-
-            let more = self.batch.is_empty() && !self.ring_empty;
-            // The main system delivers to the addresses that it finds itself.
-            if self.batch.is_empty() && !more && self.life.looks() && self.names.is_old(now) {
-                self.has_moved();
-                continue;
-            }
-            let until = if more { now } else { look_ms };
-            if self.wait_tcp(tcp, fin.is_none(), until) && tcp.discard()? {
-                let state = tcp.state()?;
-                let acked = *fin.get_or_insert(state.acked);
-                if batch_sent || state.broken {
-                    return self.after_fin(tcp, acked);
-                }
-            }
+        fin.batch_is_sent |= shipper.batch.is_empty() && tcp.written() > 0;
+        if let Fin { acked: Some(acked), batch_is_sent: true } = fin {
+            return after_fin(shipper, tcp, acked);
         }
-    }
-
-    /// Writes what the send buffer takes of the batch. Returns whether that was anything.
-    fn send_waiting(&mut self, tcp: &mut Tcp) -> Result<bool> {
-        let mut any = false;
-        while !self.batch.is_empty() {
-            let sent = tcp.send(self.batch.waiting())?;
-            if sent == 0 {
-                break;
-            }
-            self.batch.written(sent);
-            self.note_sent();
-            any = true;
-        }
-        Ok(any)
-    }
-
-    /// Returns when to look again.
-    fn look_whether_it_lives(&mut self, tcp: &Tcp, now: u64) -> Result<u64> {
-        let state = tcp.state()?;
-        if state.dead {
-            return Err(Step::Answer.failed(sys::TIMED_OUT));
-        }
-        self.note_progress(Some(tcp.written().saturating_sub(REPEAT_BYTES_MAX)));
-        Ok(if state.all_acked { NEVER_MS } else { now + LIFE_LOOK_MS })
-    }
-
-    /// Waits for room in the send buffer, for records when none waits, and for the receiver. Returns whether there is
-    /// something of the receiver's: bytes, its FIN (where that is `awaited`: one that has come would be there for ever),
-    /// a reset.
-    fn wait_tcp(&mut self, tcp: &Tcp, awaited: bool, until_ms: u64) -> bool {
-        let idle = self.batch.is_empty() && self.ring_empty;
-        let mut interest = PollFlags::empty();
-        interest.set(PollFlags::IN | PollFlags::RDHUP, awaited);
-        interest.set(PollFlags::OUT, !self.batch.is_empty());
-        let [events, _] = self.wait([Awaited::new(tcp.fd(), interest), Awaited::NONE], idle, until_ms);
-        events.intersects(PollFlags::IN | PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
-    }
-
-    /// The receiver has closed its side: nothing more is sent, and what becomes of the bytes on their way tells where the
-    /// next connection begins.
-    fn after_fin(&mut self, tcp: &Tcp, acked_at_fin: u64) -> Result<Ended> {
-        let mut closing = Closing::new(acked_at_fin, time::now_ms());
-        loop {
-            let (now, state) = (time::now_ms(), tcp.state()?);
-            let seen = Seen { written: tcp.written(), acked: state.acked, broken: state.broken };
-            match closing.judge(seen, now) {
-                Verdict::Wait => {}
-                Verdict::AllArrived => return Ok(Ended::AllArrived),
-                Verdict::NothingSince(position) => return Ok(Ended::NothingSince(position)),
-                Verdict::Unknown => return Err(Step::Send.failed(0)),
-            }
-            if self.over(now) {
-                return Ok(Ended::Deadline);
-            }
-            // Nothing tells of acknowledgements: it is looked for. A reset comes without being asked for.
-            self.wait_for(tcp.fd(), PollFlags::empty(), closing.until_ms().min(now + ACK_LOOK_MS));
-        }
-    }
-
-    /// The orderly end of a connection: our side is closed, everything acknowledged, the receiver's side closed too
-    /// or given time for it.
-    fn close_tcp(&mut self, tcp: &mut Tcp, end: End) -> Result<Ended> {
-        tcp.close_our_side()?;
-        let mut closed = false;
-        let mut confirmed_ms = None;
-        loop {
-            let now = time::now_ms();
-            let state = tcp.state()?;
-            if state.close_acked {
-                let since = *confirmed_ms.get_or_insert(now);
-                if closed || now >= (since + CLOSE_MS).min(end.deadline_ms) {
-                    return Ok(Ended::Done);
-                }
+        let now = time::now_ms();
+        if let Some(end) = shipper.events.lifetime.end(now) {
+            if shipper.batch.is_empty() && shipper.ring_is_empty && !shipper.log_farewell(end) {
+                return close(shipper, tcp, end);
             }
             if now >= end.deadline_ms {
                 return Ok(Ended::Deadline);
             }
-            // Nothing tells of acknowledgements: it is looked for.
-            let socket = Awaited::new(tcp.fd(), PollFlags::IN | PollFlags::RDHUP);
-            let socket = if closed { Awaited::NONE } else { socket };
-            let [events, _] = self.wait([socket, Awaited::NONE], false, now + ACK_LOOK_MS);
-            if !events.is_empty() {
-                closed = tcp.discard()?;
+        }
+        if now >= look_ms {
+            look_ms = look_whether_it_answers(shipper, tcp, now)?;
+        }
+        if let Some(ended) = wait(shipper, tcp, &mut fin, look_ms)? {
+            return Ok(ended);
+        }
+    }
+}
+
+/// Writes what the send buffer takes of the batch. Returns whether that was anything.
+fn send_waiting(shipper: &mut Shipper<'_>, tcp: &mut Tcp) -> Result<bool> {
+    let mut is_sent = false;
+    while !shipper.batch.is_empty() {
+        let sent = tcp.send(shipper.batch.waiting())?;
+        if sent == 0 {
+            break;
+        }
+        shipper.batch.written(sent);
+        shipper.note_sent();
+        is_sent = true;
+    }
+    Ok(is_sent)
+}
+
+/// Returns when to look again.
+fn look_whether_it_answers(shipper: &mut Shipper<'_>, tcp: &Tcp, now: u64) -> Result<u64> {
+    let state = tcp.state()?;
+    if state.dead {
+        return Err(Step::AwaitAnswer.failed(TIMED_OUT));
+    }
+    shipper.note_progress(Some(tcp.written().saturating_sub(REPEAT_BYTES_MAX)));
+    Ok(if state.all_acked { NEVER_MS } else { now + LIFE_LOOK_MS })
+}
+
+/// Waits for room in the send buffer, for records when none waits, and for the receiver. Returns how the connection
+/// ended, if it did.
+fn wait(shipper: &mut Shipper<'_>, tcp: &Tcp, fin: &mut Fin, look_ms: u64) -> Result<Option<Ended>> {
+    let now = time::now_ms();
+    let is_idle = shipper.batch.is_empty() && shipper.ring_is_empty;
+    let has_more = shipper.batch.is_empty() && !shipper.ring_is_empty;
+    // The main system delivers to the addresses that it finds itself.
+    if is_idle && shipper.events.lifetime.looks() && shipper.resolver.is_stale(&shipper.events, now) {
+        shipper.has_moved();
+        return Ok(None);
+    }
+    let mut interest = PollFlags::empty();
+    // A FIN that has come would end every wait.
+    interest.set(PollFlags::IN | PollFlags::RDHUP, fin.acked.is_none());
+    interest.set(PollFlags::OUT, !shipper.batch.is_empty());
+    let ring = if is_idle { Ring::Wakes } else { Ring::Waits };
+    let until_ms = if has_more { now } else { look_ms };
+    let [events, _] = shipper.events.wait([Awaited::new(tcp.fd(), interest), Awaited::NONE], ring, until_ms);
+    if is_idle {
+        shipper.ring_is_empty = false;
+    }
+    if events.intersects(PollFlags::IN | PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
+        && tcp.discard()?
+    {
+        let state = tcp.state()?;
+        let acked = *fin.acked.get_or_insert(state.acked);
+        if fin.batch_is_sent || state.broken {
+            return after_fin(shipper, tcp, acked).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// The receiver has closed its side: nothing more is sent, and what becomes of the bytes on their way tells where the
+/// next connection begins.
+fn after_fin(shipper: &mut Shipper<'_>, tcp: &Tcp, acked_at_fin: u64) -> Result<Ended> {
+    let mut closing = Closing::new(acked_at_fin, time::now_ms());
+    loop {
+        let (now, state) = (time::now_ms(), tcp.state()?);
+        let seen = Seen { written: tcp.written(), acked: state.acked, broken: state.broken };
+        match closing.judge(seen, now) {
+            Verdict::Wait => {}
+            Verdict::AllArrived => return Ok(Ended::AllArrived),
+            Verdict::NothingSince(position) => return Ok(Ended::NothingSince(position)),
+            Verdict::Unknown => return Err(Step::Send.failed(Errno::NONE)),
+        }
+        if shipper.events.is_over(now) {
+            return Ok(Ended::Deadline);
+        }
+        // Nothing tells of acknowledgements: they are looked for. A reset comes without being asked for.
+        let until_ms = closing.until_ms().min(now + ACK_LOOK_MS);
+        shipper.events.wait_for(tcp.fd(), PollFlags::empty(), until_ms);
+    }
+}
+
+/// The orderly end of a connection: our side is closed, everything acknowledged, the receiver's side closed too or given
+/// time for it.
+fn close(shipper: &mut Shipper<'_>, tcp: &mut Tcp, end: End) -> Result<Ended> {
+    tcp.close_our_side()?;
+    let mut is_closed = false;
+    let mut acked_ms = None;
+    loop {
+        let now = time::now_ms();
+        if tcp.state()?.close_acked {
+            let since_ms = *acked_ms.get_or_insert(now);
+            if is_closed || now >= (since_ms + CLOSE_MS).min(end.deadline_ms) {
+                return Ok(Ended::Done);
             }
+        }
+        if now >= end.deadline_ms {
+            return Ok(Ended::Deadline);
+        }
+        // Nothing tells of acknowledgements: they are looked for.
+        let socket = Awaited::new(tcp.fd(), PollFlags::IN | PollFlags::RDHUP);
+        let socket = if is_closed { Awaited::NONE } else { socket };
+        let [events, _] = shipper.events.wait([socket, Awaited::NONE], Ring::Waits, now + ACK_LOOK_MS);
+        if !events.is_empty() {
+            is_closed = tcp.discard()?;
         }
     }
 }

@@ -11,16 +11,19 @@ use core::ops::ControlFlow::{self, Break, Continue};
 
 use rustix::event::PollFlags;
 
-use super::{Down, Outcome, Over, Shipper};
-use crate::error::{Result, Step};
-use crate::limits::{
-    LOST_LINE_BYTES_MAX, NEVER_MS, UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS, UDP_MTU_REPEAT_MS,
-    UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS, UDP_REPORTS_MAX, UDP_SEND_TRIES,
-};
-use crate::line::Lost;
+use super::Outcome;
+use super::events::Ring;
+use super::shipper::{Filling, Shipper};
+use crate::net::udp::{Report, Sent, Udp};
 use crate::sys::time;
 use crate::sys::wait::Awaited;
-use crate::transport::udp::{Report, Sent, Udp};
+use earlykmsg::delivery::outage::Backoff;
+use earlykmsg::error::{Result, Step};
+use earlykmsg::limits::{
+    NEVER_MS, UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS, UDP_MTU_REPEAT_MS,
+    UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS, UDP_REPORTS_MAX, UDP_SEND_TRIES,
+};
+use earlykmsg::line::Lost;
 
 /// What to wait for on a socket of datagrams: nothing but reports, which `poll` always tells. What the receiver sends
 /// is left unread: to wait for that would be to wake up for it again and again.
@@ -40,8 +43,19 @@ enum State {
     Idle,
 }
 
+/// How the work with a socket ended. (An error is the receiver's or the network's; but one of [`Step::ReadKmsg`] is this
+/// machine's own, and no other socket would be better.)
+enum Ended {
+    /// The shipper's own end: everything is sent.
+    Done,
+    /// The shipper's own end: its time is over.
+    Deadline,
+    /// The name has another address now.
+    Moved,
+}
+
 /// What follows: another state, or the end of the work with this socket.
-type Next = ControlFlow<Over, State>;
+type Next = ControlFlow<Ended, State>;
 
 /// A socket, and what was done with it.
 struct Socket {
@@ -77,232 +91,230 @@ impl Socket {
     }
 }
 
-impl Shipper<'_> {
-    #[inline(never)] // TCP's frames would be larger
-    pub(super) fn ship_udp(&mut self) -> Result<Outcome> {
-        loop {
-            let error = match self.open_udp() {
-                Ok(mut socket) => match self.serve_udp(&mut socket) {
-                    Ok(Over::Done) => return Ok(Outcome::Done),
-                    Ok(Over::Deadline) => {
-                        let first = if socket.udp.holds_unsent() { self.first_reportable() } else { None };
-                        return self.unconfirmed(first);
+/// Ships until the end of the shipper's lifetime.
+pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
+    loop {
+        let error = match open(shipper) {
+            Ok(mut socket) => match serve(shipper, &mut socket) {
+                Ok(Ended::Done) => return Ok(Outcome::Done),
+                Ok(Ended::Deadline) => {
+                    let first = if socket.udp.holds_unsent() { first_reportable(shipper) } else { None };
+                    return shipper.end_unconfirmed(first);
+                }
+                // The name has another address now.
+                Ok(Ended::Moved) => continue,
+                Err(error) if matches!(error.step, Step::ReadKmsg | Step::KmsgEnded) => return Err(error),
+                Err(error) => {
+                    shipper.rewind_to(time::now_ms().saturating_sub(UDP_REPEAT_MS), None)?;
+                    shipper.note_progress(None);
+                    if shipper.log.outage.tries == 0 {
+                        shipper.begin_outage();
                     }
-                    // The name has another address now.
-                    Ok(Over::Closed) => continue,
-                    Err(error) if error.is(Step::ReadKmsg) => return Err(error),
-                    Err(error) => {
-                        self.repeat_from(time::now_ms().saturating_sub(UDP_REPEAT_MS), None)?;
-                        self.note_progress(None);
-                        if self.down.tries == 0 {
-                            self.down = Down::since(time::now_ms());
-                        }
-                        error
-                    }
-                },
-                Err(_) if self.over(time::now_ms()) => return self.unconfirmed(None),
-                Err(error) => error,
-            };
-            self.not_reached(error);
-            if !self.pause() {
-                return self.unconfirmed(None);
-            }
-        }
-    }
-
-    fn open_udp(&mut self) -> Result<Socket> {
-        let mut to = self.target()?;
-        let udp = Udp::open(&mut to)?;
-        self.look_at_way(to.address);
-        self.woken_ms = time::now_ms();
-        self.begin_ledger(self.woken_ms);
-        Ok(Socket { udp, opened_ms: self.woken_ms, sent_ms: None, burst: 0, narrowed: None })
-    }
-
-    /// Sends datagrams until something keeps it from it.
-    fn serve_udp(&mut self, socket: &mut Socket) -> Result<Over> {
-        let mut state = State::Burst;
-        while !self.over(self.woken_ms) {
-            let next = match state {
-                State::Burst => self.send_burst(socket)?,
-                State::Pause { until_ms } => self.wait_for_burst(socket, until_ms)?,
-                State::Neighbour => self.wait_for_neighbour(socket)?,
-                State::Idle => self.wait_for_records(socket)?,
-            };
-            match next {
-                Continue(next) => state = next,
-                Break(over) => return Ok(over),
-            }
-        }
-        Ok(Over::Deadline)
-    }
-
-    /// Sends what there is, up to a burst. The clocks are read once for all of it: three calls more for each datagram
-    /// would cost as much as it does.
-    fn send_burst(&mut self, socket: &mut Socket) -> Result<Next> {
-        let now = self.woken_ms;
-        self.look_at_machine();
-        if socket.sent_ms.is_none_or(|sent_ms| now >= sent_ms + UDP_BURST_MS) {
-            socket.burst = 0;
-        }
-        let mut next = State::Pause { until_ms: now + UDP_BURST_MS };
-        while socket.burst < UDP_BURST {
-            if self.batch.is_empty() {
-                self.fill(now, 1)?;
-            }
-            if self.batch.is_empty() && self.ring_empty {
-                next = State::Idle;
-            }
-            if self.batch.is_empty() {
-                break;
-            }
-            if self.names.is_old(now) {
-                // A search takes its time: after it, the clocks are read again.
-                return Ok(if self.has_moved() { Break(Over::Closed) } else { Continue(State::Burst) });
-            }
-            match self.send_line(socket)? {
-                Given::Waits => break,
-                Given::Sent(bytes) => socket.burst += 1 + bytes / UDP_BURST_BYTES,
-            }
-            // The first one goes alone: it has the kernel ask for the neighbour's address.
-            if socket.sent_ms.replace(now).is_none() {
-                return Ok(Continue(State::Neighbour));
-            }
-        }
-        self.note_progress(Some(now.saturating_sub(UDP_REPEAT_MS)));
-        Ok(Continue(next))
-    }
-
-    /// Sends the line that waits first; the batch is not empty.
-    fn send_line(&mut self, socket: &mut Socket) -> Result<Given> {
-        for _ in 0..UDP_SEND_TRIES {
-            let Some(line) = self.batch.first_line() else { break };
-            let bytes = line.len() + 1;
-            match socket.udp.send(line) {
-                Sent::Yes => {
-                    self.batch.written(bytes);
-                    self.note_sent();
-                    return Ok(Given::Sent(bytes as u32));
+                    error
                 }
-                Sent::Full => return Ok(Given::Waits),
-                // Most likely said of one that was sent before.
-                Sent::TooLong => {
-                    if self.take_reports(socket)? {
-                        return Ok(Given::Waits);
-                    }
-                }
-                Sent::Broken(error) => return Err(error),
+            },
+            Err(_) if shipper.is_over() => return shipper.end_unconfirmed(None),
+            Err(error) => error,
+        };
+        shipper.not_reached(error);
+        if !shipper.pause() {
+            return shipper.end_unconfirmed(None);
+        }
+    }
+}
+
+fn open(shipper: &mut Shipper<'_>) -> Result<Socket> {
+    let mut target = shipper.target()?;
+    let udp = Udp::open(&mut target)?;
+    shipper.opened(target.address);
+    shipper.events.woken_ms = time::now_ms();
+    shipper.ledger.clear();
+    if let Some(first) = shipper.batch.first() {
+        shipper.ledger.note(shipper.events.woken_ms, first.seq);
+    }
+    Ok(Socket { udp, opened_ms: shipper.events.woken_ms, sent_ms: None, burst: 0, narrowed: None })
+}
+
+/// Sends datagrams until something keeps it from it.
+fn serve(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Ended> {
+    let mut state = State::Burst;
+    while !shipper.events.is_over(shipper.events.woken_ms) {
+        let next = match state {
+            State::Burst => send_burst(shipper, socket)?,
+            State::Pause { until_ms } => wait_for_burst(shipper, socket, until_ms)?,
+            State::Neighbour => wait_for_neighbour(shipper, socket)?,
+            State::Idle => wait_for_records(shipper, socket)?,
+        };
+        match next {
+            Continue(next) => state = next,
+            Break(ended) => return Ok(ended),
+        }
+    }
+    Ok(Ended::Deadline)
+}
+
+/// Sends what there is, up to a burst. The clocks are read once for all of it: three calls more for each datagram
+/// would cost as much as it does.
+fn send_burst(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Next> {
+    let now = shipper.events.woken_ms;
+    shipper.refresh_machine();
+    if socket.sent_ms.is_none_or(|sent_ms| now >= sent_ms + UDP_BURST_MS) {
+        socket.burst = 0;
+    }
+    let mut next = State::Pause { until_ms: now + UDP_BURST_MS };
+    while socket.burst < UDP_BURST {
+        if shipper.batch.is_empty() {
+            shipper.fill(Filling { position: now, lines: 1 })?;
+        }
+        if shipper.batch.is_empty() && shipper.ring_is_empty {
+            next = State::Idle;
+        }
+        if shipper.batch.is_empty() {
+            break;
+        }
+        if shipper.resolver.is_stale(&shipper.events, now) {
+            // A search takes its time: after it, the clocks are read again.
+            return Ok(if shipper.has_moved() { Break(Ended::Moved) } else { Continue(State::Burst) });
+        }
+        match send_line(shipper, socket)? {
+            Given::Waits => break,
+            Given::Sent(bytes) => socket.burst += 1 + bytes / UDP_BURST_BYTES,
+        }
+        // The first one goes alone: it has the kernel ask for the neighbour's address.
+        if socket.sent_ms.replace(now).is_none() {
+            return Ok(Continue(State::Neighbour));
+        }
+    }
+    shipper.note_progress(Some(now.saturating_sub(UDP_REPEAT_MS)));
+    Ok(Continue(next))
+}
+
+/// Sends the line that waits first; the batch is not empty.
+fn send_line(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Given> {
+    for _ in 0..UDP_SEND_TRIES {
+        let Some(line) = shipper.batch.first_line() else { break };
+        let bytes = line.len() + 1;
+        match socket.udp.send(line) {
+            Sent::Yes => {
+                shipper.batch.written(bytes);
+                shipper.note_sent();
+                return Ok(Given::Sent(bytes as u32));
             }
-        }
-        self.say_too_large();
-        Ok(Given::Waits)
-    }
-
-    /// The kernel refuses the first line again and again, and nothing else explains it: says so in its place.
-    #[inline(never)] // its line would be part of the frame below every record
-    fn say_too_large(&mut self) {
-        let (Some(made_of), Some(line)) = (self.batch.first(), self.batch.first_line()) else { return };
-        self.batch.written(line.len() + 1);
-        let mut line = [0; LOST_LINE_BYTES_MAX];
-        let lost = Lost { from: made_of.seq, to: made_of.seq, why: "too large for a datagram" };
-        let len = lost.encode(self.encoder, &mut line, made_of.clock_us, self.wall);
-        self.batch.keep_whole_lines();
-        self.batch.push_front(&line[..len], made_of);
-    }
-
-    fn wait_for_burst(&mut self, socket: &mut Socket, until_ms: u64) -> Result<Next> {
-        self.wait_udp(socket, false, until_ms)?;
-        let waits = socket.udp.holds_unsent();
-        Ok(Continue(if waits { State::Neighbour } else { State::Burst }))
-    }
-
-    fn wait_for_neighbour(&mut self, socket: &mut Socket) -> Result<Next> {
-        // Nothing tells that the address is known: it is looked for.
-        self.wait_for_burst(socket, self.woken_ms + UDP_NEIGHBOUR_LOOK_MS)
-    }
-
-    /// Waits for records, or ends.
-    fn wait_for_records(&mut self, socket: &mut Socket) -> Result<Next> {
-        let (now, quiet_ms) = (self.woken_ms, socket.quiet_ms());
-        let mut until_ms = if now < quiet_ms { quiet_ms } else { NEVER_MS };
-        if let Some(end) = self.life.end(now) {
-            if self.say_farewell(end) {
-                return Ok(Continue(State::Burst));
-            }
-            if now >= quiet_ms {
-                if !socket.udp.holds_unsent() {
-                    return Ok(Break(Over::Done));
-                }
-                until_ms = now + UDP_NEIGHBOUR_LOOK_MS;
-            }
-        }
-        self.wait_udp(socket, true, until_ms)?;
-        if self.woken_ms >= quiet_ms {
-            self.reached_udp();
-        }
-        Ok(Continue(State::Burst))
-    }
-
-    /// Waits for reports and, if that is wanted, the ring.
-    fn wait_udp(&mut self, socket: &mut Socket, ring: bool, until_ms: u64) -> Result<()> {
-        let awaited = Awaited::new(socket.udp.fd(), REPORTS);
-        let [events, _] = self.wait([awaited, Awaited::NONE], ring, until_ms);
-        if events.contains(PollFlags::ERR) {
-            self.take_reports(socket)?;
-        }
-        Ok(())
-    }
-
-    /// Takes what the network reports of datagrams that were sent before, all of it: what is left would wake up the
-    /// shipper again. Returns whether there was something.
-    ///
-    /// Datagrams that were too long for a link are sent again by the same socket, and the kernel, which knows the
-    /// link's MTU now, cuts them into fragments. Any other report is an error, and the socket is done with.
-    fn take_reports(&mut self, socket: &mut Socket) -> Result<bool> {
-        let mut narrowest: Option<u32> = None;
-        for _ in 0..UDP_REPORTS_MAX {
-            match socket.udp.report() {
-                None => break,
-                Some(Report::Failed(error)) => return Err(error),
-                Some(Report::TooLong { mtu }) => {
-                    narrowest = Some(narrowest.map_or(mtu, |other| other.min(mtu)));
+            Sent::Full => return Ok(Given::Waits),
+            // Most likely said of one that was sent before.
+            Sent::TooLong => {
+                if take_reports(shipper, socket)? {
+                    return Ok(Given::Waits);
                 }
             }
+            Sent::Broken(error) => return Err(error),
         }
-        let Some(mtu) = narrowest else { return Ok(false) };
-        let now = time::now_ms();
-        // Each datagram of a burst is reported. By then all of them have been sent again.
-        let is_done = |done: Narrowed| mtu >= done.mtu && now < done.at_ms + UDP_MTU_REPEAT_MS;
-        if !socket.narrowed.is_some_and(is_done) {
-            socket.narrowed = Some(Narrowed { mtu, at_ms: now });
-            self.repeat_too_long(now)?;
-        }
-        Ok(true)
     }
+    report_too_large(shipper);
+    Ok(Given::Waits)
+}
 
-    /// Goes back to what was sent just now: a router that cannot pass on a datagram says so at once.
-    fn repeat_too_long(&mut self, now: u64) -> Result<()> {
-        let reportable = self.first_reportable();
-        self.repeat_from(now.saturating_sub(UDP_MTU_REPEAT_MS), None)?;
-        // What was sent before that can still be reported for another reason.
-        if let Some(seq) = reportable {
-            self.ledger.note(now.saturating_sub(UDP_REPEAT_MS), seq);
+/// The kernel refuses the first line again and again, and nothing else explains it: reports it in its place.
+fn report_too_large(shipper: &mut Shipper<'_>) {
+    let (Some(made_of), Some(line)) = (shipper.batch.first(), shipper.batch.first_line()) else { return };
+    shipper.batch.written(line.len() + 1);
+    let lost = Lost { from: made_of.seq, to: made_of.seq, why: "too large for a datagram" };
+    shipper.push_lost(lost, made_of);
+}
+
+fn wait_for_burst(shipper: &mut Shipper<'_>, socket: &mut Socket, until_ms: u64) -> Result<Next> {
+    wait(shipper, socket, Ring::Waits, until_ms)?;
+    let waits = socket.udp.holds_unsent();
+    Ok(Continue(if waits { State::Neighbour } else { State::Burst }))
+}
+
+fn wait_for_neighbour(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Next> {
+    // Nothing tells that the address is known: it is looked for.
+    wait_for_burst(shipper, socket, shipper.events.woken_ms + UDP_NEIGHBOUR_LOOK_MS)
+}
+
+/// Waits for records, or ends.
+fn wait_for_records(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Next> {
+    let (now, quiet_ms) = (shipper.events.woken_ms, socket.quiet_ms());
+    let mut until_ms = if now < quiet_ms { quiet_ms } else { NEVER_MS };
+    if let Some(end) = shipper.events.lifetime.end(now) {
+        if shipper.log_farewell(end) {
+            return Ok(Continue(State::Burst));
         }
-        Ok(())
-    }
-
-    /// The first record whose datagram may still be reported.
-    fn first_reportable(&self) -> Option<u64> {
-        self.ledger.record_at(time::now_ms().saturating_sub(UDP_REPEAT_MS))
-    }
-
-    /// Nothing was reported for a while: as far as one can know, the receiver is there.
-    fn reached_udp(&mut self) {
-        self.news.stop();
-        if self.down.tries > 0 || self.progress.reached_ms().is_none() {
-            self.connected();
-            self.pause_ms = 0;
-            self.down = Down::since(time::now_ms());
+        if now >= quiet_ms {
+            if !socket.udp.holds_unsent() {
+                return Ok(Break(Ended::Done));
+            }
+            until_ms = now + UDP_NEIGHBOUR_LOOK_MS;
         }
+    }
+    wait(shipper, socket, Ring::Wakes, until_ms)?;
+    shipper.ring_is_empty = false;
+    if shipper.events.woken_ms >= quiet_ms {
+        reached(shipper);
+    }
+    Ok(Continue(State::Burst))
+}
+
+/// Waits for reports and, if it wakes, the ring.
+fn wait(shipper: &mut Shipper<'_>, socket: &mut Socket, ring: Ring, until_ms: u64) -> Result<()> {
+    let awaited = Awaited::new(socket.udp.fd(), REPORTS);
+    let [events, _] = shipper.events.wait([awaited, Awaited::NONE], ring, until_ms);
+    if events.contains(PollFlags::ERR) {
+        take_reports(shipper, socket)?;
+    }
+    Ok(())
+}
+
+/// Takes what the network reports of datagrams that were sent before, all of it: what is left would wake up the
+/// shipper again. Returns whether there was something.
+///
+/// Datagrams that were too long for a link are sent again by the same socket, and the kernel, which knows the
+/// link's MTU now, cuts them into fragments. Any other report is an error, and the socket is done with.
+fn take_reports(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<bool> {
+    let mut narrowest: Option<u32> = None;
+    for _ in 0..UDP_REPORTS_MAX {
+        match socket.udp.report() {
+            None => break,
+            Some(Report::Failed(error)) => return Err(error),
+            Some(Report::TooLong { mtu }) => {
+                narrowest = Some(narrowest.map_or(mtu, |other| other.min(mtu)));
+            }
+        }
+    }
+    let Some(mtu) = narrowest else { return Ok(false) };
+    let now = time::now_ms();
+    // Each datagram of a burst is reported. By then all of them have been sent again.
+    let is_done = |done: Narrowed| mtu >= done.mtu && now < done.at_ms + UDP_MTU_REPEAT_MS;
+    if !socket.narrowed.is_some_and(is_done) {
+        socket.narrowed = Some(Narrowed { mtu, at_ms: now });
+        repeat_too_long(shipper, now)?;
+    }
+    Ok(true)
+}
+
+/// Goes back to what was sent just now: a router that cannot pass on a datagram says so at once.
+fn repeat_too_long(shipper: &mut Shipper<'_>, now: u64) -> Result<()> {
+    let reportable = first_reportable(shipper);
+    shipper.rewind_to(now.saturating_sub(UDP_MTU_REPEAT_MS), None)?;
+    // What was sent before that can still be reported for another reason.
+    if let Some(seq) = reportable {
+        shipper.ledger.note(now.saturating_sub(UDP_REPEAT_MS), seq);
+    }
+    Ok(())
+}
+
+/// The first record whose datagram may still be reported.
+fn first_reportable(shipper: &Shipper<'_>) -> Option<u64> {
+    shipper.ledger.record_at(time::now_ms().saturating_sub(UDP_REPEAT_MS))
+}
+
+/// Nothing was reported for a while: as far as one can know, the receiver is there.
+fn reached(shipper: &mut Shipper<'_>) {
+    shipper.events.links.stop();
+    if shipper.log.outage.tries > 0 || shipper.progress.reached_ms().is_none() {
+        shipper.reached();
+        shipper.backoff = Backoff::NONE;
+        shipper.begin_outage();
     }
 }

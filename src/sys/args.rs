@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::start::auxiliary;
 use super::{errno, failed};
-use crate::error::{Error, Step};
+use earlykmsg::error::{Error, Step};
 
 /// The program's arguments and, behind them, its environment.
 #[derive(Clone, Copy)]

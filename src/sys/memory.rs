@@ -1,14 +1,13 @@
 //! Large buffers with a fixed place, and what the whole process or several processes share.
 
 use core::cell::UnsafeCell;
-use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
 use super::At;
-use crate::error::{Result, Step};
+use earlykmsg::error::{Result, Step};
 
 /// A value with a fixed place in memory that one caller gets for good. For buffers that are too large for the stack.
 pub struct Buffer<T> {
@@ -33,46 +32,6 @@ impl<T> Buffer<T> {
         }
         // SAFETY: `taken` was false, so this is the only reference there will ever be.
         Some(unsafe { &mut *self.content.get() })
-    }
-}
-
-/// A value with a fixed place in memory that one caller at a time gets.
-pub struct Lent<T>(Buffer<T>);
-
-/// What was lent. It goes back when this is dropped.
-pub struct Loan<T: 'static>(&'static Lent<T>);
-
-impl<T> Lent<T> {
-    /// Nobody has it.
-    pub const fn new(content: T) -> Lent<T> {
-        Lent(Buffer::new(content))
-    }
-
-    /// The content, unless someone has it.
-    pub fn lend(&'static self) -> Option<Loan<T>> {
-        if self.0.taken.swap(true, Ordering::Relaxed) { None } else { Some(Loan(self)) }
-    }
-}
-
-impl<T> Deref for Loan<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: there is one loan at a time, and the content is reachable only through it.
-        unsafe { &*self.0.0.content.get() }
-    }
-}
-
-impl<T> DerefMut for Loan<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as above.
-        unsafe { &mut *self.0.0.content.get() }
-    }
-}
-
-impl<T> Drop for Loan<T> {
-    fn drop(&mut self) {
-        self.0.0.taken.store(false, Ordering::Relaxed);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The only room with `unsafe`: the calls that no crate offers as safe ones, each behind a safe function.
+//! The only folder with `unsafe`: the calls that no crate offers as safe ones, each behind a safe function.
 //!
 //! Numbers of the kernel stay in here and come out as values of this crate.
 //!
@@ -9,7 +9,6 @@
 #![allow(unsafe_code)]
 
 pub mod args;
-mod call;
 pub mod fds;
 pub mod memory;
 mod note;
@@ -21,13 +20,7 @@ pub mod start;
 pub mod time;
 pub mod wait;
 
-use crate::error::{Error, Result, Step};
-
-/// The kernel's number for a time that is over; the program's own waits end with it too.
-pub const TIMED_OUT: u16 = libc::ETIMEDOUT as u16;
-
-/// The kernel's number for a connection that was closed, and then reset.
-pub const BROKEN_PIPE: u16 = libc::EPIPE as u16;
+use earlykmsg::error::{Error, Result, Step};
 
 /// Names the step whose call failed.
 pub trait At<T> {
@@ -43,7 +36,7 @@ impl<T> At<T> for rustix::io::Result<T> {
 
 /// A call has failed.
 pub fn failed(step: Step, errno: rustix::io::Errno) -> Error {
-    step.failed(errno.raw_os_error() as u16)
+    step.failed(errno.raw_os_error())
 }
 
 /// The C library's number for what went wrong last.

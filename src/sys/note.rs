@@ -1,6 +1,6 @@
 //! The ELF note that marks this program's file, so that another copy of it knows it.
 
-use crate::boot::note::{KIND, OWNER};
+use earlykmsg::elf_note::{KIND, OWNER};
 
 /// In the form of the file: the lengths of the owner's name and of the content (none), the kind, the name. The linker
 /// keeps every section of this name and puts it where a program header leads to it.

@@ -5,8 +5,8 @@ use core::ffi::{c_long, c_void};
 use rustix::process::{Pid, Resource, Rlimit, setrlimit};
 
 use super::{At, checked};
-use crate::error::{Result, Step};
-use crate::limits::{PAGE_BYTES, STACK_AT_START_BYTES};
+use earlykmsg::error::{Result, Step};
+use earlykmsg::limits::{PAGE_BYTES, STACK_AT_START_BYTES};
 
 /// Which of the two processes one is after a fork.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,7 +45,8 @@ pub fn is_pid1() -> bool {
 /// mapped beyond at the start is given back. (A kernel whose pages are larger leaves that as it is.)
 pub fn bound_stack(more: u64) -> Result<()> {
     let most = (stack_used_bytes() + more).next_multiple_of(PAGE_BYTES);
-    setrlimit(Resource::Stack, Rlimit { current: Some(most), maximum: Some(most) }).at(Step::Limits)?;
+    setrlimit(Resource::Stack, Rlimit { current: Some(most), maximum: Some(most) })
+        .at(Step::LimitResources)?;
     let here = 0u8;
     let end = ((&raw const here as u64) - more) / PAGE_BYTES * PAGE_BYTES;
     let start = end - STACK_AT_START_BYTES;

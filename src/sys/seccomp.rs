@@ -5,8 +5,8 @@ use core::ffi::c_ulong;
 use rustix::io::Errno;
 
 use super::{At, checked};
-use crate::error::{Result, Step};
-use crate::harden::policy::Instruction;
+use earlykmsg::error::{Result, Step};
+use earlykmsg::policy::Instruction;
 
 const _: () = assert!(size_of::<Instruction>() == size_of::<libc::sock_filter>());
 
@@ -24,6 +24,6 @@ pub fn install(program: &'static [Instruction]) -> Result<()> {
         Err(Errno::INVAL) => install(0),
         result => result,
     }
-    .at(Step::Filter)?;
+    .at(Step::InstallFilter)?;
     Ok(())
 }

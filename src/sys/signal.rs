@@ -8,7 +8,7 @@ use rustix::fd::{AsFd, FromRawFd, OwnedFd};
 use rustix::io::read;
 
 use super::{At, checked};
-use crate::error::{Result, Step};
+use earlykmsg::error::{Result, Step};
 
 /// The signals that concern the program, since they were last asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -1,7 +1,7 @@
 //! The clocks.
 
-use crate::clock::Reading;
-use crate::limits::{CLOCK_APART_NS, CLOCK_TRIES};
+use earlykmsg::limits::{CLOCK_APART_NS, CLOCK_TRIES};
+use earlykmsg::record::clock::Reading;
 
 fn read_ns(clock: libc::clockid_t) -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

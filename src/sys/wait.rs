@@ -4,7 +4,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 
 use super::time::now_ms;
-use crate::limits::NEVER_MS;
+use earlykmsg::limits::NEVER_MS;
 
 /// One descriptor to wait for, or none.
 #[derive(Clone, Debug)]

@@ -26,7 +26,8 @@ fn main() {
         Some("Address") => Missing::Address,
         Some("Link") => Missing::Link,
         Some("hole") => {
-            let all = (0..runs).map(|run| alone(|_| hole(Duration::from_millis(3_000 + 370 * run))));
+            let all =
+                (0..runs).map(|run| alone(|sandbox| hole(sandbox, Duration::from_millis(3_000 + 370 * run))));
             println!("{runs} runs, after a black hole, in ms: {}", figures(all));
             return;
         }

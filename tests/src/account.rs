@@ -1,16 +1,17 @@
-//! What became of the records that a test wrote: each was received, or was reported.
+//! What became of the records that a test wrote: each was received, or was reported in the stream.
 
-use core::ops::RangeInclusive;
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde_json::Value;
 
 use crate::json;
-use crate::kmsg::{Writer, ring, tag};
+use crate::judge::{Judge, Piece};
+use crate::kmsg::{Fake, Turn, Writer, ring, tag};
 use crate::program::Program;
 use crate::receiver::Lines;
+use crate::sandbox::Sandbox;
 
 /// How long a record may take that nothing stands in the way of.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -25,13 +26,20 @@ pub struct Stream {
     pub tag: String,
     /// How many there are.
     pub written: usize,
-    writer: Writer,
-    /// The newest record of the ring before the first of them.
-    after: u64,
-    /// They are so many that nobody else writes meanwhile.
-    storm: bool,
+    log: Log,
     /// How long they are together.
     bytes: usize,
+}
+
+/// Where the records go.
+#[derive(Debug)]
+enum Log {
+    /// The machine's ring, among the records of others; `after` was its newest record before the first of the test.
+    Shared { writer: Writer, after: u64 },
+    /// The same, which nobody else who takes turns writes to.
+    Alone { writer: Writer, after: u64 },
+    /// A log of the test's own, which holds nothing else.
+    Own(Fake),
 }
 
 impl Stream {
@@ -39,13 +47,32 @@ impl Stream {
     #[must_use]
     pub fn new(what: &str) -> Stream {
         let writer = Writer::new();
-        Stream { writer, tag: tag(what), written: 0, after: newest(), storm: false, bytes: 0 }
+        Stream::with(what, Log::Shared { writer, after: newest() })
+    }
+
+    /// A few, in a turn at the ring that is the caller's.
+    #[must_use]
+    pub fn within(turn: &Turn, what: &str) -> Stream {
+        let writer = Writer::within(turn);
+        Stream::with(what, Log::Shared { writer, after: newest() })
     }
 
     /// A good part of what the ring holds, or more.
     #[must_use]
     pub fn storm(what: &str) -> Stream {
-        Stream { writer: Writer::storm(), tag: tag(what), written: 0, after: newest(), storm: true, bytes: 0 }
+        let writer = Writer::storm();
+        Stream::with(what, Log::Alone { writer, after: newest() })
+    }
+
+    /// In a log of the test's own, for one destination, which need not go back. The program is started by
+    /// [`crate::program::start_on_own_log`], before the first record.
+    #[must_use]
+    pub fn own(sandbox: &Sandbox, what: &str) -> Stream {
+        Stream::with(what, Log::Own(Fake::new(sandbox)))
+    }
+
+    fn with(what: &str, log: Log) -> Stream {
+        Stream { tag: tag(what), written: 0, log, bytes: 0 }
     }
 
     /// Writes more; gives the last one's text.
@@ -61,9 +88,16 @@ impl Stream {
     /// Writes one that holds `more` as well; gives its text without that.
     pub fn write_one(&mut self, more: &str) -> String {
         let text = format!("{} {}.", self.tag, self.written);
-        self.bytes += text.len() + more.len();
-        assert!(self.storm || self.bytes < FEW_BYTES, "this pushes others' records out: make it a storm");
-        self.writer.write(&format!("{text} {more}"));
+        let record = format!("{text} {more}");
+        self.bytes += record.len();
+        match &self.log {
+            Log::Shared { writer, .. } => {
+                assert!(self.bytes < FEW_BYTES, "this pushes others' records out: make it a storm");
+                writer.write(&record);
+            }
+            Log::Alone { writer, .. } => writer.write(&record),
+            Log::Own(log) => log.feed_text(self.written as u64, &record),
+        }
         self.written += 1;
         text
     }
@@ -73,6 +107,11 @@ impl Stream {
     pub fn write_and_wait(&mut self, count: usize, lines: &Lines) -> Instant {
         let last = self.write(count);
         lines.wait_for(&last, WITHIN).at
+    }
+
+    /// The number of a record that is one of these.
+    fn number(&self, text: &str) -> Option<usize> {
+        text.strip_prefix(&self.tag)?.strip_prefix(' ')?.split_once('.')?.0.parse().ok()
     }
 }
 
@@ -90,8 +129,8 @@ pub struct Account {
     pub lost: u64,
     /// Reported as possibly lost, others' among them.
     pub perhaps_unread: u64,
-    /// Someone who knows nothing of turns has overrun the ring meanwhile.
-    pub disturbed: bool,
+    /// The ring no longer holds what it held when the test began, though none that takes turns writes so much.
+    disturbed: bool,
 }
 
 fn newest() -> u64 {
@@ -99,7 +138,8 @@ fn newest() -> u64 {
 }
 
 /// Counts at the end of a test, after `last` has arrived, and prints the figures. Judged by sequence numbers: from
-/// the first that was received to that of `last`, each was received or lies in a range that was reported.
+/// the oldest that the log held when the program started to that of `last`, each was received or lies in a range that
+/// was reported in the stream.
 #[track_caller]
 pub fn account(fault: &str, stream: &Stream, lines: &Lines, program: &Program, last: &str) -> Account {
     account_with(&[], fault, stream, lines, program, last)
@@ -115,72 +155,55 @@ pub fn account_with(
     program: &Program,
     last: &str,
 ) -> Account {
-    let last = lines.wait_for(last, Duration::from_secs(60));
-    let objects: Vec<Value> = lines.objects_with(more);
-    let reports = objects.iter().filter(|object| json::report(object).is_some());
-    let mut told: Vec<String> = reports.map(|object| json::msg(object).to_owned()).collect();
-    told.extend(program.words.items().iter().cloned());
-    let reported = |lost: bool| {
-        let of_kind = |text: &&String| text.starts_with("earlykmsg: lost ") == lost;
-        let mut ranges: Vec<_> =
-            told.iter().filter(of_kind).filter_map(|text| json::reported(text)).collect();
-        ranges.sort_unstable_by_key(|range| (*range.start(), *range.end()));
-        ranges.dedup();
-        ranges
-    };
-    let (lost, unread) = (reported(true), reported(false));
-    // They are sorted by where they begin, and may overlap.
-    let sum = |ranges: &[RangeInclusive<u64>], from: u64| {
-        let (mut sum, mut next) = (0, from);
-        for range in ranges {
-            let start = next.max(*range.start());
-            sum += (range.end() + 1).saturating_sub(start);
-            next = next.max(range.end() + 1);
+    let last = json::seq(&json::any(&lines.wait_for(last, Duration::from_secs(60)).bytes));
+    let (first, first_own) = match stream.log {
+        Log::Shared { after, .. } | Log::Alone { after, .. } => {
+            (program.first_record.expect("it was started by start_on_ring"), after + 1)
         }
-        sum
+        Log::Own(_) => (0, 0),
     };
-    let mut received: BTreeMap<u64, usize> = BTreeMap::new();
-    for object in objects.iter().filter(|object| json::report(object).is_none()) {
-        *received.entry(json::seq(object)).or_default() += 1;
+    let disturbed = match stream.log {
+        Log::Shared { after, .. } => ring().first().is_none_or(|oldest| oldest.seq > after),
+        Log::Alone { .. } | Log::Own(_) => false,
+    };
+    let mut judge = Judge::default();
+    let mut own = BTreeMap::new();
+    for line in lines.items().iter() {
+        let object: Value = json::checked_with(&line.bytes, more);
+        judge.add(line.connection, Piece::of(&object));
+        own.extend(stream.number(json::msg(&object)).map(|number| (json::seq(&object), number)));
     }
-    let first = *received.keys().next().expect("something was received");
-    let last = json::seq(&json::any(&last.bytes));
-    let ranges = || lost.iter().chain(&unread);
-    let accounted = |seq: &u64| received.contains_key(seq) || ranges().any(|range| range.contains(seq));
-    let mut unaccounted: Vec<RangeInclusive<u64>> = Vec::new();
-    for seq in (first..=last).filter(|seq| !accounted(seq)) {
-        match unaccounted.last_mut() {
-            Some(range) if *range.end() + 1 == seq => *range = *range.start()..=seq,
-            _ => unaccounted.push(seq..=seq),
-        }
-    }
-    let own = objects.iter().filter(|object| json::msg(object).starts_with(&stream.tag));
+    let verdict = judge.verdict(first..=last);
     let account = Account {
         written: stream.written,
-        received: own.map(json::seq).collect::<BTreeSet<u64>>().len(),
-        duplicates: received.values().map(|count| count - 1).sum(),
-        lost: sum(&lost, stream.after + 1),
-        perhaps_unread: sum(&unread, 0),
-        disturbed: !stream.storm && ring().first().is_none_or(|oldest| oldest.seq > stream.after),
+        received: own.len(),
+        duplicates: verdict.duplicates as usize,
+        lost: judge.verdict(first_own..=last).lost,
+        perhaps_unread: verdict.perhaps_unread,
+        disturbed,
     };
     println!(
-        "| {fault:<52} | {:>6} | {:>6} | {:>5} | {:>6} | {:>6} | {unaccounted:?} |",
-        account.written, account.received, account.duplicates, account.lost, account.perhaps_unread,
+        "| {fault:<52} | {:>6} | {:>6} | {:>5} | {:>6} | {:>6} | {:?} |",
+        account.written,
+        account.received,
+        account.duplicates,
+        account.lost,
+        account.perhaps_unread,
+        verdict.unaccounted,
     );
-    assert!(unaccounted.is_empty(), "{fault}: lost in silence: {unaccounted:?} of {account:?}");
+    assert_eq!(verdict.unaccounted, [], "{fault}: lost in silence, of {first}-{last}: {account:?}");
+    assert!(verdict.wrong.is_empty(), "{fault}: {:#?}", verdict.wrong);
+    assert!(own.values().is_sorted_by(|a, b| a < b), "{fault}: numbered otherwise than written: {own:?}");
     account
 }
 
 impl Account {
     /// Everything arrived, and nothing was lost. What was sent before and is no longer in the ring may be perhaps
-    /// unread. If others have overrun the ring, it is enough that all was reported.
+    /// unread.
     #[track_caller]
     pub fn all_arrived(&self) {
-        if self.disturbed {
-            println!("others have overrun the ring: {self:?}");
-            return;
-        }
-        assert_eq!((self.received, self.lost), (self.written, 0), "{self:?}");
+        let whose = if self.disturbed { ": others have overrun the ring, without a turn" } else { "" };
+        assert_eq!((self.received, self.lost), (self.written, 0), "{self:?}{whose}");
     }
 
     /// The same, and nothing came twice.

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -31,6 +32,8 @@ impl Foreign {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(output)
+            // In the group of the test it would be hung up if it is stopped while whoever started the test ends.
+            .process_group(0)
             .spawn();
         Foreign(child.unwrap_or_else(|why| panic!("{program}: {why}")))
     }
@@ -160,7 +163,7 @@ pub fn objects(file: &Path) -> Vec<Value> {
 
 /// Waits until `ready`; a foreign program tells nothing.
 #[track_caller]
-pub fn until(what: &str, ready: impl Fn() -> bool) {
+pub fn until(what: &str, mut ready: impl FnMut() -> bool) {
     let end = Instant::now() + WITHIN;
     while !ready() {
         assert!(Instant::now() < end, "waited {WITHIN:?} for {what}");

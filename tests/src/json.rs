@@ -99,7 +99,7 @@ pub fn is_lost(object: &Value) -> bool {
 
 /// The range that a text reports as lost or possibly lost, whoever wrote it: `earlykmsg: lost N records, seq A-B: why`
 /// or `earlykmsg: N records, seq A-B, possibly lost: sent, but perhaps not read`, with `1 record` for one.
-/// The count must fit the range.
+/// None when the count does not fit the range.
 pub fn reported(text: &str) -> Option<RangeInclusive<u64>> {
     let rest = text.trim_end().strip_prefix("earlykmsg: ")?;
     let lost = rest.starts_with("lost ");
@@ -112,9 +112,9 @@ pub fn reported(text: &str) -> Option<RangeInclusive<u64>> {
         return None;
     }
     let (first, last) = range.split_once('-')?;
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    assert_eq!(count.parse::<u64>().ok()?, last - first + 1, "the count does not fit the range: {text}");
-    Some(first..=last)
+    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+    let in_range = last.checked_sub(first)?.checked_add(1)?;
+    (count.parse() == Ok(in_range)).then_some(first..=last)
 }
 
 /// The number of records that a text of the program says are not confirmed:

@@ -1,16 +1,17 @@
 //! The kernel log that a test gives to the program: the machine's own, or one made of any bytes.
 
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
+use nix::time::{ClockId, clock_gettime};
 
 use crate::record::Record;
 use crate::sandbox::Sandbox;
@@ -48,6 +49,19 @@ impl Fake {
         (&self.pipe).write_all(record).expect("write a record");
     }
 
+    /// Adds records of these numbers; the text begins with the number.
+    pub fn feed_numbers(&self, numbers: Range<u64>) {
+        let filler = "x".repeat(60);
+        numbers.for_each(|number| self.feed(format!("6,{number},{number},-;{number} {filler}\n")));
+    }
+
+    /// Adds a record of the facility `user`, for information, written now.
+    pub fn feed_text(&self, seq: u64, text: &str) {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("read a clock");
+        let clock = now.tv_sec() * 1_000_000 + now.tv_nsec() / 1_000;
+        self.feed(format!("14,{seq},{clock},-;{text}\n"));
+    }
+
     /// Whether all that was fed has been read.
     pub fn is_read(&self) -> bool {
         let mut pipe = [PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN)];
@@ -73,9 +87,12 @@ pub fn ring() -> Vec<Record> {
 
 /// A turn at the machine's ring, which is small: a test that overruns it has it alone, among all threads and
 /// processes that run tests.
+///
+/// The lock is the machine's, as the ring is: two checkouts share both. What the file holds is the limit on writers
+/// that there was before the tests, while they have lifted it.
 #[derive(Debug)]
 pub struct Turn {
-    _lock: File,
+    lock: File,
 }
 
 impl Turn {
@@ -92,18 +109,19 @@ impl Turn {
     /// As [`Turn::alone`], if nobody else has one now.
     pub fn try_alone() -> Option<Turn> {
         let file = Turn::file();
-        file.try_lock().is_ok().then_some(Turn { _lock: file })
+        file.try_lock().is_ok().then_some(Turn { lock: file })
     }
 
     fn take(lock: fn(&File) -> std::io::Result<()>) -> Turn {
         let file = Turn::file();
         lock(&file).expect("lock a file");
-        Turn { _lock: file }
+        Turn { lock: file }
     }
 
     fn file() -> File {
         let path = std::env::temp_dir().join("earlykmsg-tests.lock");
-        File::create(path).expect("make a lock file")
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false).open(path).expect("make a lock file")
     }
 }
 
@@ -111,13 +129,12 @@ impl Turn {
 #[derive(Debug)]
 pub struct Writer {
     kmsg: File,
-    _turn: Turn,
+    /// Its own; none within that of somebody else.
+    turn: Option<Turn>,
 }
 
 const RATE: &str = "/proc/sys/kernel/printk_devkmsg";
-
-/// How many writers there are, and what the limit was before the first.
-static WRITERS: Mutex<(usize, String)> = Mutex::new((0, String::new()));
+const NO_LIMIT: &str = "on\n";
 
 impl Writer {
     /// For a few records.
@@ -135,15 +152,26 @@ impl Writer {
         Turn::try_alone().map(Writer::with)
     }
 
+    /// For a few records, in a turn that somebody else has until this one has ended.
+    pub fn within(turn: &Turn) -> Writer {
+        Writer::open(turn)
+    }
+
     fn with(turn: Turn) -> Writer {
-        let mut writers = WRITERS.lock().unwrap_or_else(PoisonError::into_inner);
-        if writers.0 == 0 {
-            writers.1 = fs::read_to_string(RATE).expect("read printk_devkmsg");
-            fs::write(RATE, "on\n").expect("set printk_devkmsg");
+        let mut writer = Writer::open(&turn);
+        writer.turn = Some(turn);
+        writer
+    }
+
+    fn open(turn: &Turn) -> Writer {
+        let limit = fs::read_to_string(RATE).expect("read printk_devkmsg");
+        if limit != NO_LIMIT {
+            // Two that come here at once note the same, and who comes later finds no limit.
+            turn.lock.write_all_at(limit.as_bytes(), 0).expect("note printk_devkmsg");
+            fs::write(RATE, NO_LIMIT).expect("set printk_devkmsg");
         }
-        writers.0 += 1;
         let kmsg = File::options().write(true).open(KMSG).expect("open /dev/kmsg for writing");
-        Writer { kmsg, _turn: turn }
+        Writer { kmsg, turn: None }
     }
 
     /// Writes one record of the facility `user`, for information.
@@ -165,10 +193,16 @@ impl Default for Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        let mut writers = WRITERS.lock().unwrap_or_else(PoisonError::into_inner);
-        writers.0 -= 1;
-        if writers.0 == 0 {
-            let _ = fs::write(RATE, &writers.1);
+        if self.turn.take().is_none() {
+            return;
+        }
+        // The last one puts the limit back, if there was one.
+        if let Some(Turn { mut lock }) = Turn::try_alone() {
+            let mut limit = String::new();
+            if lock.read_to_string(&mut limit).is_ok_and(|length| length > 0) {
+                let _ = fs::write(RATE, limit);
+                let _ = lock.set_len(0);
+            }
         }
     }
 }

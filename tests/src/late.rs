@@ -15,9 +15,10 @@ use nix::sys::socket::{
 };
 
 use crate::foreign::until;
+use crate::kmsg::Fake;
 use crate::nameserver::{Habit, NameServer};
 use crate::proc;
-use crate::program::{Program, Run};
+use crate::program::{Program, start_on_own_log};
 use crate::receiver::{Lines, Manner, Tcp, Udp};
 use crate::sandbox::{Network, Sandbox, drop_nothing, drop_packets_to, ip};
 
@@ -119,8 +120,7 @@ impl Late {
             network.enter(|| NameServer::new(address.ip(), &zone, Habit::Answers))
         });
         let url = if self.named { url.replace(&address.to_string(), "logs.example:5044") } else { url };
-        let program = Run::new(&[url]).start();
-        program.says("shipping to ", WITHIN);
+        let (program, _log) = with_a_record(sandbox, &url);
         thread::sleep(away); // the fault itself
         if self.missing != Missing::Carrier {
             wait_for_attempt(&program);
@@ -148,11 +148,10 @@ impl Late {
 /// Keeps the receiver behind a hole that swallows every packet, for so long. Returns how long the first record then
 /// takes; nothing tells the machine of the hole's end. In a network of the caller's own, which is used up.
 #[track_caller]
-pub fn hole(long: Duration) -> Duration {
+pub fn hole(sandbox: &Sandbox, long: Duration) -> Duration {
     let receiver = Tcp::at(SocketAddr::from(([127, 0, 9, 1], 5044)), Manner::Reads);
     drop_packets_to(receiver.address.ip());
-    let program = Run::new(&[receiver.url()]).start();
-    program.says("shipping to ", WITHIN);
+    let _running = with_a_record(sandbox, &receiver.url());
     thread::sleep(long); // the fault itself
     assert!(receiver.lines.is_empty(), "it was reached before");
     let before = Instant::now();
@@ -160,8 +159,17 @@ pub fn hole(long: Duration) -> Duration {
     first_line(&receiver.lines) - before
 }
 
-/// Waits until the shipper has done something after a long pause: what follows is another one, of which it has nothing
-/// behind it.
+/// Starts the program on a log of its own, so that nothing that others write wakes it, with a record to ship.
+#[track_caller]
+fn with_a_record(sandbox: &Sandbox, url: &str) -> (Program, Fake) {
+    let log = Fake::new(sandbox);
+    let program = start_on_own_log(url);
+    log.feed_text(0, "the first record");
+    (program, log)
+}
+
+/// Waits until the shipper has tried after a long pause, for which alone it runs: what follows is another pause, of
+/// which it has nothing behind it.
 #[track_caller]
 fn wait_for_attempt(program: &Program) {
     /// Less than a pause that is as long as they get, more than one before.

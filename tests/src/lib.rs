@@ -2,7 +2,7 @@
 //!
 //! A test starts the program as a user or PID 1 would, gives it a kernel log ([`kmsg`]) and receivers with
 //! faults ([`receiver`]) or those that people have ([`foreign`]), names to look up ([`nameserver`]), and judges what
-//! arrives ([`json`], [`account`]) against a decoder of its own ([`record`]). Tests that need a network, mounts or a
+//! arrives ([`json`], [`account`], [`judge`]) against a decoder of its own ([`record`]). Tests that need a network, mounts or a
 //! kernel command line of their own run [`sandbox::alone`]. Waiting is always for an event, with a deadline
 //! ([`feed::Feed`]).
 
@@ -13,6 +13,7 @@ pub mod feed;
 pub mod foreign;
 pub mod intruder;
 pub mod json;
+pub mod judge;
 pub mod kmsg;
 pub mod late;
 pub mod nameserver;

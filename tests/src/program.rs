@@ -13,12 +13,32 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::feed::Feed;
+use crate::foreign::until;
+use crate::kmsg::ring;
+use crate::record::Record;
 use crate::{binary, proc};
 
 /// Starts it with one destination, on the machine's own log.
+#[track_caller]
 pub fn start(url: &str) -> Program {
-    Run::new(&[url]).start()
+    Run::new(&[url]).start_on_ring()
 }
+
+/// Starts it with one destination, on a log of the test's own that is empty. From then on nobody but its shipper reads
+/// that.
+#[track_caller]
+pub fn start_on_own_log(url: &str) -> Program {
+    let program = Run::fed(&[url]).start();
+    program.says("shipping to ", START);
+    until("a shipper", || program.shippers().len() == 1);
+    program
+}
+
+/// How long it may take to start.
+const START: Duration = Duration::from_secs(10);
+
+/// What makes a user of setpriv who owns nothing.
+const AS_NOBODY: [&str; 5] = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
 
 /// How to start it.
 #[derive(Clone, Debug)]
@@ -44,9 +64,14 @@ impl Run {
     /// As a user who may do nothing but read the kernel's log.
     #[must_use]
     pub fn as_nobody(self) -> Run {
-        let user = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
         let may = ["--inh-caps", "-all,+syslog", "--ambient-caps", "-all,+syslog"];
-        Run { privileges: [user.as_slice(), &may].concat(), ..self }
+        Run { privileges: [AS_NOBODY.as_slice(), &may].concat(), ..self }
+    }
+
+    /// As a user who may do nothing that not every user may.
+    #[must_use]
+    pub fn as_anybody(self) -> Run {
+        Run { privileges: [AS_NOBODY.as_slice(), &["--inh-caps", "-all"]].concat(), ..self }
     }
 
     /// With this file open as descriptor 9, as a careless caller leaves it.
@@ -132,6 +157,7 @@ impl Run {
         Program {
             pid,
             traced,
+            first_record: None,
             words,
             ended,
             threads: Some((reader, printer, waiter)),
@@ -139,14 +165,24 @@ impl Run {
         }
     }
 
+    /// Starts it on the machine's own log, and notes which was the oldest record there at that moment.
+    #[track_caller]
+    pub fn start_on_ring(&self) -> Program {
+        let before = ring();
+        let mut program = self.start();
+        let said = program.says("shipping to ", START);
+        program.first_record = Some(oldest_at_start(&before, &ring(), &said));
+        program
+    }
+
     /// Starts it and waits until each of its destinations is connected. A fake log is fed only then: what is in
     /// it before goes to the first who reads, and the start reads the end of the log.
     #[track_caller]
     pub fn start_connected(&self) -> Program {
         let program = self.start();
-        let start = program.says("shipping to ", Duration::from_secs(10));
+        let start = program.says("shipping to ", START);
         for url in start.split(' ').filter(|word| word.contains("://")) {
-            program.says(&format!("connected to {url}"), Duration::from_secs(10));
+            program.says(&format!("connected to {url}"), START);
         }
         program
     }
@@ -156,6 +192,18 @@ impl Run {
     pub fn finish(&self, within: Duration) -> Finished {
         self.start().finish(within)
     }
+}
+
+/// The oldest record of the ring when a program started, by what the ring held before its start and after its first
+/// words, which it says before anything else. When nobody else wrote meanwhile, it is the oldest that was there before.
+/// Otherwise the others may have pushed that one out in time; what is the oldest after those words was there for sure.
+/// (Another program with the same destination, in a network of its own, says the same words.)
+fn oldest_at_start(before: &[Record], after: &[Record], said: &str) -> u64 {
+    let oldest = |ring: &[Record]| ring.first().map_or(0, |record| record.seq);
+    let next = before.last().map_or(0, |record| record.seq + 1);
+    let says_so = |record: &&Record| record.seq >= next && record.msg.trim_end() == said;
+    let said_at: Vec<u64> = after.iter().filter(says_so).map(|record| record.seq).collect();
+    if said_at == [next] { oldest(before) } else { oldest(after) }
 }
 
 fn wait(child: &mut Child, ended: &Feed<ExitStatus>) {
@@ -168,6 +216,8 @@ pub struct Program {
     /// The watcher, or its tracer.
     pub pid: Pid,
     traced: bool,
+    /// The oldest record of the log when it started, if that was noted: see [`Run::start_on_ring`].
+    pub first_record: Option<u64>,
     /// What it says on stderr, by line.
     pub words: Arc<Feed<String>>,
     ended: Arc<Feed<ExitStatus>>,
@@ -275,5 +325,28 @@ impl Finished {
     /// Whether a line on stderr holds `part`.
     pub fn said(&self, part: &str) -> bool {
         self.words.iter().any(|line| line.contains(part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring_of(seqs: core::ops::RangeInclusive<u64>, words_at: &[u64]) -> Vec<Record> {
+        let msg = |seq| if words_at.contains(&seq) { "earlykmsg: shipping\n" } else { "other\n" };
+        seqs.map(|seq| Record { code: 14, seq, clock: 0, msg: msg(seq).to_owned() }).collect()
+    }
+
+    #[test]
+    fn what_others_write_at_a_start() {
+        let oldest = |words_at: &[u64]| {
+            let (before, after) = (ring_of(10..=19, &[]), ring_of(13..=23, words_at));
+            oldest_at_start(&before, &after, "earlykmsg: shipping")
+        };
+        assert_eq!(oldest(&[20]), 10, "it was the first to write");
+        assert_eq!(oldest(&[15, 20]), 10, "another said the same before");
+        assert_eq!(oldest(&[21]), 13, "another was the first");
+        assert_eq!(oldest(&[20, 22]), 13, "it may have been either");
+        assert_eq!(oldest(&[]), 13, "its words are not there");
     }
 }

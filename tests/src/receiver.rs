@@ -25,8 +25,8 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 pub struct Line {
     /// When it was complete.
     pub at: Instant,
-    /// The connection that it came by, counted from 0.
-    pub connection: usize,
+    /// The connection that it came by, counted from 0; none for a datagram.
+    pub connection: Option<usize>,
     /// Its bytes, without the newline.
     pub bytes: Vec<u8>,
 }
@@ -64,6 +64,12 @@ impl Feed<Line> {
     #[track_caller]
     pub fn objects(&self) -> Vec<Value> {
         self.items().iter().map(Line::json).collect()
+    }
+
+    /// The numbers of their records, in order of arrival.
+    #[track_caller]
+    pub fn seqs(&self) -> Vec<u64> {
+        self.objects().iter().map(json::seq).collect()
     }
 
     /// All of them as objects with members of these names beside the seven.
@@ -369,7 +375,7 @@ pub fn take(bytes: &[u8], connection: usize, partial: &mut Vec<u8>, lines: &Line
         for piece in bytes.split_inclusive(|&b| b == b'\n') {
             partial.extend_from_slice(piece);
             if partial.pop_if(|last| *last == b'\n').is_some() {
-                lines.push(Line { at, connection, bytes: core::mem::take(partial) });
+                lines.push(Line { at, connection: Some(connection), bytes: core::mem::take(partial) });
             }
         }
     });
@@ -432,7 +438,7 @@ impl Udp {
                 while !ended.load(Ordering::Relaxed) {
                     if let Ok(length) = socket.recv(&mut buffer) {
                         let bytes = buffer[..length].to_vec();
-                        let _ = arrived.send(Line { at: Instant::now(), connection: 0, bytes });
+                        let _ = arrived.send(Line { at: Instant::now(), connection: None, bytes });
                     }
                 }
             }

@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+/// A read of this length or more may have been cut by the kernel, which ends some at 2,048 bytes.
+const CUT_BYTES_MIN: usize = 2_040;
+
 /// One read of `/dev/kmsg`, taken apart.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
@@ -30,7 +33,7 @@ impl Record {
         let prefix = str::from_utf8(&raw[..split]).expect("a prefix is text");
         let mut fields = prefix.split(',').map(str::parse::<u64>);
         let mut next = || fields.next().expect("three fields").expect("a number");
-        Record { code: next(), seq: next(), clock: next(), msg: text(&raw[split + 1..]) }
+        Record { code: next(), seq: next(), clock: next(), msg: text(&raw[split + 1..], raw.len() >= CUT_BYTES_MIN) }
     }
 
     /// The JSON object that a receiver must get, `talos-time` left out.
@@ -53,13 +56,38 @@ impl Record {
     }
 }
 
-/// Decodes `\xNN`, then makes each byte that is no UTF-8 one U+FFFD.
-fn text(mut raw: &[u8]) -> String {
+/// Decodes `\xNN` and `\\`, then makes each byte that is no UTF-8 one U+FFFD. An escape that is none disappears with the
+/// byte that broke it, but for the final newline of a record that the kernel has cut.
+fn text(raw: &[u8], is_cut: bool) -> String {
     let mut bytes = Vec::new();
-    while let Some((&first, rest)) = raw.split_first() {
-        let escape = (first == b'\\').then(|| rest.get(..3).and_then(hex)).flatten();
-        bytes.push(escape.unwrap_or(first));
-        raw = if escape.is_some() { &rest[3..] } else { rest };
+    let mut at = 0;
+    while let Some(&first) = raw.get(at) {
+        at += 1;
+        if first != b'\\' {
+            bytes.push(first);
+            continue;
+        }
+        // What belongs to the escape: `\\`, or `xNN` up to the byte that breaks it.
+        let mut digits = Vec::new();
+        for place in 0..3 {
+            let is_end = is_cut && raw[at..] == *b"\n";
+            let Some(&byte) = raw.get(at).filter(|_| !is_end) else { break };
+            at += 1;
+            match (place, byte) {
+                (0, b'\\') => bytes.push(b'\\'),
+                (0, b'x') => continue,
+                (1.., _) if byte.is_ascii_hexdigit() => {
+                    digits.push(byte);
+                    continue;
+                }
+                _ => {}
+            }
+            break;
+        }
+        if let [high, low] = digits[..] {
+            let digit = |byte: u8| char::from(byte).to_digit(16).expect("a digit") as u8;
+            bytes.push(digit(high) << 4 | digit(low));
+        }
     }
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
@@ -67,10 +95,4 @@ fn text(mut raw: &[u8]) -> String {
         text.extend(chunk.invalid().iter().map(|_| '\u{fffd}'));
     }
     text
-}
-
-/// `xNN`
-fn hex(escape: &[u8]) -> Option<u8> {
-    let digits = str::from_utf8(escape.strip_prefix(b"x")?).ok()?;
-    u8::from_str_radix(digits, 16).ok()
 }

@@ -57,7 +57,7 @@ const URLS: &[(&str, &str)] = &[
 ];
 const SCHEME: &str = "scheme must be tcp:// or udp://";
 const PORT: &str = "port must be a number from 1 to 65535";
-const ZONE: &str = "the zone after '%' must be an interface of 1 to 15 characters";
+const ZONE: &str = "the interface after '%' must be of 1 to 15 characters";
 
 /// Another broken word, and what is said after it.
 const WORDS: &[(&str, &str)] = &[

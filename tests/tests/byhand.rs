@@ -3,15 +3,17 @@
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::Instant;
 
+use earlykmsg_tests::account::{Stream, account};
 use earlykmsg_tests::json::{seq, timeless, unconfirmed};
 use earlykmsg_tests::kmsg::{Fake, Turn, Writer, ring, tag};
-use earlykmsg_tests::program::{Finished, Program, Run};
+use earlykmsg_tests::program::{Finished, Program, Run, start_on_own_log};
 use earlykmsg_tests::receiver::{Lines, Manner, Tcp, Udp};
 use earlykmsg_tests::record::Record;
 use earlykmsg_tests::sandbox::{Sandbox, alone};
@@ -65,17 +67,17 @@ fn once_ships_the_whole_ring_over_udp() {
 
 #[test]
 fn ships_what_is_written_meanwhile() {
-    alone(|_| {
-        let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("live"));
-        let _program = Run::new(&[receiver.url()]).start();
-        for number in 0..20 {
-            writer.write(&format!("{tag} {number}."));
-            let line = receiver.lines.wait_for(&format!("{tag} {number}."), WITHIN);
+    alone(|sandbox| {
+        let (receiver, mut stream) = (Tcp::new(Manner::Reads), Stream::own(sandbox, "live"));
+        let program = start_on_own_log(&receiver.url());
+        let mut last = String::new();
+        for _ in 0..20 {
+            last = stream.write(1);
+            let line = receiver.lines.wait_for(&last, WITHIN);
             let age = jiff::Timestamp::now().duration_since(json::time(&line.json()));
             assert!(age.abs() < jiff::SignedDuration::from_secs(1), "talos-time is {age:?} away");
         }
-        let want: Vec<String> = (0..20).map(|number| format!("{tag} {number}.")).collect();
-        assert_eq!(receiver.lines.texts(&tag), want);
+        account("one at a time", &stream, &receiver.lines, &program, &last).all_arrived_once();
     });
 }
 
@@ -139,21 +141,17 @@ fn check_unconfirmed(before: &[Record], end: &Finished) {
 #[test]
 fn signals_drain() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        alone(|_| {
-            let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("drain"));
-            let program = Run::new(&[receiver.url()]).start();
-            writer.write(&format!("{tag} 0."));
-            receiver.lines.wait_for(&format!("{tag} 0."), WITHIN);
+        alone(|sandbox| {
+            let (receiver, mut stream) = (Tcp::new(Manner::Reads), Stream::own(sandbox, "drain"));
+            let program = start_on_own_log(&receiver.url());
+            stream.write_and_wait(1, &receiver.lines);
             receiver.pause();
-            for number in 1..50 {
-                writer.write(&format!("{tag} {number}."));
-            }
+            stream.write(49);
             program.signal(signal);
             receiver.resume();
             let end = program.finish(WITHIN);
             assert_eq!(end.code, Some(0), "{signal}: {end:?}");
-            let want: Vec<String> = (0..50).map(|number| format!("{tag} {number}.")).collect();
-            assert_eq!(receiver.lines.texts(&tag), want, "{signal}");
+            check_drained(&receiver.lines, &stream);
         });
     }
 }
@@ -161,22 +159,24 @@ fn signals_drain() {
 /// A signal to all of them at once, as a terminal or an init sends it, is the same end.
 #[test]
 fn a_signal_to_all_drains() {
-    alone(|_| {
-        let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("all"));
-        let program = Run::new(&[receiver.url()]).start();
-        writer.write(&format!("{tag} 0."));
-        receiver.lines.wait_for(&format!("{tag} 0."), WITHIN);
-        for number in 1..50 {
-            writer.write(&format!("{tag} {number}."));
-        }
-        for pid in proc::family(program.pid) {
-            nix::sys::signal::kill(pid, Signal::SIGINT).expect("signal one of them");
-        }
+    alone(|sandbox| {
+        let (receiver, mut stream) = (Tcp::new(Manner::Reads), Stream::own(sandbox, "all"));
+        let program = start_on_own_log(&receiver.url());
+        stream.write_and_wait(1, &receiver.lines);
+        stream.write(49);
+        program.signal_all(Signal::SIGINT);
         let end = program.finish(WITHIN);
         assert_eq!(end.code, Some(0), "{end:?}");
-        let want: Vec<String> = (0..50).map(|number| format!("{tag} {number}.")).collect();
-        assert_eq!(receiver.lines.texts(&tag), want);
+        check_drained(&receiver.lines, &stream);
     });
+}
+
+/// All that was written has arrived once, in order.
+#[track_caller]
+fn check_drained(lines: &Lines, stream: &Stream) {
+    let want: Vec<u64> = (0..stream.written as u64).collect();
+    let got: Vec<u64> = lines.objects().iter().map(seq).collect();
+    assert_eq!(got, want);
 }
 
 #[test]
@@ -200,6 +200,29 @@ fn no_destination_is_a_usage_error() {
             assert_eq!(end.code, Some(64), "{end:?}");
             assert!(!end.words.is_empty(), "no words");
         }
+    });
+}
+
+/// Who may not read the kernel's log is told so, whatever keeps it: the log's own restriction, or the file's mode.
+#[test]
+fn a_log_that_may_not_be_read() {
+    alone(|sandbox| {
+        let receiver = Tcp::new(Manner::Reads);
+        let refused = |run: Run| {
+            let end = run.finish(WITHIN);
+            assert_eq!(end.code, Some(69), "{end:?}");
+            let is_told =
+                |line: &String| line.contains("open /dev/kmsg: ") && line.contains("is not shipped");
+            assert!(end.words.iter().any(is_told), "{end:?}");
+        };
+        let run = Run::new(&[receiver.url()]);
+        if fs::read_to_string("/proc/sys/kernel/dmesg_restrict").expect("read dmesg_restrict") == "1\n" {
+            refused(run.clone().as_anybody());
+        }
+        let _log = Fake::new(sandbox);
+        fs::set_permissions("/dev/kmsg", Permissions::from_mode(0o000)).expect("forbid to read it");
+        refused(run.as_anybody());
+        assert!(receiver.connections.is_empty());
     });
 }
 
@@ -235,16 +258,16 @@ fn only_severe_records() {
 
 #[test]
 fn a_receiver_that_comes_late() {
-    alone(|_| {
+    alone(|sandbox| {
         let address = Tcp::new(Manner::Reads).address;
-        let (writer, tag) = (Writer::new(), tag("late"));
-        writer.write(&format!("{tag} 0."));
-        let _program = Run::new(&[format!("tcp://{address}/")]).start();
+        let mut stream = Stream::own(sandbox, "late");
+        let _program = start_on_own_log(&format!("tcp://{address}/"));
+        let last = stream.write(1);
         thread::sleep(Duration::from_secs(3)); // the fault itself
         let (receiver, since) = (Tcp::at(address, Manner::Reads), Instant::now());
         receiver.connections.wait(WITHIN, "a connection", |all| all.first().copied());
         assert!(since.elapsed() < Duration::from_millis(1_500), "pauses are at most a second");
-        receiver.lines.wait_for(&format!("{tag} 0."), WITHIN);
+        receiver.lines.wait_for(&last, WITHIN);
     });
 }
 
@@ -263,14 +286,13 @@ fn ipv6() {
 
 #[test]
 fn the_same_destination_twice_counts_once() {
-    alone(|_| {
-        let receiver = Tcp::new(Manner::Reads);
-        let (writer, tag) = (Writer::new(), tag("twice"));
+    alone(|sandbox| {
+        let (receiver, kmsg) = (Tcp::new(Manner::Reads), Fake::new(sandbox));
         let url = receiver.url();
         let shouted = url.trim_end_matches('/').replace("tcp", "TCP");
-        let program = Run::new(&[&url, &shouted, &url]).start();
-        writer.write(&tag);
-        receiver.lines.wait_for(&tag, WITHIN);
+        let program = Run::fed(&[&url, &shouted, &url]).start_connected();
+        kmsg.feed("6,1,1,-;one record\n");
+        receiver.lines.wait_for("one record", WITHIN);
         assert_eq!((program.shippers().len(), receiver.connections.len()), (1, 1));
     });
 }
@@ -312,9 +334,13 @@ fn beside(manner: Manner, then: impl FnOnce(&Sandbox, &Tcp, &Program) + Send) {
             assert!(since.elapsed() < Duration::from_millis(500), "late because of the other");
         }
         assert_eq!(good.connections.len(), 1);
+        let before = good.lines.len();
         let spent = spent_in(Duration::from_secs(3), &program);
-        println!("{manner:?}: {spent:?} of 3 s");
-        assert!(spent < Duration::from_millis(150), "5% of a processor is {spent:?} in 3 s");
+        // What others wrote meanwhile is work, and each line may be one that it was woken up for.
+        let others = good.lines.len() - before;
+        let limit = Duration::from_millis(150 + others as u64);
+        println!("{manner:?}: {spent:?} of 3 s, with {others} records of others");
+        assert!(spent < limit, "5% of a processor is {spent:?} in 3 s, with {others} records of others");
         then(sandbox, &bad, &program);
     });
 }
@@ -343,13 +369,12 @@ fn a_receiver_that_talks_back() {
 /// What a receiver of datagrams says stays unread, and wakes nobody up.
 #[test]
 fn a_receiver_of_datagrams_that_talks_back() {
-    alone(|_| {
+    alone(|sandbox| {
         let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
         receiver.set_read_timeout(Some(WITHIN)).expect("set a time-out");
         setsockopt(&receiver, sockopt::RcvBufForce, &(1 << 26)).expect("set SO_RCVBUFFORCE");
-        let (writer, tag) = (Writer::new(), tag("talks"));
-        let url = format!("udp://{}/", receiver.local_addr().expect("an address"));
-        let program = Run::new(&[url]).start();
+        let mut stream = Stream::own(sandbox, "talks");
+        let program = start_on_own_log(&format!("udp://{}/", receiver.local_addr().expect("an address")));
         let mut buffer = vec![0; 65_536];
         let mut wait_for = |text: &str| loop {
             let (length, from) = receiver.recv_from(&mut buffer).expect("a datagram");
@@ -357,15 +382,13 @@ fn a_receiver_of_datagrams_that_talks_back() {
                 return from;
             }
         };
-        writer.write(&format!("{tag} before"));
-        let shipper = wait_for(&format!("{tag} before"));
+        let shipper = wait_for(&stream.write(1));
         for _ in 0..10 {
             receiver.send_to(b"go on", shipper).expect("send a datagram");
         }
         let spent = spent_in(Duration::from_secs(1), &program);
         assert!(spent < Duration::from_millis(50), "5% of a processor is {spent:?} in 1 s");
-        writer.write(&format!("{tag} after"));
-        assert_eq!(wait_for(&format!("{tag} after")), shipper, "by the same socket");
+        assert_eq!(wait_for(&stream.write(1)), shipper, "by the same socket");
     });
 }
 

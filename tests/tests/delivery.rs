@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use earlykmsg_tests::account::{Stream, account, check_order_of_losses};
 use earlykmsg_tests::foreign::{unread_bytes, until};
-use earlykmsg_tests::program::start;
+use earlykmsg_tests::program::{start, start_on_own_log};
 use earlykmsg_tests::receiver::{End, Manner, Tcp};
-use earlykmsg_tests::sandbox::alone;
+use earlykmsg_tests::sandbox::{Sandbox, alone};
 
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -82,12 +82,11 @@ fn killed_with_megabytes_unread() {
 }
 
 /// A receiver that closes with all read: nothing twice, nothing lost.
-fn closed_with_all_read(pause: Duration) {
+fn closed_with_all_read(sandbox: &Sandbox, pause: Duration) {
     let mut receiver = Tcp::new(Manner::Reads);
-    let mut stream = Stream::new("close");
-    let program = start(&receiver.url());
+    let mut stream = Stream::own(sandbox, "close");
+    let program = start_on_own_log(&receiver.url());
     for round in 0..5 {
-        // What the program says of the connection is a record too: it is waited for by the next one.
         stream.write_and_wait(10, &receiver.lines);
         let connections = receiver.connections.len();
         receiver = receiver.restart(End::Close, pause);
@@ -107,21 +106,21 @@ fn closed_with_all_read(pause: Duration) {
 
 #[test]
 fn closed_with_all_read_and_back_at_once() {
-    alone(|_| closed_with_all_read(Duration::ZERO));
+    alone(|sandbox| closed_with_all_read(sandbox, Duration::ZERO));
 }
 
 #[test]
 fn closed_with_all_read_and_back_soon() {
-    alone(|_| closed_with_all_read(Duration::from_millis(500)));
+    alone(|sandbox| closed_with_all_read(sandbox, Duration::from_millis(500)));
 }
 
-/// Records that are written while nobody listens wait in the ring.
+/// Records that are written while nobody listens wait in the log.
 #[test]
 fn away_for_a_while() {
-    alone(|_| {
+    alone(|sandbox| {
         let mut receiver = Tcp::new(Manner::Reads);
-        let mut stream = Stream::new("away");
-        let program = start(&receiver.url());
+        let mut stream = Stream::own(sandbox, "away");
+        let program = start_on_own_log(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
         receiver.stop(End::Close);
         let last = stream.write(100);
@@ -135,10 +134,10 @@ fn away_for_a_while() {
 /// What a receiver says is nobody's business, and costs nothing: no reset, nothing twice.
 #[test]
 fn a_receiver_that_talks() {
-    alone(|_| {
+    alone(|sandbox| {
         let receiver = Tcp::new(Manner::Talks);
-        let mut stream = Stream::new("talks");
-        let program = start(&receiver.url());
+        let mut stream = Stream::own(sandbox, "talks");
+        let program = start_on_own_log(&receiver.url());
         for _ in 0..20 {
             stream.write_and_wait(10, &receiver.lines);
         }

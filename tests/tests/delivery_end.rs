@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use earlykmsg_tests::account::{Stream, account};
 use earlykmsg_tests::json;
+use earlykmsg_tests::kmsg::Fake;
 use earlykmsg_tests::program::{Finished, Program, Run, start};
 use earlykmsg_tests::receiver::{End, Manner, Tcp};
 use earlykmsg_tests::sandbox::{FAR, FAR_IP, NEAR, Network, alone, drop_packets_to, far};
@@ -17,14 +18,15 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// The end with a peer that is gone: five seconds, and how many records are unconfirmed.
 #[test]
 fn the_end_says_what_is_unconfirmed() {
-    alone(|_| {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
         let network = Network::cable(NEAR, FAR);
         let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
-        let mut stream = Stream::new("end");
-        let program = start(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
+        let program = Run::fed(&[receiver.url()]).start_connected();
+        kmsg.feed_numbers(0..10);
+        receiver.lines.wait_count(10, WITHIN);
         network.enter(|| drop_packets_to(FAR_IP));
-        stream.write(7);
+        kmsg.feed_numbers(10..17);
         let since = Instant::now();
         program.signal(Signal::SIGTERM);
         let end = program.finish(WITHIN);
@@ -32,7 +34,7 @@ fn the_end_says_what_is_unconfirmed() {
         println!("{took:?}, code {:?}: {:?}", end.code, end.words);
         assert!(took > Duration::from_secs(4) && took < Duration::from_secs(7), "{took:?}");
         let said = end.words.iter().find_map(|line| json::unconfirmed(line)).expect("words about it");
-        assert!(said >= 7, "7 are unconfirmed, and those of others: {said}");
+        assert_eq!(said, 7);
     });
 }
 
@@ -45,20 +47,18 @@ fn reboot(program: Program, grace: Duration) -> Finished {
     program.finish(WITHIN)
 }
 
-/// What came within the last moment before a reboot arrives, and so do the program's last words.
+/// What came within the last moment before a reboot arrives.
 #[test]
 fn reboot_with_a_receiver_that_reads() {
-    alone(|_| {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
         let receiver = Tcp::new(Manner::Reads);
-        let mut stream = Stream::new("reboot");
-        let program = start(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
-        let last = stream.write(200);
+        let program = Run::fed(&[receiver.url()]).start_connected();
+        kmsg.feed_numbers(0..210);
         let end = reboot(program, Duration::from_secs(10));
         assert_eq!(end.code, Some(0), "{end:?}");
-        receiver.lines.wait_for("asked to end", WITHIN);
-        assert_eq!(receiver.lines.texts(&stream.tag).len(), 210);
-        receiver.lines.wait_for(&last, Duration::ZERO);
+        receiver.lines.wait_count(210, WITHIN);
+        assert_eq!(receiver.lines.seqs(), (0..210).collect::<Vec<u64>>());
     });
 }
 
@@ -110,22 +110,22 @@ fn start_with_all_read(receiver: &Tcp, stream: &mut Stream) -> Program {
 /// A receiver that is away at the SIGTERM and back two seconds later gets everything.
 #[test]
 fn reboot_with_a_receiver_that_comes_back() {
-    alone(|_| {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
         let mut receiver = Tcp::new(Manner::Reads);
-        let mut stream = Stream::new("reboot-back");
-        let program = start(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
+        let program = Run::fed(&[receiver.url()]).start_connected();
+        kmsg.feed_numbers(0..10);
+        receiver.lines.wait_count(10, WITHIN);
         receiver.stop(End::Close);
-        stream.write(100);
-        let lines = thread::scope(|scope| {
+        kmsg.feed_numbers(10..110);
+        let receiver = thread::scope(|scope| {
             let back = scope.spawn(|| receiver.restart(End::Close, Duration::from_secs(2)));
             let end = reboot(program, Duration::from_secs(10));
             assert_eq!(end.code, Some(0), "{end:?}");
-            let receiver = back.join().expect("a receiver");
-            receiver.lines.wait_for("asked to end", WITHIN);
-            receiver.lines.texts(&stream.tag)
+            back.join().expect("a receiver")
         });
-        assert_eq!(lines.len(), 110);
+        receiver.lines.wait_count(110, WITHIN);
+        assert_eq!(receiver.lines.seqs(), (0..110).collect::<Vec<u64>>());
     });
 }
 
@@ -156,13 +156,14 @@ fn reboot_with_a_receiver_that_was_killed_and_comes_back() {
 /// A receiver that stays away: after five seconds the program says how many it did not get, and ends.
 #[test]
 fn reboot_with_a_receiver_that_is_away() {
-    alone(|_| {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
         let mut receiver = Tcp::new(Manner::Reads);
-        let mut stream = Stream::new("reboot-away");
-        let program = start(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
+        let program = Run::fed(&[receiver.url()]).start_connected();
+        kmsg.feed_numbers(0..10);
+        receiver.lines.wait_count(10, WITHIN);
         receiver.stop(End::Close);
-        stream.write(50);
+        kmsg.feed_numbers(10..60);
         let since = Instant::now();
         let end = reboot(program, Duration::from_secs(10));
         let took = since.elapsed();
@@ -170,7 +171,7 @@ fn reboot_with_a_receiver_that_is_away() {
         assert_eq!(end.code, Some(69), "{end:?}");
         assert!(took > Duration::from_secs(4) && took < Duration::from_secs(7), "{took:?}");
         let said = end.words.iter().find_map(|line| json::unconfirmed(line)).expect("words about it");
-        assert!(said >= 50, "50 are unconfirmed, and those of others: {said}");
+        assert_eq!(said, 50);
     });
 }
 
@@ -182,7 +183,7 @@ fn once_with_a_receiver_that_comes_late() {
         receiver.stop(End::Close);
         let mut stream = Stream::new("once-late");
         let last = stream.write(100);
-        let program = Run::new(&["--once", &receiver.url()]).start();
+        let program = Run::new(&["--once", &receiver.url()]).start_on_ring();
         let receiver = receiver.restart(End::Close, Duration::from_secs(2));
         account("--once, the receiver comes 2 s later", &stream, &receiver.lines, &program, &last)
             .all_arrived_once();
@@ -199,7 +200,7 @@ fn once_with_a_receiver_that_is_busy_at_first() {
         receiver.pause();
         let mut stream = Stream::new("once-busy");
         let last = stream.write(100);
-        let program = Run::new(&["--once", &receiver.url()]).start();
+        let program = Run::new(&["--once", &receiver.url()]).start_on_ring();
         thread::sleep(Duration::from_secs(3)); // the fault itself
         receiver.resume();
         account("--once, the receiver is busy for 3 s", &stream, &receiver.lines, &program, &last)

@@ -3,14 +3,14 @@
 
 use core::time::Duration;
 use std::fs;
-use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use earlykmsg_tests::account::{Stream, account};
 use earlykmsg_tests::foreign::{Foreign, listens, until};
 use earlykmsg_tests::json;
-use earlykmsg_tests::program::start;
+use earlykmsg_tests::kmsg::{Fake, Turn};
+use earlykmsg_tests::program::{Program, Run, start};
 use earlykmsg_tests::receiver::{End, Manner, Tcp};
 use earlykmsg_tests::sandbox::{
     FAR, FAR_IP, NEAR, Network, Sandbox, alone, drop_nothing, drop_packets_from, drop_packets_to, far, ip,
@@ -30,112 +30,133 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(25);
 /// busy machine has as much time again.
 const BACK_WITHIN: Duration = Duration::from_secs(2 * (3 + 1));
 
-type Case = fn(&Sandbox);
+type Case = fn(&Sandbox, &Turn);
 
 /// One test, so that they run side by side however many threads tests have. All together they write less than the
-/// ring holds.
+/// ring holds, but within a minute other tests would write more: they wait.
 #[test]
 fn what_lasts() {
     let cases: [(&str, Case); 9] = [
-        ("killed_and_back_after_a_minute", |_| back_after_a_minute(End::Reset)),
-        ("closed_and_back_after_a_minute", |_| back_after_a_minute(End::Close)),
+        ("killed_and_back_after_a_minute", killed_and_back_after_a_minute),
+        ("closed_and_back_after_a_minute", closed_and_back_after_a_minute),
         ("stopped_for_a_minute", stopped_for_a_minute),
         ("a_black_hole_of_a_minute", a_black_hole_of_a_minute),
-        ("no_route_for_long", |_| {
+        ("no_route_for_long", |_, turn| {
             let begin = |_: &Network| ip("route del 10.9.0.0/24");
-            away_for_long("no route", begin, |_| ip("route add 10.9.0.0/24 dev near"));
+            away_for_long(turn, "no route", begin, |_| ip("route add 10.9.0.0/24 dev near"));
         }),
-        ("interface_down_for_long", |_| {
+        ("interface_down_for_long", |_, turn| {
             let begin = |_: &Network| ip("link set near down");
-            away_for_long("interface down", begin, |_| ip("link set near up"));
+            away_for_long(turn, "interface down", begin, |_| ip("link set near up"));
         }),
-        ("packets_dropped_for_long", |_| {
+        ("packets_dropped_for_long", |_, turn| {
             let begin = |network: &Network| network.enter(|| drop_packets_to(FAR_IP));
-            away_for_long("packets dropped", begin, |network| network.enter(drop_nothing));
+            away_for_long(turn, "packets dropped", begin, |network| network.enter(drop_nothing));
         }),
         ("a_connection_that_is_forgotten_on_the_way", a_connection_that_is_forgotten_on_the_way),
         ("half_open_and_idle", half_open_and_idle),
     ];
+    let turn = &Turn::alone();
     let failed: Vec<&str> = thread::scope(|scope| {
-        let run = |(name, case): (&'static str, Case)| (name, scope.spawn(move || alone(case)));
+        let run = |(name, case): (&'static str, Case)| {
+            (name, scope.spawn(move || alone(|sandbox| case(sandbox, turn))))
+        };
         let running = cases.map(run);
         running.into_iter().filter_map(|(name, case)| case.join().err().map(|_| name)).collect()
     });
     assert!(failed.is_empty(), "{failed:?}");
 }
 
-/// A receiver is away for a minute: what it had not read, and what was written meanwhile, is in the ring.
-fn back_after_a_minute(end: End) {
+/// A receiver dies and is away for a minute: what it had not read, and what was written meanwhile, is in the ring.
+fn killed_and_back_after_a_minute(_: &Sandbox, turn: &Turn) {
     let receiver = Tcp::new(Manner::Reads);
-    let mut stream = Stream::new("minute");
+    let mut stream = Stream::within(turn, "minute");
     let program = start(&receiver.url());
     stream.write_and_wait(10, &receiver.lines);
-    if end == End::Reset {
-        receiver.pause();
-        // More than the read that may be under way takes.
-        receiver.wait_unread(&stream.write(100), WITHIN);
-    }
-    let lines = Arc::clone(&receiver.lines);
-    let receiver = receiver.restart(end, MINUTE);
+    receiver.pause();
+    // More than the read that may be under way takes.
+    receiver.wait_unread(&stream.write(100), WITHIN);
+    let receiver = receiver.restart(End::Reset, MINUTE);
     let since = Instant::now();
     let last = stream.write(20);
-    let back = lines.wait_for(&last, WITHIN).at;
-    let account = account(&format!("{end:?}, back after a minute"), &stream, &lines, &program, &last);
-    match end {
-        End::Reset => account.all_arrived(),
-        End::Close | End::Quit => account.all_arrived_once(),
-    }
-    println!("recovered {:?} after it was back", back - since);
-    assert!(back - since < BACK_WITHIN);
+    let back = receiver.lines.wait_for(&last, WITHIN).at;
+    let fault = "killed, back after a minute";
+    account(fault, &stream, &receiver.lines, &program, &last).all_arrived();
+    is_back(&program, &receiver, back - since);
+}
+
+/// A receiver closes and is away for a minute: nothing comes twice. (The log is its own: no record of others is on its way
+/// at the close, and none overruns it.)
+fn closed_and_back_after_a_minute(sandbox: &Sandbox, _: &Turn) {
+    let kmsg = Fake::new(sandbox);
+    let mut receiver = Tcp::new(Manner::Reads);
+    let program = Run::fed(&[receiver.url()]).start_connected();
+    kmsg.feed_numbers(0..10);
+    receiver.lines.wait_count(10, WITHIN);
+    receiver.stop(End::Close);
+    kmsg.feed_numbers(10..20);
+    let receiver = receiver.restart(End::Close, MINUTE);
+    let since = Instant::now();
+    kmsg.feed_numbers(20..30);
+    receiver.lines.wait_count(30, WITHIN);
+    is_back(&program, &receiver, since.elapsed());
+    assert_eq!(receiver.lines.seqs(), (0..30).collect::<Vec<u64>>());
+}
+
+#[track_caller]
+fn is_back(program: &Program, receiver: &Tcp, after: Duration) {
+    println!("recovered {after:?} after it was back");
+    assert!(after < BACK_WITHIN);
     assert_eq!(receiver.connections.len(), 2);
     program.says("receiver not reached for 10 s", Duration::ZERO);
 }
 
 /// A process is stopped for a minute, its buffers full, and continued: one connection (it takes no other), and nothing
 /// twice.
-fn stopped_for_a_minute(sandbox: &Sandbox) {
+fn stopped_for_a_minute(sandbox: &Sandbox, _: &Turn) {
+    let kmsg = Fake::new(sandbox);
     let output = sandbox.dir().join("out");
     let listen = "TCP-LISTEN:5044,bind=127.0.0.1,rcvbuf=4096";
     let socat = Foreign::start("socat", &["-u", listen, "-"], &output);
     until("socat", || listens("tcp", 5044));
-    let mut stream = Stream::new("stop");
-    let program = start("tcp://127.0.0.1:5044/");
-    let holds = |text: &str| String::from_utf8_lossy(&fs::read(&output).unwrap_or_default()).contains(text);
-    let last = stream.write(10);
-    until("the first records", || holds(&last));
+    let program = Run::fed(&["tcp://127.0.0.1:5044/"]).start_connected();
+    let holds = |seq: u64| {
+        let bytes = fs::read(&output).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).contains(&format!("\"msg\":\"{seq} "))
+    };
+    kmsg.feed_numbers(0..10);
+    until("the first records", || holds(9));
     socat.signal(Signal::SIGSTOP);
-    stream.write(80);
+    kmsg.feed_numbers(10..90);
     thread::sleep(MINUTE);
     socat.signal(Signal::SIGCONT);
-    let last = stream.write(10);
-    until("the last record", || holds(&format!("{last} ")));
+    kmsg.feed_numbers(90..100);
+    until("the last record", || holds(99));
     let connected = |line: &&String| line.contains("connected to");
     assert_eq!(program.words.items().iter().filter(connected).count(), 1, "slow is not dead");
     let bytes = fs::read(&output).expect("read what arrived");
     let whole = bytes.split_inclusive(|&b| b == b'\n').filter(|line| line.ends_with(b"\n"));
-    let texts = whole.map(|line| json::msg(&json::checked(line.trim_ascii())).to_owned());
-    let numbers: Vec<usize> = texts
-        .filter_map(|text| text.strip_prefix(&stream.tag)?.split_once('.')?.0.trim().parse().ok())
-        .collect();
-    assert!(numbers.iter().copied().eq(0..stream.written), "each once and in order: {numbers:?}");
+    let seqs: Vec<u64> = whole.map(|line| json::seq(&json::checked(line.trim_ascii()))).collect();
+    assert_eq!(seqs, (0..seqs.len() as u64).collect::<Vec<u64>>(), "each once and in order");
+    assert!(seqs.len() >= 99, "all but a last line that is not complete yet");
 }
 
 /// Nothing answers for a minute, neither for a connection nor, later, for an attempt to make one.
-fn a_black_hole_of_a_minute(_: &Sandbox) {
+fn a_black_hole_of_a_minute(_: &Sandbox, turn: &Turn) {
     let begin = |network: &Network| network.enter(|| drop_packets_to(FAR_IP));
-    away("black hole", MINUTE, begin, |network| network.enter(drop_nothing));
+    away(turn, "black hole", MINUTE, begin, |network| network.enter(drop_nothing));
 }
 
-fn away_for_long(fault: &str, begin: impl FnOnce(&Network), end: impl FnOnce(&Network)) {
-    away(fault, LONG, begin, end);
+fn away_for_long(turn: &Turn, fault: &str, begin: impl FnOnce(&Network), end: impl FnOnce(&Network)) {
+    away(turn, fault, LONG, begin, end);
 }
 
 /// The way to the receiver is interrupted until the connection counts as dead. When it is there again, so is a
 /// connection.
-fn away(fault: &str, time: Duration, begin: impl FnOnce(&Network), end: impl FnOnce(&Network)) {
+fn away(turn: &Turn, fault: &str, time: Duration, begin: impl FnOnce(&Network), end: impl FnOnce(&Network)) {
     let network = Network::cable(NEAR, FAR);
     let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
-    let mut stream = Stream::new("away");
+    let mut stream = Stream::within(turn, "away");
     let program = start(&receiver.url());
     stream.write_and_wait(10, &receiver.lines);
     begin(&network);
@@ -162,10 +183,10 @@ fn away(fault: &str, time: Duration, begin: impl FnOnce(&Network), end: impl FnO
 
 /// A firewall forgets one connection and drops what comes by it without a word; new ones pass. That is noticed even
 /// when no record waits.
-fn a_connection_that_is_forgotten_on_the_way(_: &Sandbox) {
+fn a_connection_that_is_forgotten_on_the_way(_: &Sandbox, turn: &Turn) {
     let network = Network::cable(NEAR, FAR);
     let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
-    let mut stream = Stream::new("forgotten");
+    let mut stream = Stream::within(turn, "forgotten");
     let program = start(&receiver.url());
     stream.write_and_wait(10, &receiver.lines);
     let peer = receiver.peer();
@@ -182,10 +203,10 @@ fn a_connection_that_is_forgotten_on_the_way(_: &Sandbox) {
 
 /// The peer's machine comes back and knows nothing of the connection, and no record waits: keep-alive notices, and a
 /// connection is there before it is needed.
-fn half_open_and_idle(_: &Sandbox) {
+fn half_open_and_idle(_: &Sandbox, turn: &Turn) {
     let network = Network::cable(NEAR, FAR);
     let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
-    let mut stream = Stream::new("idle");
+    let mut stream = Stream::within(turn, "idle");
     let program = start(&receiver.url());
     stream.write_and_wait(10, &receiver.lines);
     network.enter(|| ip("link set far down"));

@@ -1,15 +1,18 @@
 //! What networks do between the shipper and its receiver, over TCP: every record is received, or reported.
 
+use core::net::{Ipv6Addr, SocketAddrV6};
 use core::time::Duration;
 use std::thread;
 use std::time::Instant;
 
 use earlykmsg_tests::account::{Stream, account};
-use earlykmsg_tests::program::start;
-use earlykmsg_tests::receiver::{End, Manner, Tcp};
+use earlykmsg_tests::kmsg::Fake;
+use earlykmsg_tests::program::{Run, start, start_on_own_log};
+use earlykmsg_tests::receiver::{End, Manner, Tcp, Udp};
 use earlykmsg_tests::sandbox::{
     FAR, FAR_IP, NEAR, Network, alone, drop_nothing, drop_packets_to, far, far6, ip,
 };
+use nix::sys::signal::Signal;
 
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -19,11 +22,11 @@ const BACK_WITHIN: Duration = Duration::from_secs(2 * (3 + 1));
 
 /// Something is done to a connection for a while that it outlives: nothing comes twice.
 fn outlived(fault: &str, begin: impl FnOnce(&Network) + Send, end: impl FnOnce(&Network) + Send) {
-    alone(|_| {
+    alone(|sandbox| {
         let network = Network::cable(NEAR, FAR);
         let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
-        let mut stream = Stream::new("outlived");
-        let program = start(&receiver.url());
+        let mut stream = Stream::own(sandbox, "outlived");
+        let program = start_on_own_log(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
         begin(&network);
         stream.write(50);
@@ -116,17 +119,43 @@ fn ipv6_only() {
     });
 }
 
+/// Link-local addresses are good on one link alone, which the destination names.
+#[test]
+fn a_link_local_address() {
+    alone(|sandbox| {
+        let network = Network::cable(&["fe80::1/64"], &["fe80::2/64"]);
+        let log = Fake::new(sandbox);
+        let at = |scope| SocketAddrV6::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2), 5044, 0, scope).into();
+        let (tcp, udp) = network.enter(|| {
+            let far = nix::net::if_::if_nametoindex("far").expect("a device");
+            (Tcp::at(at(far), Manner::Reads), Udp::at(at(far)))
+        });
+        for (scheme, lines) in [("tcp", &tcp.lines), ("udp", &udp.lines)] {
+            let url = format!("{scheme}://[fe80::2%near]:5044/");
+            let program = Run::fed(&[&url]).start_connected();
+            log.feed("6,1,1,-;one record\n");
+            lines.wait_for("one record", WITHIN);
+            program.signal(Signal::SIGTERM);
+            assert_eq!(program.finish(WITHIN).code, Some(0), "{url}");
+        }
+        // On the loopback, where all addresses of this machine are, there is no such neighbour.
+        let end = Run::fed(&["--once", "tcp://[fe80::2%lo]:5044/"]).start();
+        log.feed("6,2,2,-;another record\n");
+        assert_eq!(end.finish(WITHIN).code, Some(69));
+    });
+}
+
 /// Nothing answers at first, not even with a refusal: each attempt is given up in time to notice the end of that.
 #[test]
 fn a_black_hole_that_ends() {
-    alone(|_| {
+    alone(|sandbox| {
         let network = Network::cable(NEAR, FAR);
         let receiver = network.enter(|| {
             drop_packets_to(FAR_IP);
             Tcp::at(far(5044), Manner::Reads)
         });
-        let mut stream = Stream::new("hole");
-        let program = start(&receiver.url());
+        let mut stream = Stream::own(sandbox, "hole");
+        let program = start_on_own_log(&receiver.url());
         stream.write(20);
         thread::sleep(Duration::from_secs(12)); // the fault itself: by now TCP alone would wait for 7 s
         assert!(receiver.connections.is_empty());
@@ -169,12 +198,12 @@ fn half_open() {
 /// A route that goes away and comes back: the kernel tells, so nothing is waited for.
 #[test]
 fn a_link_that_comes_late() {
-    alone(|_| {
+    alone(|sandbox| {
         let network = Network::cable(NEAR, FAR);
         let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
         ip("link set near down");
-        let mut stream = Stream::new("link");
-        let _program = start(&receiver.url());
+        let mut stream = Stream::own(sandbox, "link");
+        let _program = start_on_own_log(&receiver.url());
         let last = stream.write(5);
         thread::sleep(Duration::from_secs(4)); // long enough for the longest pause
         assert!(receiver.connections.is_empty());

@@ -155,7 +155,7 @@ fn covers(object: &Value) -> RangeInclusive<u64> {
 #[track_caller]
 fn judge(seed: u64, lines: &Lines, ends: &[Ended]) {
     let objects: Vec<(usize, Value)> =
-        lines.items().iter().map(|line| (line.connection, line.json())).collect();
+        lines.items().iter().map(|line| (line.connection.expect("a connection"), line.json())).collect();
     let received: BTreeSet<u64> = objects
         .iter()
         .filter(|(_, object)| json::report(object).is_none())

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use earlykmsg_tests::foreign::until;
 use earlykmsg_tests::kmsg::{Writer, ring, tag};
 use earlykmsg_tests::program::{Finished, Program, Run};
 use earlykmsg_tests::receiver::{End, Lines, Manner, Tcp, Udp};
@@ -125,8 +126,6 @@ const TAGS: &str = "earlykmsg.tags=mac={mac},uuid={uuid}";
 const TAG_NAMES: &[&str] = &["mac", "uuid"];
 /// Records before the receiver resets the connection, and after.
 const RECORDS: u64 = 5;
-/// How long its first words may take, where they can be said.
-const START: Duration = Duration::from_secs(1);
 /// How long records may take. Most faults cost less than a second; a lasting one is waited for in vain.
 const DELIVERY: Duration = Duration::from_secs(4);
 /// How long the end may take: the program itself allows 5 s, and 1 s more until it ends its shippers by force.
@@ -173,9 +172,11 @@ fn run(fault: Fault, sandbox: &Sandbox) -> Result<Outcome, String> {
     let mut wanted = RECORDS;
     let mut last = write(0..RECORDS);
     let program = Run::new(&words).traced(&arguments).start();
-    // From here on the log is the program's business.
-    let started = |words: &[String]| words.iter().any(|line| line.contains("shipping to ")).then_some(());
-    program.words.try_wait(START, started);
+    // From when it has looked for the oldest record, the log is its business. It says so, unless words are what fails;
+    // a receiver notices it later.
+    let is_connected = || tcp.as_ref().is_some_and(|tcp| !tcp.connections.is_empty()) || !lines.is_empty();
+    let says_so = || program.words.items().iter().any(|line| line.contains("shipping to "));
+    until("the start or the end", || says_so() || is_connected() || program.has_ended());
     let oldest = ring().first().map_or(0, |record| record.seq);
     if used != Use::Once {
         // Datagrams of the log's whole past may overflow the receiver: these are not missed, those behind them are.

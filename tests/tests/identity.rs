@@ -28,7 +28,7 @@ const MACS: [&str; 2] = ["02:0e:0a:12:0b:01", "02:0e:0a:12:0b:0f"];
 /// Starts it on the machine's own log, with these words on the kernel's command line.
 fn start(sandbox: &Sandbox, words: &str) -> Program {
     sandbox.cmdline(words);
-    Run::new::<&str>(&[]).start()
+    Run::new::<&str>(&[]).start_on_ring()
 }
 
 fn destination(url: &str) -> String {
@@ -129,7 +129,7 @@ fn another_interface_on_the_way() {
             let items = receiver.lines.items();
             items
                 .iter()
-                .filter(|line| line.connection == connection)
+                .filter(|line| line.connection == Some(connection))
                 .map(|line| checked_with(&line.bytes, &["mac"]))
                 .collect::<Vec<_>>()
         };

@@ -1,0 +1,153 @@
+//! The command-line interface: the arguments of a program that is not PID 1, and shipping in the foreground.
+
+use core::ffi::CStr;
+
+use crate::logger::error;
+use rustix::fd::AsFd;
+use rustix::io::write;
+
+use crate::exit;
+use crate::kernel_fs::KernelFs;
+use crate::logger;
+use crate::sys::args::Args;
+use crate::sys::fds::{close_all_but, standard_stream};
+use crate::watch::kernel_log::KernelLog;
+use crate::watch::{Origin, watch};
+use earlykmsg::config::Options;
+use earlykmsg::config::cmdline::Arguments;
+use earlykmsg::text::{Quoted, split_once};
+
+const HELP: &str = "\
+earlykmsg ships the kernel log as Talos-compatible JSON lines.
+
+usage: earlykmsg [--once] [NAME=VALUE ...] [URL ...]
+
+  URL            where to: tcp://HOST:PORT/ or udp://HOST:PORT/, up to four;
+                 without any, those of the kernel command line
+  NAME=VALUE     like an argument of the kernel command line, for this run
+  --once         ship what the log holds now, within 5 s, and exit
+  -h, --help     print this help and exit
+  -V, --version  print the version and exit
+
+exit codes: 0 done, 64 wrong usage, 69 records unacknowledged, or /dev/kmsg
+unreadable, 70 failure of the program
+As PID 1 it ships in the background and becomes the next init.
+";
+
+const VERSION: &str = concat!("earlykmsg ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// The argument that names a destination.
+const DESTINATION: &[u8] = b"talos.logging.kernel";
+
+/// What the arguments ask for.
+enum Request {
+    Ship {
+        once: bool,
+    },
+    Help,
+    Version,
+    /// What is wrong was logged.
+    WrongUsage,
+}
+
+/// Runs as any process but PID 1. Returns the exit code.
+pub fn run(args: Args) -> i32 {
+    let kernel_fs = KernelFs::mounted();
+    logger::use_stderr(&kernel_fs);
+    // Of what the parent process had open, only the standard streams are of use.
+    close_all_but(&[
+        standard_stream(0),
+        standard_stream(1),
+        standard_stream(2),
+        logger::stderr(),
+        kernel_fs.proc.as_ref().map(AsFd::as_fd),
+        kernel_fs.dev.as_ref().map(AsFd::as_fd),
+    ]);
+    let cmdline = kernel_fs.read_cmdline().unwrap_or_default();
+    if let Some(cut) = cmdline.cut {
+        error!("{cut}");
+    }
+    let mut options = Options::none();
+    read_cmdline(cmdline.complete, &mut options, args);
+    match read_arguments(args, &mut options) {
+        Request::Help => print(HELP),
+        Request::Version => print(VERSION),
+        Request::WrongUsage => exit::USAGE,
+        Request::Ship { .. } if options.destinations.is_empty() => {
+            error!("no destination: give a URL, or boot with talos.logging.kernel=URL; see --help");
+            exit::USAGE
+        }
+        Request::Ship { once } => {
+            watch(&options, &kernel_fs, Origin::ByHand { once }, KernelLog::open(&kernel_fs))
+        }
+    }
+}
+
+/// The arguments without the program's name.
+fn arguments(args: Args) -> impl Iterator<Item = &'static [u8]> {
+    args.iter().skip(1).map(CStr::to_bytes)
+}
+
+/// Takes the kernel's command line into `options`. The program's own arguments replace its destinations; the rest of it
+/// stays in force.
+fn read_cmdline(cmdline: &'static [u8], options: &mut Options<'static>, args: Args) {
+    let replaces_destinations = arguments(args).any(is_destination);
+    for argument in Arguments(cmdline) {
+        if let Some(value) = argument.value
+            && !(replaces_destinations && argument.name == DESTINATION)
+        {
+            options.take(argument.name, value, &mut |problem| error!("{problem}"));
+        }
+    }
+}
+
+/// Takes the program's arguments into `options`, and logs what is wrong with them.
+fn read_arguments(args: Args, options: &mut Options<'static>) -> Request {
+    let mut once = false;
+    let mut is_wrong = false;
+    for arg in arguments(args) {
+        let (name, value) = match arg {
+            b"--once" => {
+                once = true;
+                continue;
+            }
+            b"--help" | b"-h" => return Request::Help,
+            b"--version" | b"-V" => return Request::Version,
+            _ if is_url(arg) => (DESTINATION, arg),
+            // Without a name it is unknown.
+            _ => named(arg).unwrap_or((b"", arg)),
+        };
+        let is_known = options.take(name, value, &mut |problem| {
+            is_wrong = true;
+            error!("{problem}");
+        });
+        if !is_known {
+            is_wrong = true;
+            error!("{}: not an option, a word or a URL; see --help", Quoted(arg));
+        }
+    }
+    if is_wrong { Request::WrongUsage } else { Request::Ship { once } }
+}
+
+/// Whether an argument names a destination, be it right or wrong.
+fn is_destination(arg: &[u8]) -> bool {
+    named(arg).is_some_and(|(name, _)| name == DESTINATION) || is_url(arg)
+}
+
+/// Whether an argument is meant as a URL, be it right or wrong.
+fn is_url(arg: &[u8]) -> bool {
+    arg.windows(3).any(|part| part == b"://") && named(arg).is_none()
+}
+
+/// Name and value of an argument that could stand on the kernel's command line.
+fn named(arg: &[u8]) -> Option<(&[u8], &[u8])> {
+    let is_ours = arg.starts_with(b"earlykmsg.") || arg.starts_with(b"talos.");
+    split_once(arg, b'=').filter(|_| is_ours)
+}
+
+fn print(text: &str) -> i32 {
+    match standard_stream(1).map(|stdout| write(stdout, text.as_bytes())) {
+        Some(Ok(len)) if len == text.len() => exit::DONE,
+        _ => exit::SOFTWARE,
+    }
+}

@@ -1,0 +1,344 @@
+//! Lines on their way to the socket.
+//!
+//! ```text
+//! |  written  |        waiting        |   room   |
+//! 0         done                     len      BATCH_BYTES
+//! ```
+//!
+//! Beside the bytes stands where each line ends and what it was made of. The batch is filled anew only when all of it
+//! is written: until then the bytes of a half-written line are still here, and it can be sent again from its beginning.
+
+use crate::limits::{BATCH_BYTES, BATCH_LINES_MAX};
+
+/// Room for a batch.
+pub struct BatchBuffer {
+    bytes: [u8; BATCH_BYTES],
+    lines: [Entry; BATCH_LINES_MAX],
+}
+
+impl BatchBuffer {
+    /// Nothing in it.
+    pub const EMPTY: BatchBuffer = {
+        const NONE: Entry = Entry { made_of: MadeOf { seq: 0, clock_us: 0 }, end: 0 };
+        BatchBuffer { bytes: [0; BATCH_BYTES], lines: [NONE; BATCH_LINES_MAX] }
+    };
+}
+
+/// What a line was made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MadeOf {
+    /// The number of the record; of several, the first's.
+    pub seq: u64,
+    /// The kernel's stamp.
+    pub clock_us: u64,
+}
+
+/// There are many, so they are kept small.
+#[derive(Clone, Copy)]
+#[repr(C, packed(2))]
+struct Entry {
+    made_of: MadeOf,
+    /// Where the line ends, behind its newline.
+    end: u16,
+}
+
+const _: () = assert!(BATCH_BYTES <= u16::MAX as usize);
+
+/// A buffer of whole lines that is written in pieces of any size.
+pub struct Batch {
+    bytes: &'static mut [u8; BATCH_BYTES],
+    ends: &'static mut [Entry; BATCH_LINES_MAX],
+    len: usize,
+    done: usize,
+    /// Lines since the batch was empty.
+    lines: usize,
+    /// The first of them that is not written as a whole.
+    first: usize,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new(buffer: &'static mut BatchBuffer) -> Batch {
+        Batch { bytes: &mut buffer.bytes, ends: &mut buffer.lines, len: 0, done: 0, lines: 0, first: 0 }
+    }
+
+    /// Everything is written.
+    pub fn is_empty(&self) -> bool {
+        self.done == self.len
+    }
+
+    /// Where the next line goes; longer than any line is at the start of a batch.
+    pub fn room(&mut self) -> &mut [u8] {
+        if self.is_empty() {
+            self.clear();
+        }
+        &mut self.bytes[self.len..]
+    }
+
+    /// The first `bytes` of the room are a line now; its newline is added. The room was longer than that, and there were
+    /// less than [`BATCH_LINES_MAX`] lines.
+    pub fn push(&mut self, bytes: usize, made_of: MadeOf) {
+        self.bytes[self.len + bytes] = b'\n';
+        self.len += bytes + 1;
+        self.ends[self.lines] = Entry { made_of, end: self.len as u16 };
+        self.lines += 1;
+    }
+
+    /// Lines since the batch was empty.
+    pub fn lines(&self) -> usize {
+        self.lines
+    }
+
+    /// What waits to be written.
+    pub fn waiting(&self) -> &[u8] {
+        &self.bytes[self.done..self.len]
+    }
+
+    /// The first `bytes` of what waited are written.
+    pub fn written(&mut self, bytes: usize) {
+        self.done += bytes;
+        while self.at_work().first().is_some_and(|line| usize::from(line.end) <= self.done) {
+            self.first += 1;
+        }
+    }
+
+    /// What the line was made of that waits first, whole or half.
+    pub fn first(&self) -> Option<MadeOf> {
+        self.at_work().first().map(|line| line.made_of)
+    }
+
+    /// The lines that wait as a whole, when no line is half written: where each begins, counted from the first, and what it
+    /// was made of.
+    pub fn waiting_lines(&self) -> impl Iterator<Item = (usize, MadeOf)> {
+        let start = self.first_begins();
+        let begins = core::iter::once(start).chain(self.at_work().iter().map(|line| usize::from(line.end)));
+        begins.zip(self.at_work()).map(move |(begins, line)| (begins - start, line.made_of))
+    }
+
+    /// What the first line was made of of which nothing is written.
+    pub fn untouched(&self) -> Option<MadeOf> {
+        let half = usize::from(self.done > self.first_begins());
+        self.at_work().get(half).map(|line| line.made_of)
+    }
+
+    /// The line that waits first, without its newline.
+    pub fn first_line(&self) -> Option<&[u8]> {
+        self.bytes.get(self.done..usize::from(self.at_work().first()?.end) - 1)
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        self.len = 0;
+        self.done = 0;
+        self.lines = 0;
+        self.first = 0;
+    }
+
+    /// Goes back to the beginning of the line that was half written, so that whole lines wait, and moves them to
+    /// the front.
+    pub fn keep_whole_lines(&mut self) {
+        let start = self.first_begins();
+        self.bytes.copy_within(start..self.len, 0);
+        self.ends.copy_within(self.first..self.lines, 0);
+        self.lines -= self.first;
+        self.len -= start;
+        self.first = 0;
+        self.done = 0;
+        for line in &mut self.ends[..self.lines] {
+            line.end -= start as u16;
+        }
+    }
+
+    /// Puts a line before all others; nothing of them is written yet. `false`: there is no room for it.
+    pub fn push_front(&mut self, line: &[u8], made_of: MadeOf) -> bool {
+        let more = line.len() + 1;
+        if self.len + more > self.bytes.len() || self.lines == BATCH_LINES_MAX {
+            return false;
+        }
+        self.bytes.copy_within(..self.len, more);
+        self.bytes[..line.len()].copy_from_slice(line);
+        self.bytes[line.len()] = b'\n';
+        self.len += more;
+        self.ends.copy_within(..self.lines, 1);
+        self.ends[0] = Entry { made_of, end: 0 };
+        self.lines += 1;
+        for line in &mut self.ends[..self.lines] {
+            line.end += more as u16;
+        }
+        true
+    }
+
+    /// The lines that are not written as a whole.
+    fn at_work(&self) -> &[Entry] {
+        &self.ends[self.first..self.lines]
+    }
+
+    /// Where the first of them begins.
+    fn first_begins(&self) -> usize {
+        self.first.checked_sub(1).map_or(0, |before| self.ends[before].end.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::ledger::{Ledger, Marks};
+    use crate::limits::{FILL_LINES, LEDGER_STEP_BYTES};
+    use crate::testing::Random;
+    use std::boxed::Box;
+    use std::format;
+    use std::string::String;
+    use std::vec::Vec;
+
+    fn batch(lines: &[&str]) -> Batch {
+        let mut batch = Batch::new(Box::leak(Box::new(BatchBuffer::EMPTY)));
+        for (seq, line) in (0..).zip(lines) {
+            batch.room()[..line.len()].copy_from_slice(line.as_bytes());
+            batch.push(line.len(), made_of(seq));
+        }
+        batch
+    }
+
+    fn made_of(seq: u64) -> MadeOf {
+        MadeOf { seq, clock_us: seq * 10 }
+    }
+
+    #[test]
+    fn written_in_pieces() {
+        let mut batch = batch(&["one", "two"]);
+        assert_eq!(batch.waiting(), b"one\ntwo\n");
+        assert_eq!((batch.first(), batch.untouched()), (Some(made_of(0)), Some(made_of(0))));
+        batch.written(4);
+        assert_eq!((batch.first(), batch.untouched()), (Some(made_of(1)), Some(made_of(1))));
+        batch.written(1);
+        assert_eq!(batch.waiting(), b"wo\n");
+        assert_eq!((batch.first(), batch.untouched()), (Some(made_of(1)), None));
+        batch.written(3);
+        assert!(batch.is_empty());
+        assert_eq!((batch.first(), batch.first_line()), (None, None));
+        assert_eq!(batch.room().len(), BATCH_BYTES);
+    }
+
+    #[test]
+    fn a_line_is_never_resumed_in_its_middle() {
+        for (written, left, count) in
+            [(0, "one\ntwo\n", 2), (3, "one\ntwo\n", 2), (4, "two\n", 1), (7, "two\n", 1), (8, "", 0)]
+        {
+            let mut batch = batch(&["one", "two"]);
+            batch.written(written);
+            batch.keep_whole_lines();
+            assert_eq!(batch.lines(), count);
+            assert_eq!(batch.first_line(), left.lines().next().map(str::as_bytes));
+            assert_eq!(batch.first(), (count > 0).then(|| made_of(2 - count as u64)));
+            assert_eq!(batch.waiting(), left.as_bytes());
+            assert!(batch.push_front(b"zero", made_of(9)));
+            assert_eq!(batch.waiting(), [b"zero\n", left.as_bytes()].concat());
+            assert_eq!(batch.first_line(), Some(&b"zero"[..]));
+            batch.written(b"zero\n".len());
+            assert_eq!(batch.first_line(), left.lines().next().map(str::as_bytes));
+        }
+        let mut full = batch(&["x"]);
+        full.len = BATCH_BYTES - 1;
+        assert!(!full.push_front(b"y", made_of(9)));
+    }
+
+    #[test]
+    fn many_short_lines() {
+        let mut batch = batch(&["x"; FILL_LINES - 1]);
+        assert!(batch.lines() < FILL_LINES, "one more is made, and it is a gap of two lines");
+        batch.push(1, made_of(8));
+        batch.push(1, made_of(8));
+        assert!(batch.push_front(b"y", made_of(9)) && !batch.push_front(b"z", made_of(9)));
+        assert_eq!(batch.waiting().len(), 2 * BATCH_LINES_MAX);
+    }
+
+    /// A record's line: its number, and as many bytes as the number decides.
+    fn line(seq: u64) -> String {
+        format!("{seq} {}", "x".repeat((seq * 7_919 % 2_000) as usize))
+    }
+
+    fn number(line: &[u8]) -> u64 {
+        let text = core::str::from_utf8(line).expect("text");
+        text.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+    }
+
+    /// The batch and the ledger together, as the shipper uses them, with writes of any size, orderly ends and resets.
+    ///
+    /// 1. Every connection carries whole lines, in order, none skipped; only its last may be cut.
+    /// 2. After an orderly end the next connection begins with the first line that was not written as a whole.
+    /// 3. After a reset it begins at or before the first byte that was not read, if that is no further back than what
+    ///    is repeated.
+    /// 4. It repeats less than one line more than that.
+    #[test]
+    fn invariants_hold_with_a_ledger() {
+        let mut random = Random::new(5);
+        for _ in 0..30 {
+            let repeat = 1 + random.below(200_000);
+            let (mut batch, mut ledger) =
+                (batch(&[]), Ledger::new(LEDGER_STEP_BYTES, Box::leak(Box::new(Marks::NONE))));
+            // The next to be encoded; the first that was not received.
+            let (mut next, mut wanted) = (0, 0);
+            let mut after_orderly = None;
+            for _ in 0..20 {
+                ledger.clear();
+                assert_eq!(batch.first().map(|of| of.seq), batch.first_line().map(number));
+                for (begins, of) in batch.waiting_lines() {
+                    ledger.note(begins as u64, of.seq);
+                }
+                let mut wire = Vec::new();
+                for _ in 0..random.below(150) {
+                    while batch.is_empty() || batch.waiting().len() < 20_000 && batch.done == 0 {
+                        let begun = wire.len() + batch.waiting().len();
+                        let (line, room) = (line(next), batch.room());
+                        room[..line.len()].copy_from_slice(line.as_bytes());
+                        ledger.note(begun as u64, next);
+                        batch.push(line.len(), made_of(next));
+                        next += 1;
+                    }
+                    let bytes = 1 + random.below(batch.waiting().len());
+                    wire.extend_from_slice(&batch.waiting()[..bytes]);
+                    batch.written(bytes);
+                }
+
+                let whole = wire.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+                let lines: Vec<&[u8]> = wire[..whole].split_inclusive(|&byte| byte == b'\n').collect();
+                let begins = |seq: u64| {
+                    let before = lines.iter().take_while(|line| number(line) < seq);
+                    before.map(|line| line.len()).sum::<usize>()
+                };
+                for (at, bytes) in lines.iter().enumerate() {
+                    let seq = number(lines[0]) + at as u64;
+                    assert_eq!(*bytes, (line(seq) + "\n").as_bytes(), "whole and in order");
+                }
+                if let Some(first) = lines.first().map(|line| number(line)) {
+                    assert!(first <= wanted, "{first} skips {wanted}");
+                    assert!(after_orderly.is_none_or(|next| first == next), "after an orderly end");
+                    after_orderly = None;
+                }
+                let last_of = |lines: &[&[u8]]| lines.last().map(|line| number(line) + 1);
+                if random.below(2) == 0 {
+                    batch.keep_whole_lines();
+                    after_orderly = last_of(&lines).or(after_orderly);
+                    wanted = wanted.max(after_orderly.unwrap_or(wanted));
+                    continue;
+                }
+                let unread = random.below(repeat.min(wire.len()) + 1);
+                let read = lines.iter().scan(0, |end, line| {
+                    *end += line.len();
+                    (*end <= wire.len() - unread).then_some(*line)
+                });
+                wanted = wanted.max(last_of(&read.collect::<Vec<_>>()).unwrap_or(wanted));
+                let position = wire.len().saturating_sub(repeat);
+                batch.keep_whole_lines();
+                if let Some(first) = ledger.record_at(position as u64) {
+                    let begins = begins(first);
+                    assert!(begins <= position, "{first} begins after what is repeated");
+                    assert!(position - begins < 2_100, "{first} is {} too early", position - begins);
+                    batch.clear();
+                    next = first;
+                    after_orderly = None;
+                }
+            }
+        }
+    }
+}

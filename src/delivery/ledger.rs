@@ -1,0 +1,199 @@
+//! Which record stands where in what was sent, so that the log can be read again from there.
+//!
+//! A *position* is whatever the transport counts: bytes of a TCP connection, or milliseconds of sending datagrams.
+//! The ledger keeps marks (a position and the record that begins there) in a fixed number of places: one for each of the
+//! last records, one a step for a longer stretch, and one in sixteen steps for a much longer one. The oldest makes room
+//! for the newest.
+//!
+//! Invariants, for every position that is not before the oldest mark:
+//!
+//! 1. [`Ledger::record_at`] gives a record that begins at or before the position: nothing is skipped.
+//! 2. That record begins less than one step before it (sixteen, where only the long stretch reaches), or is the last one
+//!    that does not begin after it.
+//! 3. Before the oldest mark it gives the oldest mark's record.
+//! 4. Where the position is within the last `LEDGER_LAST_MARKS` records, it is exactly the last record that does not begin
+//!    after it. (Of several at one position it is the first.)
+
+use crate::limits::{LEDGER_FAR_MARKS, LEDGER_FAR_STEPS, LEDGER_LAST_MARKS, LEDGER_MARKS};
+
+/// A record and the position where it begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark {
+    position: u64,
+    seq: u64,
+}
+
+/// The places of a ledger.
+pub struct Marks {
+    last: [Mark; LEDGER_LAST_MARKS],
+    near: [Mark; LEDGER_MARKS],
+    far: [Mark; LEDGER_FAR_MARKS],
+}
+
+impl Marks {
+    /// Nothing.
+    pub const NONE: Marks = {
+        const NONE: Mark = Mark { position: 0, seq: 0 };
+        Marks { last: [NONE; LEDGER_LAST_MARKS], near: [NONE; LEDGER_MARKS], far: [NONE; LEDGER_FAR_MARKS] }
+    };
+}
+
+/// A coarse map from positions to records.
+pub struct Ledger {
+    last: Stretch,
+    near: Stretch,
+    far: Stretch,
+    first: Option<u64>,
+}
+
+/// The marks of one stretch.
+struct Stretch {
+    step: u64,
+    marks: &'static mut [Mark],
+    /// The first position that gets a mark.
+    due: u64,
+    /// How many marks there ever were; the newest have places.
+    count: usize,
+}
+
+impl Stretch {
+    fn place(&self, at: usize) -> usize {
+        at % self.marks.len()
+    }
+
+    /// The marks that have a place, newest first.
+    fn newest_first(&self) -> impl Iterator<Item = &Mark> {
+        let oldest = self.count.saturating_sub(self.marks.len());
+        (oldest..self.count).rev().map(|at| &self.marks[self.place(at)])
+    }
+
+    fn note(&mut self, mark: Mark) {
+        if mark.position >= self.due {
+            self.marks[self.place(self.count)] = mark;
+            self.count += 1;
+            self.due = mark.position + self.step;
+        }
+    }
+
+    /// The newest mark that is not after `position`, or else the oldest.
+    fn find(&self, position: u64) -> Option<Mark> {
+        let mut found = None;
+        for &mark in self.newest_first() {
+            found = Some(mark);
+            if mark.position <= position {
+                break;
+            }
+        }
+        found
+    }
+}
+
+impl Ledger {
+    /// An empty ledger that keeps a mark every `step`.
+    pub fn new(step: u64, marks: &'static mut Marks) -> Ledger {
+        let far = step * LEDGER_FAR_STEPS;
+        Ledger {
+            last: Stretch { step: 1, marks: &mut marks.last, due: 0, count: 0 },
+            near: Stretch { step, marks: &mut marks.near, due: 0, count: 0 },
+            far: Stretch { step: far, marks: &mut marks.far, due: 0, count: 0 },
+            first: None,
+        }
+    }
+
+    /// Forgets everything: positions begin anew.
+    pub fn clear(&mut self) {
+        for stretch in [&mut self.last, &mut self.near, &mut self.far] {
+            stretch.count = 0;
+            stretch.due = 0;
+        }
+        self.first = None;
+    }
+
+    /// Notes that record `seq` begins at `position`. Positions never go back.
+    pub fn note(&mut self, position: u64, seq: u64) {
+        self.first.get_or_insert(seq);
+        for stretch in [&mut self.last, &mut self.near, &mut self.far] {
+            stretch.note(Mark { position, seq });
+        }
+    }
+
+    /// The first record that was noted, however long ago.
+    pub fn first(&self) -> Option<u64> {
+        self.first
+    }
+
+    /// The record to begin with so that everything from `position` on is covered; none when nothing was noted.
+    pub fn record_at(&self, position: u64) -> Option<u64> {
+        let stretches = [&self.last, &self.near, &self.far];
+        let found = || stretches.into_iter().filter_map(|stretch| stretch.find(position));
+        let reaches = found().find(|mark| mark.position <= position);
+        reaches.or_else(|| found().min_by_key(|mark| mark.position)).map(|mark| mark.seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Random;
+    use std::boxed::Box;
+    use std::vec::Vec;
+
+    fn ledger(step: u64) -> Ledger {
+        Ledger::new(step, Box::leak(Box::new(Marks::NONE)))
+    }
+
+    #[test]
+    fn nothing_noted_nothing_known() {
+        let mut ledger = ledger(10);
+        assert_eq!(ledger.record_at(5), None);
+        ledger.note(0, 7);
+        assert_eq!((ledger.record_at(5), ledger.first()), (Some(7), Some(7)));
+        ledger.clear();
+        assert_eq!((ledger.record_at(5), ledger.first()), (None, None));
+    }
+
+    /// Random lines against a list that keeps them all.
+    #[test]
+    fn invariants_hold() {
+        let mut random = Random::new(3);
+        let (mut last, mut near, mut far, mut before) = (0, 0, 0, 0);
+        for round in 0..200 {
+            let step = 1 + random.below(9_000) as u64;
+            let most = if round % 10 == 0 { 40_000 } else { 2_000 };
+            let mut ledger = ledger(step);
+            let mut all: Vec<Mark> = Vec::new();
+            let (mut position, mut seq) = (0, random.bits() >> 8);
+            for _ in 0..round * 20 {
+                ledger.note(position, seq);
+                all.push(Mark { position, seq });
+                position += random.below(most) as u64;
+                seq += 1 + random.below(3) as u64;
+
+                let asked = random.bits() % (position + 1);
+                let got = ledger.record_at(asked).expect("something was noted");
+                let got = all.iter().find(|mark| mark.seq == got).expect("a record that was noted");
+                let oldest = |stretch: &Stretch| stretch.newest_first().last().expect("a mark").position;
+                let exact = all.iter().rev().find(|mark| mark.position <= asked).expect("the one before");
+                if oldest(&ledger.last) <= asked {
+                    last += 1;
+                    assert_eq!(got.position, exact.position);
+                } else if oldest(&ledger.far) <= asked {
+                    assert!(got.position <= asked);
+                    let coarse = if oldest(&ledger.near) <= asked { 1 } else { LEDGER_FAR_STEPS };
+                    *if coarse == 1 { &mut near } else { &mut far } += 1;
+                    let off = (asked - got.position).min(exact.position - got.position);
+                    assert!(off < coarse * step, "{off} with a step of {step}");
+                } else {
+                    before += 1;
+                    assert!(got.position > asked);
+                    let reach = (LEDGER_FAR_MARKS as u64 - 1) * LEDGER_FAR_STEPS * step;
+                    assert!(position - got.position >= reach);
+                }
+            }
+        }
+        assert!(
+            last.min(near).min(far).min(before) > 1_000,
+            "{last} {near} {far} {before}: all four were tried"
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! What a shipper tells the watcher: a few numbers in memory that both see.
+//!
+//! A shipper that dies can say nothing any more; its numbers stay. The watcher only passes them on, in a line about
+//! the death and to the shipper's successor, so that a compromised shipper could spoil no more than its own
+//! progress.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::limits::{DESTINATIONS_MAX, OLD_SOCKETS_MAX};
+
+/// Where the number of old sockets stands; the sockets follow.
+const OLD_SOCKETS: usize = 4;
+const NUMBERS: usize = OLD_SOCKETS + 1 + OLD_SOCKETS_MAX;
+
+/// The numbers of one shipper.
+pub type Slot = [AtomicU64; NUMBERS];
+
+/// The numbers of all shippers.
+#[derive(Clone, Copy)]
+pub struct Board(&'static [Slot; DESTINATIONS_MAX]);
+
+/// The progress of one shipper.
+#[derive(Clone, Copy)]
+pub struct Progress(&'static Slot);
+
+/// Numbers are kept one higher than they are: 0 means that there is none.
+const NONE: u64 = 0;
+
+impl Board {
+    /// A board in memory that all processes share, which is zero at first.
+    pub fn new(slots: &'static [Slot; DESTINATIONS_MAX]) -> Board {
+        Board(slots)
+    }
+
+    /// The slot of one destination.
+    pub fn slot(self, destination: usize) -> Progress {
+        Progress(&self.0[destination])
+    }
+}
+
+impl Progress {
+    fn get(self, at: usize) -> Option<u64> {
+        match self.0[at].load(Ordering::Relaxed) {
+            NONE => None,
+            number => Some(number - 1),
+        }
+    }
+
+    fn set(self, at: usize, number: Option<u64>) {
+        self.0[at].store(number.map_or(NONE, |number| number.saturating_add(1)), Ordering::Relaxed);
+    }
+
+    /// The record that a successor has to begin with.
+    pub fn resume(self) -> Option<u64> {
+        self.get(0)
+    }
+
+    /// The first record that was never sent.
+    pub fn unsent(self) -> Option<u64> {
+        self.get(1)
+    }
+
+    /// When the receiver was first reached, in milliseconds.
+    pub fn reached_ms(self) -> Option<u64> {
+        self.get(2)
+    }
+
+    /// The system call that the shipper was ended for.
+    pub fn denied(self) -> Option<u64> {
+        self.get(3)
+    }
+
+    /// Where one more than the number of a denied system call is stored, by a signal handler: see [`Progress::denied`].
+    pub fn denied_call(self) -> &'static AtomicU64 {
+        &self.0[3]
+    }
+
+    /// Forgets what belongs to a shipper that is gone.
+    pub fn begin(self) {
+        self.set(3, None);
+    }
+
+    /// See [`Progress::resume`].
+    pub fn set_resume(self, seq: Option<u64>) {
+        self.set(0, seq);
+    }
+
+    /// See [`Progress::unsent`].
+    pub fn set_unsent(self, seq: Option<u64>) {
+        self.set(1, seq);
+    }
+
+    /// See [`Progress::reached_ms`].
+    pub fn set_reached_ms(self, ms: u64) {
+        self.set(2, Some(ms));
+    }
+
+    /// Notes the sockets to the destination that others had before the switch of root, by their inodes. One more than
+    /// there is room for is noted as a number alone.
+    pub fn set_old_sockets(self, inodes: impl Iterator<Item = u64>) {
+        let mut count = 0;
+        for inode in inodes.take(OLD_SOCKETS_MAX + 1) {
+            if count < OLD_SOCKETS_MAX {
+                self.set(OLD_SOCKETS + 1 + count, Some(inode));
+            }
+            count += 1;
+        }
+        self.set(OLD_SOCKETS, Some(count as u64));
+    }
+
+    /// What is known of the sockets that others had before the switch of root.
+    pub fn old_sockets(self) -> OldSockets {
+        match self.get(OLD_SOCKETS) {
+            None => OldSockets::Unknown,
+            Some(count) if count > OLD_SOCKETS_MAX as u64 => OldSockets::TooMany,
+            Some(count) => OldSockets::Known(self, count as usize),
+        }
+    }
+}
+
+/// The sockets to a destination that others had before the switch of root.
+#[derive(Clone, Copy)]
+pub enum OldSockets {
+    /// Nobody has looked yet.
+    Unknown,
+    /// So many of them are noted.
+    Known(Progress, usize),
+    /// There were more than are noted.
+    TooMany,
+}
+
+impl OldSockets {
+    /// Whether a socket may be one of them: also where that is not known.
+    pub fn may_have(self, inode: u64) -> bool {
+        match self {
+            OldSockets::Known(progress, count) => {
+                (1..=count).any(|at| progress.get(OLD_SOCKETS + at) == Some(inode))
+            }
+            OldSockets::Unknown | OldSockets::TooMany => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::array::from_fn;
+    use std::boxed::Box;
+
+    #[test]
+    fn old_sockets() {
+        let progress = Board::new(Box::leak(Box::new(from_fn(|_| from_fn(|_| AtomicU64::new(0)))))).slot(0);
+        assert!(progress.old_sockets().may_have(5), "nobody has looked");
+        let last = OLD_SOCKETS_MAX as u64;
+        for (count, known, unknown) in [(0, None, 1), (3, Some(2), 3), (last, Some(last - 1), last)] {
+            progress.set_old_sockets(0..count);
+            let old = progress.old_sockets();
+            assert!(known.is_none_or(|inode| old.may_have(inode)), "{count}");
+            assert!(!old.may_have(unknown), "{count}");
+        }
+        progress.set_old_sockets(0..last + 1);
+        assert!(progress.old_sockets().may_have(1_000), "there were too many");
+        progress.set_old_sockets(core::iter::empty());
+        assert!(!progress.old_sockets().may_have(0), "they are gone");
+    }
+}

@@ -1,0 +1,148 @@
+//! What the kernel tells of links, addresses and routes while the receiver is not reached.
+//!
+//! A change that helps is a reason to try again at once. One that came before an attempt began is its reason; one that
+//! comes later counts for the next. An attempt that follows a change may be interrupted, or followed by the next, after a
+//! backoff of its own, which doubles as long as changes go on: a storm of them causes no storm of attempts.
+
+use core::fmt::Write;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
+
+use crate::sys::socket::join_groups;
+use crate::sys::{At, time};
+use earlykmsg::address::Address;
+use earlykmsg::error::{Result, Step};
+use earlykmsg::limits::{
+    ANSWERS_BYTES, LINK_ATTEMPT_MS_MAX, LINK_BACKOFF_MS_MAX, LINK_SETTLE_MS, NETLINK_BYTES, NETLINK_READS_MAX,
+};
+use earlykmsg::wire::netlink::{self, Dump, dump_request, route_request, should_retry};
+
+/// Listens to the kernel, and notes whether there is a reason to try again.
+pub struct LinkMonitor {
+    fd: Option<OwnedFd>,
+    /// When a change came that helps, since the attempt began.
+    changed_ms: Option<u64>,
+    /// A link will soon run: see [`should_retry`].
+    link_is_starting: bool,
+    attempt_began_ms: u64,
+    backoff_ms: u64,
+}
+
+impl LinkMonitor {
+    /// Nobody listens.
+    pub const IDLE: LinkMonitor = LinkMonitor {
+        fd: None,
+        changed_ms: None,
+        link_is_starting: false,
+        attempt_began_ms: 0,
+        backoff_ms: 1,
+    };
+
+    /// Listens from now on. A kernel that tells nothing is no reason not to go on.
+    pub fn listen(&mut self) {
+        if self.fd.is_none()
+            && let Ok(fd) = open()
+        {
+            join_groups(&fd, &netlink::GROUPS);
+            // A socket that never sent anything has no address, and is told nothing.
+            let _ = send(&fd, &[0; 16], SendFlags::empty());
+            self.fd = Some(fd);
+        }
+    }
+
+    /// Listens no more, and keeps nothing of the kernel's memory busy.
+    pub fn stop(&mut self) {
+        self.fd = None;
+        self.changed_ms = None;
+    }
+
+    /// An attempt begins.
+    pub fn begin_attempt(&mut self, now_ms: u64) {
+        self.listen();
+        for _ in 0..NETLINK_READS_MAX {
+            if !self.read() {
+                break;
+            }
+        }
+        self.backoff_ms = if self.changed_ms.is_some() { self.backoff_ms.saturating_mul(2) } else { 1 };
+        self.changed_ms = None;
+        self.link_is_starting = false;
+        self.attempt_began_ms = now_ms;
+    }
+
+    /// What to wait on, as long as nothing has changed.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.fd.as_ref().filter(|_| self.changed_ms.is_none()).map(AsFd::as_fd)
+    }
+
+    /// Reads what has come. Returns whether there may be more.
+    pub fn read(&mut self) -> bool {
+        let Some(fd) = &self.fd else { return false };
+        let mut message = [0; NETLINK_BYTES];
+        let helps = match recv(fd, &mut message, RecvFlags::DONTWAIT) {
+            // What does not fit may help.
+            Ok((len, _)) => len == message.len() || should_retry(&message[..len], &mut self.link_is_starting),
+            // There was more than the kernel keeps.
+            Err(Errno::NOBUFS) => true,
+            Err(_) => return false,
+        };
+        if helps {
+            self.changed_ms = Some(time::now_ms());
+        }
+        true
+    }
+
+    /// When a pause ends because of a change.
+    pub fn end_pause_ms(&self) -> Option<u64> {
+        let settled = self.changed_ms? + LINK_SETTLE_MS;
+        Some(settled.max(self.attempt_began_ms + self.backoff_ms.min(LINK_BACKOFF_MS_MAX)))
+    }
+
+    /// When an attempt that is under way is begun again because of a change. The kernel tells of an address before it
+    /// takes in what is sent there: an answer that was lost so would be waited for a second.
+    pub fn restart_attempt_ms(&self) -> Option<u64> {
+        let settled = self.changed_ms? + LINK_SETTLE_MS;
+        (self.backoff_ms <= LINK_ATTEMPT_MS_MAX).then(|| settled.max(self.attempt_began_ms + self.backoff_ms))
+    }
+}
+
+fn open() -> Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None).at(Step::OpenSocket)
+}
+
+/// Describes the links, addresses and routes that there are, each after a comma.
+pub fn describe_network(out: &mut impl Write, answers: &mut [u8; ANSWERS_BYTES]) {
+    for dump in [Dump::Links, Dump::Addresses, Dump::Routes] {
+        // What does not fit is left out.
+        ask(&dump_request(dump), answers, |answer| netlink::describe(answer, out).unwrap_or(true));
+    }
+}
+
+/// Writes the hardware address of the interface that leads to an address, if there is one.
+pub fn hardware_address(to: Address, out: &mut impl Write, answers: &mut [u8; ANSWERS_BYTES]) {
+    // Where the address does not tell which interface it is, the route does.
+    let mut index = to.scope_id;
+    if index == 0 {
+        ask(&route_request(to), answers, |answer| {
+            index = netlink::route_interface(answer);
+            true
+        });
+    }
+    ask(&dump_request(Dump::Links), answers, |answer| {
+        netlink::hardware_address(answer, index, out).unwrap_or(true)
+    });
+}
+
+/// Asks the kernel, and hands the parts of its answer to `take`, which returns whether it was the last.
+fn ask(request: &[u8], answers: &mut [u8; ANSWERS_BYTES], mut take: impl FnMut(&[u8]) -> bool) {
+    let Ok(fd) = open() else { return };
+    let _ = send(&fd, request, SendFlags::empty());
+    while let Ok((len, _)) = recv(&fd, &mut answers[..], RecvFlags::DONTWAIT) {
+        if take(&answers[..len.min(ANSWERS_BYTES)]) {
+            break;
+        }
+    }
+}

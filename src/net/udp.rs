@@ -1,0 +1,87 @@
+//! Datagrams to one receiver. A connected socket: refusals come back, and others' datagrams do not come in.
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, SocketType, send};
+
+use super::{Target, open};
+use crate::sys::failed;
+use crate::sys::socket::{connect, holds_unsent, pending_error, prepare_datagrams, take_report};
+use earlykmsg::error::{Error, Result, Step};
+
+/// A socket that sends to one receiver.
+pub struct Udp {
+    fd: OwnedFd,
+}
+
+/// What became of a datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sent {
+    /// It left.
+    Yes,
+    /// There is no room for it now.
+    Full,
+    /// It did not leave: it is too long, or one that was sent before was, which [`Udp::report`] then tells.
+    TooLong,
+    /// What was sent before was refused, or there is no way to the receiver now.
+    Broken(Error),
+}
+
+/// What the network reports of a datagram that was sent before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Report {
+    /// It was too long for a link on the way, which takes packets of up to `mtu` bytes (0: it does not say). The kernel
+    /// cuts what is sent from now on into fragments of that length.
+    TooLong {
+        /// The link's.
+        mtu: u32,
+    },
+    /// It did not arrive for another reason.
+    Failed(Error),
+}
+
+impl Udp {
+    /// Opens the socket. Without a route to the receiver this fails.
+    pub fn open(target: &mut Target<'_>) -> Result<Udp> {
+        let fd = open(target, SocketType::DGRAM)?;
+        prepare_datagrams(&fd)?;
+        connect(&fd, target.address.with_port(target.port))?;
+        Ok(Udp { fd })
+    }
+
+    /// The socket, to wait on.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Sends one datagram.
+    pub fn send(&self, datagram: &[u8]) -> Sent {
+        match send(&self.fd, datagram, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            Ok(_) => Sent::Yes,
+            Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => Sent::Full,
+            Err(Errno::MSGSIZE) => Sent::TooLong,
+            Err(errno) => Sent::Broken(failed(Step::Send, errno)),
+        }
+    }
+
+    /// Whether what was sent is still here, waiting for the neighbour's address.
+    pub fn holds_unsent(&self) -> bool {
+        holds_unsent(&self.fd)
+    }
+
+    /// Takes the oldest report, if there is one.
+    pub fn report(&self) -> Option<Report> {
+        loop {
+            let (error, mtu) = match take_report(&self.fd) {
+                // What this machine itself says of a datagram, `send` has said already.
+                Ok(Some(report)) if report.is_local => continue,
+                Ok(Some(report)) => (Step::Send.failed(report.errno), report.mtu),
+                // Where there is no memory for a report, its error number is left.
+                Ok(None) => (pending_error(&self.fd, Step::Send).err()?, 0),
+                Err(error) => return Some(Report::Failed(error)),
+            };
+            let is_too_long = error.errno.0 == libc::EMSGSIZE;
+            return Some(if is_too_long { Report::TooLong { mtu } } else { Report::Failed(error) });
+        }
+    }
+}

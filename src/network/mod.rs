@@ -1,3 +1,0 @@
-//! What the kernel tells of the network. Pure.
-
-pub mod netlink;

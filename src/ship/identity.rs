@@ -1,0 +1,104 @@
+//! What this machine says of itself, for destinations that asked for it with a tag.
+//!
+//! What needs privilege is read once, by the watcher, before it gives that up. What can change, the name of the machine
+//! and the interface that leads to the destination, the shipper reads itself.
+
+use core::ffi::CStr;
+
+use heapless::String;
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::read;
+use rustix::system::uname;
+
+use crate::kernel_fs::{KernelFs, sysfs};
+use crate::net::link_monitor::hardware_address;
+use earlykmsg::address::Address;
+use earlykmsg::config::Options;
+use earlykmsg::config::tags::{Fact, Facts};
+use earlykmsg::limits::{ANSWERS_BYTES, FACT_BYTES_MAX};
+use earlykmsg::line::{Encoder, Extra};
+
+/// Learns what can be known of the machine at the start, if there is a tag.
+pub fn learn(facts: &mut Facts, options: &Options<'_>, kernel_fs: &KernelFs) {
+    const DEVICE_TREE: &CStr = c"firmware/devicetree/base/serial-number";
+    if !options.has_tags() {
+        return;
+    }
+    facts.set(Fact::Hostname, options.hostname);
+    facts.set(Fact::Kernel, uname().release().to_bytes());
+    let boot_id = kernel_fs.open_proc(c"sys/kernel/random/boot_id", OFlags::RDONLY);
+    read_fact(facts, Fact::BootId, boot_id.ok());
+    let Some(sys) = sysfs() else { return };
+    // Where there is no SMBIOS there may be a device tree; the last one that is there counts.
+    for (fact, path) in [
+        (Fact::Uuid, DEVICE_TREE),
+        (Fact::Serial, DEVICE_TREE),
+        (Fact::Uuid, c"class/dmi/id/product_uuid"),
+        (Fact::Serial, c"class/dmi/id/product_serial"),
+    ] {
+        let file = openat(&sys, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        read_fact(facts, fact, file.ok());
+    }
+}
+
+/// Takes a fact from a file, unless that is empty.
+fn read_fact(facts: &mut Facts, fact: Fact, file: Option<OwnedFd>) {
+    let mut text = [0; 2 * FACT_BYTES_MAX];
+    if let Some(file) = file
+        && let Ok(len @ 1..) = read(file, &mut text)
+    {
+        facts.set(fact, &text[..len]);
+    }
+}
+
+/// The members that one destination has besides Talos's, and what is known for them.
+pub struct Identity<'a> {
+    extra: Extra,
+    tags: [&'a [u8]; 2],
+    facts: &'a mut Facts,
+    /// How many tags had no room, at most.
+    left_out: u64,
+}
+
+impl<'a> Identity<'a> {
+    /// Those of the destination at this position of the list.
+    pub fn new(options: &Options<'a>, destination: usize, facts: &'a mut Facts) -> Identity<'a> {
+        Identity { extra: options.extra, tags: options.tags(destination), facts, left_out: 0 }
+    }
+
+    /// Reads the machine's name again. Returns whether it has changed.
+    pub fn refresh_hostname(&mut self) -> bool {
+        if !self.has_tags() {
+            return false;
+        }
+        let name = uname();
+        let name = name.nodename().to_bytes();
+        // As long as the machine has no name, there may be one on the command line.
+        name != b"(none)" && self.facts.set(Fact::Hostname, name)
+    }
+
+    /// Reads the hardware address of the interface that leads to an address. Returns whether it has changed.
+    pub fn refresh_mac(&mut self, to: Address, answers: &mut [u8; ANSWERS_BYTES]) -> bool {
+        if !self.has_tags() {
+            return false;
+        }
+        let mut mac = String::<FACT_BYTES_MAX>::new();
+        hardware_address(to, &mut mac, answers);
+        self.facts.set(Fact::Mac, mac.as_bytes())
+    }
+
+    /// Has the encoder write the tags as they are now. Returns how many have no room, if they are more than ever before.
+    pub fn apply(&mut self, encoder: &mut Encoder) -> u64 {
+        let left_out = encoder.set(self.extra, self.tags, self.facts);
+        if left_out <= self.left_out {
+            return 0;
+        }
+        self.left_out = left_out;
+        left_out
+    }
+
+    fn has_tags(&self) -> bool {
+        self.tags != [b""; 2]
+    }
+}

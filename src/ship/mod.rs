@@ -1,0 +1,135 @@
+//! A shipper: one destination, one process. It reads the kernel's log, makes lines of the records and sends them, and
+//! reads again what a receiver may have lost.
+//!
+//! ```text
+//! reader -> line (encoder) -> batch -> tcp or udp -> ledger
+//!    ^                                                  |
+//!    +------------ which record to begin with ----------+
+//! ```
+
+pub mod handover;
+pub mod identity;
+pub mod reader;
+
+mod connection_log;
+mod events;
+mod resolver;
+mod shipper;
+mod tcp;
+mod udp;
+
+use rustix::fd::BorrowedFd;
+
+use crate::sys::memory::Buffer;
+use events::Events;
+use handover::SocketLists;
+use identity::Identity;
+use reader::{ReadBuffer, Reader};
+use resolver::Resolver;
+use shipper::Shipper;
+
+use earlykmsg::config::endpoint::{Endpoint, Scheme};
+use earlykmsg::delivery::batch::{Batch, BatchBuffer};
+use earlykmsg::delivery::ledger::{Ledger, Marks};
+use earlykmsg::delivery::lifetime::Lifetime;
+use earlykmsg::delivery::progress::Progress;
+use earlykmsg::error::{Errno, Result, Step};
+use earlykmsg::limits::{ANSWERS_BYTES, LEDGER_STEP_BYTES, UDP_LEDGER_STEP_MS};
+use earlykmsg::line::Encoder;
+use earlykmsg::record::Level;
+use earlykmsg::record::clock::StampOffset;
+use earlykmsg::record::saved::Saved;
+
+/// What a shipper is told when it starts.
+pub struct Job<'a> {
+    /// Where records go.
+    pub endpoint: &'a Endpoint<'a>,
+    /// The least severe level that is shipped.
+    pub level: Level,
+    /// The members that are wanted besides Talos's.
+    pub identity: Identity<'a>,
+    /// When it ends.
+    pub lifetime: Lifetime,
+    /// The first record that is wanted; none: the oldest one.
+    pub first: Option<u64>,
+    /// The oldest record that the kernel's log had when the program started.
+    pub oldest_at_start: u64,
+    /// The records that the program's own first lines may have pushed out of the log.
+    pub saved: &'a Saved,
+    /// What records are read into.
+    pub buffer: &'a mut ReadBuffer,
+    /// The first record that was never sent, when there was a shipper before.
+    pub unsent: Option<u64>,
+    /// How the kernel's time stamps and the clock belong together.
+    pub stamp: StampOffset,
+    /// Where the watcher sees how far it is.
+    pub progress: Progress,
+}
+
+/// The descriptors that a shipper works with.
+pub struct Fds {
+    /// `/dev/kmsg`.
+    pub kmsg: BorrowedFd<'static>,
+    /// Signals.
+    pub signals: BorrowedFd<'static>,
+    /// The channel to the watcher.
+    pub watcher: BorrowedFd<'static>,
+    /// The kernel's lists of sockets.
+    pub sockets: SocketLists,
+}
+
+/// How a shipper's work ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Everything was sent and, where that can be, acknowledged.
+    Done,
+    /// The time for the end was over before that; how much is missing was logged.
+    Unconfirmed,
+}
+
+/// What is too large for the stack.
+struct Buffers {
+    batch: BatchBuffer,
+    marks: Marks,
+    answers: [u8; ANSWERS_BYTES],
+    encoder: Encoder,
+}
+
+static BUFFERS: Buffer<Buffers> = Buffer::new(Buffers {
+    batch: BatchBuffer::EMPTY,
+    marks: Marks::NONE,
+    answers: [0; ANSWERS_BYTES],
+    encoder: Encoder::NONE,
+});
+
+/// Ships until the end of its lifetime.
+pub fn ship(job: Job<'_>, fds: &Fds) -> Result<Outcome> {
+    let Some(Buffers { batch, marks, answers, encoder }) = BUFFERS.take() else {
+        return Err(Step::TakeBuffers.failed(Errno::NONE));
+    };
+    let Job { endpoint, progress, .. } = job;
+    let ledger_step = match endpoint.scheme {
+        Scheme::Tcp => LEDGER_STEP_BYTES,
+        Scheme::Udp => UDP_LEDGER_STEP_MS,
+    };
+    let descriptors = [fds.kmsg, fds.signals, fds.watcher];
+    let mut shipper = Shipper::new(
+        endpoint,
+        progress,
+        Events::new(descriptors, fds.sockets, endpoint.port, progress, job.lifetime),
+        Resolver::new(endpoint, answers),
+        Reader::new(fds.kmsg, job.buffer, job.saved, job.first, job.oldest_at_start),
+        Batch::new(batch),
+        Ledger::new(ledger_step, marks),
+        encoder,
+        job.identity,
+    );
+    shipper.level = job.level;
+    shipper.stamp = job.stamp;
+    shipper.unsent = job.unsent.or(job.first);
+    shipper.begin();
+    match endpoint.scheme {
+        Scheme::Tcp => tcp::ship(&mut shipper),
+        Scheme::Udp => udp::ship(&mut shipper),
+    }
+}

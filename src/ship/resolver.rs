@@ -1,0 +1,409 @@
+//! From a destination's host to the address that is tried next: the files, through the watcher, and the name servers.
+//!
+//! What decides is in [`earlykmsg::names`]; here are its sockets, its clock and its random numbers. Waiting is done by
+//! [`Events`], so signals, the root switch and the end interrupt a search.
+
+use rustix::event::PollFlags;
+use rustix::fd::BorrowedFd;
+use rustix::io::{Errno, read};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::connection_log::ConnectionLog;
+use super::events::{Events, Ring};
+use crate::net::tcp::Tcp;
+use crate::net::udp::{Sent, Udp};
+use crate::net::{Target, scope_id};
+use crate::sys::wait::Awaited;
+use crate::sys::{failed, time};
+use earlykmsg::address::Address;
+use earlykmsg::channel::Message;
+use earlykmsg::config::endpoint::{Endpoint, Host};
+use earlykmsg::error::{Errno as Number, Result, Step};
+use earlykmsg::limits::{
+    ANSWERS_BYTES, DNS_ANSWER_BYTES_MAX, FILES_MS, NAME_AGAIN_MS, NAME_IN_USE_MS, NAME_LATER_MS, NAME_PORT,
+    NEVER_MS,
+};
+use earlykmsg::names::file_lines::FileLines;
+use earlykmsg::names::lookup::{Action, Family, Lookup, Transport};
+use earlykmsg::names::resolv::Config;
+use earlykmsg::names::{Found, hosts};
+use earlykmsg::wire::dns::{QueryBytes, without_tcp_length};
+
+/// The addresses of one destination.
+pub struct Resolver<'a> {
+    endpoint: &'a Endpoint<'a>,
+    /// The search for them, and what the name servers said.
+    lookup: Lookup<'a>,
+    addresses: Found,
+    /// Until when they may be used for a new connection.
+    valid_until_ms: u64,
+    /// While they are in use, they are not looked for again before this.
+    search_again_ms: u64,
+    /// The last search found nothing.
+    failed: bool,
+    /// They were looked for after the root switch.
+    is_of_main_system: bool,
+    /// Which of them is tried.
+    current: usize,
+    /// It is not the first one of this round.
+    trying_next: bool,
+    /// Room for pieces of files and for answers.
+    pub answers: &'a mut [u8; ANSWERS_BYTES],
+}
+
+/// Why a search is made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// For a new connection. That no address is found is reported.
+    Connect,
+    /// An address is in use meanwhile, and records wait: the search is given up when it takes long.
+    Refresh,
+}
+
+impl<'a> Resolver<'a> {
+    /// Nothing is known yet of a name.
+    pub fn new(endpoint: &'a Endpoint<'a>, answers: &'a mut [u8; ANSWERS_BYTES]) -> Resolver<'a> {
+        let mut addresses = Found::nothing();
+        let mut valid_until_ms = 0;
+        if let Host::Address { address, .. } = endpoint.host {
+            addresses.add(address);
+            valid_until_ms = NEVER_MS;
+        }
+        Resolver {
+            endpoint,
+            lookup: Lookup::idle(),
+            addresses,
+            valid_until_ms,
+            search_again_ms: 0,
+            failed: false,
+            is_of_main_system: false,
+            current: 0,
+            trying_next: false,
+            answers,
+        }
+    }
+
+    /// What to connect to now. Fails too when the end has come first.
+    pub fn target(&mut self, events: &mut Events, log: &mut ConnectionLog<'_>) -> Result<Target<'a>> {
+        let now = time::now_ms();
+        if !self.trying_next {
+            events.links.begin_attempt(now);
+            if self.is_name() && (now >= self.valid_until_ms || self.is_before_switch(events)) {
+                self.search(Purpose::Connect, events, log)?;
+            }
+        }
+        events.known_addresses.clone_from(&self.addresses);
+        let scope = if let Host::Address { scope, .. } = self.endpoint.host { scope } else { b"" };
+        let address = self.address().ok_or(Step::LookUpName.failed(Number::NONE))?;
+        Ok(Target { address, scope, port: self.endpoint.port })
+    }
+
+    /// The address that is tried, or in use.
+    pub fn address(&self) -> Option<Address> {
+        self.addresses.iter().nth(self.current)
+    }
+
+    /// The lookup, and room for answers of the kernel.
+    pub fn lookup_and_answers(&mut self) -> (&Lookup<'a>, &mut [u8; ANSWERS_BYTES]) {
+        (&self.lookup, self.answers)
+    }
+
+    /// The address was reached, and is tried first the next time.
+    pub fn reached(&mut self) {
+        self.trying_next = false;
+    }
+
+    /// The address was tried in vain. The next one follows without a pause, unless the network has changed so much that
+    /// the round begins again.
+    pub fn failed(&mut self, network_changed: bool) {
+        self.current += 1;
+        self.trying_next = !network_changed && self.address().is_some();
+        if !self.trying_next {
+            self.current = 0;
+        }
+    }
+
+    /// Whether there are more addresses to be tried, without a pause.
+    pub fn is_trying_next(&self) -> bool {
+        self.trying_next
+    }
+
+    /// Whether the addresses have to be looked for again, while one of them is in use.
+    pub fn is_stale(&self, events: &Events, now_ms: u64) -> bool {
+        let before_switch = self.is_before_switch(events);
+        let must = before_switch || self.failed || self.addresses.ttl_s != u32::MAX;
+        let valid_until_ms = if before_switch { 0 } else { self.valid_until_ms };
+        self.is_name() && must && now_ms >= valid_until_ms.max(self.search_again_ms)
+    }
+
+    /// Looks for the addresses again. Returns whether the one in use is no longer among them.
+    pub fn has_moved(&mut self, events: &mut Events, log: &mut ConnectionLog<'_>) -> bool {
+        let used = self.address();
+        let found = self.search(Purpose::Refresh, events, log).is_ok();
+        events.known_addresses.clone_from(&self.addresses);
+        let position = self.addresses.iter().position(|address| Some(address) == used);
+        self.current = position.unwrap_or(0);
+        found && position.is_none()
+    }
+
+    fn is_name(&self) -> bool {
+        matches!(self.endpoint.host, Host::Name(_))
+    }
+
+    /// Whether the addresses are those that the image found, and the main system may find others.
+    fn is_before_switch(&self, events: &Events) -> bool {
+        events.root_switched && !self.is_of_main_system
+    }
+
+    /// Looks for the addresses of a name.
+    ///
+    /// When nothing is found, those that came from a file stay in force.
+    fn search(&mut self, purpose: Purpose, events: &mut Events, log: &mut ConnectionLog<'_>) -> Result<()> {
+        let Host::Name(host) = self.endpoint.host else { return Ok(()) };
+        self.is_of_main_system = events.root_switched;
+        self.failed = false;
+        let (mut config, in_file) = self.read_files(host, events)?;
+        self.current = 0;
+        self.lookup.use_config(&mut config);
+        if !in_file.is_empty() {
+            self.addresses = in_file;
+            // The file is read again for the next connection.
+            self.valid_until_ms = 0;
+            return Ok(());
+        }
+        self.lookup.begin(host);
+        let asked = self.ask_servers(purpose, events, log);
+        let now = time::now_ms();
+        if asked.is_ok() {
+            self.addresses.clone_from(&self.lookup.found);
+            self.valid_until_ms = now + self.addresses.holds_ms();
+            self.search_again_ms = now + NAME_AGAIN_MS;
+            return asked;
+        }
+        self.valid_until_ms = 0;
+        self.failed = true;
+        self.search_again_ms = now + NAME_LATER_MS;
+        let came_from_file = !self.addresses.is_empty() && self.addresses.ttl_s == u32::MAX;
+        if came_from_file && !events.is_over(now) { Ok(()) } else { asked }
+    }
+
+    /// Reads the watcher's files: the name servers, and the addresses that `/etc/hosts` has for the host.
+    fn read_files(&mut self, host: &[u8], events: &mut Events) -> Result<(Config, Found)> {
+        let (mut config, mut found) = (Config::empty(), Found::nothing());
+        let watcher = events.watcher();
+        let mut interface_index =
+            |name: &[u8]| watcher.and_then(|socket| scope_id(socket, name).ok()).unwrap_or(0);
+        let mut lines = FileLines::new(self.answers);
+        let in_time = events.request_files(time::now_ms() + FILES_MS, &mut |message| match message {
+            Message::NameServers(piece) => {
+                lines.add(piece, |text| config.read(text, &mut interface_index));
+            }
+            Message::Hosts(piece) => {
+                lines.add(piece, |text| hosts::find(text, host, &mut interface_index, &mut found));
+            }
+            _ => {}
+        });
+        if in_time { Ok((config, found)) } else { Err(Step::LookUpName.failed(Number::NONE)) }
+    }
+
+    /// Asks the name servers. What they find is in the lookup then.
+    fn ask_servers(
+        &mut self,
+        purpose: Purpose,
+        events: &mut Events,
+        log: &mut ConnectionLog<'_>,
+    ) -> Result<()> {
+        let nothing = Step::LookUpName.failed(Number::NONE);
+        let give_up_ms = match purpose {
+            Purpose::Connect => NEVER_MS,
+            Purpose::Refresh => time::now_ms() + NAME_IN_USE_MS,
+        };
+        let mut sockets = Sockets::new();
+        loop {
+            let now = time::now_ms();
+            if events.is_over(now) || now >= give_up_ms {
+                return Err(nothing);
+            }
+            if purpose == Purpose::Refresh && events.lifetime.end(now).is_some() {
+                return Err(nothing);
+            }
+            let restart_ms = events.links.restart_attempt_ms();
+            if restart_ms.is_some_and(|restart_ms| now >= restart_ms) {
+                return Err(nothing);
+            }
+            // The report needs the buffer that an answer over TCP is gathered in.
+            if purpose == Purpose::Connect && sockets.tcp.is_none() {
+                log.not_reached(nothing, None, &self.lookup, self.answers);
+            }
+            match self.lookup.next(now) {
+                Action::Done => return Ok(()),
+                Action::Failed => return Err(nothing),
+                Action::Connect(server) => sockets.connect(server, &mut self.lookup),
+                Action::Ask(family, Transport::Udp) => sockets.ask_udp(family, &mut self.lookup),
+                Action::Ask(family, Transport::Tcp) => sockets.ask_tcp(family, &mut self.lookup),
+                Action::Wait(until_ms) => {
+                    let until_ms = restart_ms.map_or(until_ms, |restart_ms| restart_ms.min(until_ms));
+                    let [_, tcp_events] = events.wait(sockets.awaited(), Ring::Waits, until_ms);
+                    sockets.receive(!tcp_events.is_empty(), &mut self.lookup, self.answers);
+                }
+            }
+        }
+    }
+}
+
+/// The sockets to the name server that is asked.
+struct Sockets {
+    server: Target<'static>,
+    udp: Option<Udp>,
+    tcp: Option<TcpQuery>,
+    query: QueryBytes,
+}
+
+/// A query over a connection of its own.
+struct TcpQuery {
+    tcp: Tcp,
+    family: Family,
+    state: TcpQueryState,
+}
+
+enum TcpQueryState {
+    /// The connection is not established yet.
+    Connecting,
+    /// The query was sent; so many bytes of its answer have come.
+    Receiving(usize),
+}
+
+impl Sockets {
+    fn new() -> Sockets {
+        let address = Address::new([0; 4]);
+        let server = Target { address, scope: b"", port: NAME_PORT };
+        Sockets { server, udp: None, tcp: None, query: QueryBytes::new() }
+    }
+
+    fn connect(&mut self, server: Address, lookup: &mut Lookup<'_>) {
+        self.server.address = server;
+        self.tcp = None;
+        match Udp::open(&mut self.server) {
+            Ok(udp) => self.udp = Some(udp),
+            Err(error) => self.udp_failed(error.errno.0, lookup),
+        }
+    }
+
+    fn ask_udp(&mut self, family: Family, lookup: &mut Lookup<'_>) {
+        lookup.write_query(family, random_id(), &mut self.query);
+        if let Some(udp) = &self.udp
+            && let Sent::Broken(error) = udp.send(without_tcp_length(&self.query))
+        {
+            self.udp_failed(error.errno.0, lookup);
+        }
+    }
+
+    fn ask_tcp(&mut self, family: Family, lookup: &mut Lookup<'_>) {
+        match Tcp::begin(&mut self.server) {
+            Ok(tcp) => self.tcp = Some(TcpQuery { tcp, family, state: TcpQueryState::Connecting }),
+            Err(error) => self.tcp_failed(error.errno.0, lookup),
+        }
+    }
+
+    fn udp_failed(&mut self, errno: i32, lookup: &mut Lookup<'_>) {
+        self.udp = None;
+        lookup.failed(Transport::Udp, errno);
+    }
+
+    fn tcp_failed(&mut self, errno: i32, lookup: &mut Lookup<'_>) {
+        self.tcp = None;
+        lookup.failed(Transport::Tcp, errno);
+    }
+
+    /// What to wait for: an answer to a datagram, and the next step over TCP.
+    fn awaited(&self) -> [Awaited<'_>; 2] {
+        let tcp = self.tcp.as_ref().map_or(Awaited::NONE, |query| {
+            let interest = match query.state {
+                TcpQueryState::Connecting => PollFlags::OUT,
+                TcpQueryState::Receiving(_) => PollFlags::IN,
+            };
+            Awaited::new(query.tcp.fd(), interest)
+        });
+        [Awaited::input(self.udp.as_ref().map(Udp::fd)), tcp]
+    }
+
+    /// Takes what has come. Answers over TCP are gathered at the start of the buffer, datagrams go behind.
+    fn receive(&mut self, tcp_is_ready: bool, lookup: &mut Lookup<'_>, answers: &mut [u8; ANSWERS_BYTES]) {
+        let (gathered, datagram) = answers.split_at_mut(ANSWERS_BYTES - DNS_ANSWER_BYTES_MAX);
+        if let Some(udp) = &self.udp {
+            match read(udp.fd(), &mut *datagram) {
+                Ok(len) => lookup.answer(time::now_ms(), &datagram[..len], Transport::Udp),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(errno) => self.udp_failed(errno.raw_os_error(), lookup),
+            }
+        }
+        if tcp_is_ready && let Some(query) = &mut self.tcp {
+            match query.step(&mut self.query, lookup, gathered) {
+                Ok(TcpStep::Pending) => {}
+                Ok(TcpStep::Answered(len)) => {
+                    lookup.answer(time::now_ms(), &gathered[TCP_LENGTH_BYTES..len], Transport::Tcp);
+                    self.tcp = None;
+                }
+                Err(error) => self.tcp_failed(error.errno.0, lookup),
+            }
+        }
+    }
+}
+
+/// The length that stands before a message over TCP.
+const TCP_LENGTH_BYTES: usize = 2;
+
+enum TcpStep {
+    Pending,
+    /// The answer is complete, or fills the buffer: so many bytes with its length.
+    Answered(usize),
+}
+
+impl TcpQuery {
+    /// The connection is ready for its next step.
+    fn step(
+        &mut self,
+        bytes: &mut QueryBytes,
+        lookup: &mut Lookup<'_>,
+        gathered: &mut [u8],
+    ) -> Result<TcpStep> {
+        match &mut self.state {
+            TcpQueryState::Connecting => {
+                self.tcp.connected()?;
+                lookup.write_query(self.family, 0, bytes);
+                // The send buffer is empty: it takes all of it.
+                self.tcp.send(bytes)?;
+                self.state = TcpQueryState::Receiving(0);
+                Ok(TcpStep::Pending)
+            }
+            TcpQueryState::Receiving(len) => {
+                if !receive(self.tcp.fd(), gathered, len)? {
+                    return Ok(TcpStep::Pending);
+                }
+                Ok(TcpStep::Answered(*len))
+            }
+        }
+    }
+}
+
+/// Gathers an answer, up to what there is room for. Returns whether that is all of it.
+fn receive(socket: BorrowedFd<'_>, gathered: &mut [u8], len: &mut usize) -> Result<bool> {
+    match read(socket, &mut gathered[*len..]) {
+        Ok(0) => Err(Step::Receive.failed(Number::NONE)),
+        Ok(more) => {
+            *len += more;
+            let complete = TCP_LENGTH_BYTES + usize::from(u16::from_be_bytes([gathered[0], gathered[1]]));
+            Ok(*len >= TCP_LENGTH_BYTES && *len >= complete.min(gathered.len()))
+        }
+        Err(Errno::AGAIN | Errno::INTR) => Ok(false),
+        Err(errno) => Err(failed(Step::Receive, errno)),
+    }
+}
+
+/// A query ID. Before the kernel has gathered any entropy, the clock has to do.
+fn random_id() -> u16 {
+    let [low, high, ..] = time::raw_ns().to_le_bytes();
+    let mut id = [low, high];
+    let _ = getrandom(&mut id, GetRandomFlags::NONBLOCK);
+    u16::from_le_bytes(id)
+}

@@ -1,0 +1,427 @@
+//! What shipping over TCP and over UDP have in common: filling the batch, going back in the log, and the end.
+
+use crate::logger::{error, info, warn};
+
+use super::Outcome;
+use super::connection_log::ConnectionLog;
+use super::events::{Events, Ring};
+use super::identity::Identity;
+use super::reader::{GapCause, Next, Reader};
+use super::resolver::Resolver;
+use crate::net::Target;
+use crate::sys::time;
+use crate::sys::wait::Awaited;
+use earlykmsg::address::Address;
+use earlykmsg::config::endpoint::{Endpoint, Scheme};
+use earlykmsg::delivery::batch::{Batch, MadeOf};
+use earlykmsg::delivery::ledger::Ledger;
+use earlykmsg::delivery::lifetime::{End, Why};
+use earlykmsg::delivery::outage::{Backoff, Outage};
+use earlykmsg::delivery::progress::Progress;
+use earlykmsg::error::{Error, Result, Step};
+use earlykmsg::limits::{COUNT_MS, FILL_RECORDS_MAX, LOST_LINE_BYTES_MAX, TAGS_BYTES_MAX};
+use earlykmsg::line::{Encoder, Lost, Unread};
+use earlykmsg::record::clock::{StampOffset, WallOffset};
+use earlykmsg::record::{Level, Record};
+
+/// A shipper at work.
+pub struct Shipper<'a> {
+    pub endpoint: &'a Endpoint<'a>,
+    pub level: Level,
+    pub stamp: StampOffset,
+    /// The first record of which no byte was ever sent.
+    pub unsent: Option<u64>,
+    pub events: Events,
+    pub resolver: Resolver<'a>,
+    pub batch: Batch,
+    pub ledger: Ledger,
+    pub log: ConnectionLog<'a>,
+    pub backoff: Backoff,
+    pub progress: Progress,
+    /// The kernel's log had nothing more when it was last read.
+    pub ring_is_empty: bool,
+    reader: Reader<'a>,
+    encoder: &'a mut Encoder,
+    identity: Identity<'a>,
+    wall: WallOffset,
+    farewell_is_logged: bool,
+}
+
+/// How many lines [`Shipper::fill`] may put into the batch, and where the first one will stand.
+#[derive(Clone, Copy, Debug)]
+pub struct Filling {
+    /// The position of the first line, as the ledger counts.
+    pub position: u64,
+    /// The most lines.
+    pub lines: usize,
+}
+
+impl<'a> Shipper<'a> {
+    /// Puts the parts together.
+    #[allow(clippy::too_many_arguments)] // each is a part of its own
+    pub fn new(
+        endpoint: &'a Endpoint<'a>,
+        progress: Progress,
+        events: Events,
+        resolver: Resolver<'a>,
+        reader: Reader<'a>,
+        batch: Batch,
+        ledger: Ledger,
+        encoder: &'a mut Encoder,
+        identity: Identity<'a>,
+    ) -> Shipper<'a> {
+        Shipper {
+            endpoint,
+            level: Level::DEBUG,
+            stamp: StampOffset(0),
+            unsent: None,
+            events,
+            resolver,
+            batch,
+            ledger,
+            log: ConnectionLog::new(endpoint, progress),
+            backoff: Backoff::NONE,
+            progress,
+            ring_is_empty: false,
+            reader,
+            encoder,
+            identity,
+            wall: WallOffset(0), // it is measured before a record is encoded
+            farewell_is_logged: false,
+        }
+    }
+
+    /// Has the first lines carry what is known of the machine.
+    pub fn begin(&mut self) {
+        self.identity.refresh_hostname();
+        self.apply_tags();
+    }
+
+    /// Reads the wall clock and the machine's name: what is encoded from now on carries them.
+    pub fn refresh_machine(&mut self) {
+        self.wall.follow(self.stamp, time::reading());
+        if self.identity.refresh_hostname() {
+            self.apply_tags();
+        }
+    }
+
+    /// Has the tags name the interface by which the receiver is reached.
+    fn refresh_mac(&mut self, to: Address) {
+        if self.identity.refresh_mac(to, self.resolver.answers) {
+            self.apply_tags();
+        }
+    }
+
+    fn apply_tags(&mut self) {
+        let left_out = self.identity.apply(self.encoder);
+        if left_out > 0 {
+            let endpoint = self.endpoint;
+            warn!("{endpoint}: {left_out} tags have no room in {TAGS_BYTES_MAX} bytes and are left out");
+        }
+    }
+
+    /// What to connect to now.
+    pub fn target(&mut self) -> Result<Target<'a>> {
+        self.resolver.target(&mut self.events, &mut self.log)
+    }
+
+    /// Looks for a name again. Returns whether the address in use is no longer one of its addresses.
+    pub fn has_moved(&mut self) -> bool {
+        self.resolver.has_moved(&mut self.events, &mut self.log)
+    }
+
+    /// Reads and encodes what the log has and the batch takes. The batch is empty before. It stays empty when none of
+    /// the next [`FILL_RECORDS_MAX`] records is to be shipped: a process that writes such records faster than they are
+    /// read would keep the shipper from everything else.
+    pub fn fill(&mut self, filling: Filling) -> Result<()> {
+        self.ring_is_empty = false;
+        for _ in 0..FILL_RECORDS_MAX {
+            let has_lines = !self.batch.is_empty();
+            let room = self.batch.room().len();
+            // A gap may take two lines. Room for them is kept, so that a gap never has to be put back.
+            if has_lines && self.batch.lines() >= filling.lines || room < 2 * LOST_LINE_BYTES_MAX {
+                break;
+            }
+            let line = LineAt { position: self.position(filling), unsent: self.unsent };
+            let encoder = &self.encoder;
+            match self.reader.take(|record| encoder.bytes_max(record) < room) {
+                // What was read before is sent first.
+                Err(_) if has_lines => break,
+                Err(error) => return Err(error),
+                Ok(None) => break,
+                Ok(Some(Next::Empty)) => {
+                    self.ring_is_empty = true;
+                    break;
+                }
+                Ok(Some(Next::Record(record))) if record.level > self.level => {}
+                Ok(Some(next)) => {
+                    let output = Output { batch: &mut self.batch, ledger: &mut self.ledger };
+                    line.push(&next, self.encoder, self.wall, output);
+                }
+            }
+        }
+        if self.batch.is_empty() {
+            // What was read is not to be shipped: nobody misses it.
+            self.note_sent();
+        }
+        Ok(())
+    }
+
+    /// The position at which the next line will stand: of bytes, behind those that wait.
+    fn position(&self, filling: Filling) -> u64 {
+        match self.endpoint.scheme {
+            Scheme::Tcp => filling.position + self.batch.waiting().len() as u64,
+            Scheme::Udp => filling.position,
+        }
+    }
+
+    /// Puts a report before all lines that wait. There is room for it: [`Shipper::fill`] leaves some.
+    pub fn push_lost(&mut self, lost: Lost, made_of: MadeOf) {
+        let mut line = [0; LOST_LINE_BYTES_MAX];
+        let len = lost.encode(self.encoder, &mut line, made_of.clock_us, self.wall);
+        self.batch.keep_whole_lines();
+        self.batch.push_front(&line[..len], made_of);
+    }
+
+    /// Goes back so that everything that was sent from `position` on is sent again, as far as it is still there: in the
+    /// log or, if the log has already dropped it, in the batch. What is not sent again, from `possibly_lost` on, is
+    /// reported.
+    pub fn rewind_to(&mut self, position: u64, possibly_lost: Option<u64>) -> Result<()> {
+        self.batch.keep_whole_lines();
+        let Some(first) = self.ledger.record_at(position) else { return Ok(()) };
+        let possibly_lost = possibly_lost.unwrap_or(first);
+        self.ledger.clear();
+        let kept = self.batch.first().map(|of| of.seq);
+        let next = self.reader.next_seq();
+        let oldest = match self.reader.rewind_to(first) {
+            Ok(()) => self.reader.peek()?,
+            // Not the device, but something in its place that cannot go back.
+            Err(_) => None,
+        };
+        if let Some(oldest) = oldest
+            && kept.is_none_or(|kept| oldest <= kept)
+        {
+            self.batch.clear();
+            // The record that was looked at is held: what is missing before it is a gap.
+            self.reader.skip_to(possibly_lost);
+            return Ok(());
+        }
+        let next = next.unwrap_or(first);
+        if oldest.is_some() {
+            self.reader.skip_to(next);
+        }
+        let end = kept.unwrap_or(next);
+        if possibly_lost < end {
+            self.push_possibly_lost(Unread { from: possibly_lost, to: end - 1 });
+        }
+        Ok(())
+    }
+
+    fn push_possibly_lost(&mut self, unread: Unread) {
+        let clock_us = self.batch.first().map_or(0, |of| of.clock_us);
+        let mut line = [0; LOST_LINE_BYTES_MAX];
+        let len = unread.encode(self.encoder, &mut line, clock_us, self.wall);
+        if !self.batch.push_front(&line[..len], MadeOf { seq: unread.from, clock_us }) {
+            // There is always room: `fill` leaves some.
+            warn!("{unread}");
+        }
+    }
+
+    /// Something of the batch was sent.
+    pub fn note_sent(&mut self) {
+        // A line that is half written counts as sent.
+        let unsent = self.batch.untouched().map(|of| of.seq).or(self.reader.next_seq());
+        if let Some(unsent) = unsent
+            && self.unsent.is_none_or(|before| before < unsent)
+        {
+            self.unsent = Some(unsent);
+        }
+        self.progress.set_unsent(self.unsent);
+        if self.progress.resume().is_none() {
+            self.note_progress(Some(0));
+        }
+    }
+
+    /// Notes where a successor would have to begin: at `position` of what is being sent, or at what waits.
+    pub fn note_progress(&self, position: Option<u64>) {
+        let sent = position.and_then(|position| self.ledger.record_at(position));
+        let waiting = || self.batch.first().map(|of| of.seq);
+        self.progress.set_resume(sent.or_else(waiting).or(self.reader.next_seq()));
+    }
+
+    /// The receiver at this address is reached.
+    pub fn reached(&mut self) {
+        let now = time::now_ms();
+        self.events.links.stop();
+        self.events.lifetime.reached(now);
+        self.resolver.reached();
+        if self.progress.reached_ms().is_none() {
+            self.progress.set_reached_ms(now);
+        }
+        self.log.connected(self.resolver.address(), now);
+    }
+
+    /// A socket is connected to this address: the tags may name its interface.
+    pub fn opened(&mut self, address: Address) {
+        self.refresh_mac(address);
+    }
+
+    /// An attempt to reach the receiver failed.
+    pub fn not_reached(&mut self, error: Error) {
+        self.log.outage.tries = self.log.outage.tries.saturating_add(1);
+        let address = self.resolver.address();
+        let (lookup, answers) = self.resolver.lookup_and_answers();
+        self.log.not_reached(error, address, lookup, answers);
+        if error.step != Step::LookUpName {
+            self.resolver.failed(self.events.links.restart_attempt_ms().is_some());
+        }
+    }
+
+    /// A new outage begins now.
+    pub fn begin_outage(&mut self) {
+        self.log.outage = Outage::new(time::now_ms());
+    }
+
+    /// Waits before the next attempt, longer each time. Returns `false` when the end has come.
+    pub fn pause(&mut self) -> bool {
+        if self.resolver.is_trying_next() {
+            return !self.is_over();
+        }
+        self.events.links.listen();
+        let until_ms = time::now_ms() + self.backoff.next_ms(time::raw_ns().unsigned_abs());
+        loop {
+            if self.is_over() {
+                return false;
+            }
+            let until_ms = self.events.links.end_pause_ms().map_or(until_ms, |end_ms| end_ms.min(until_ms));
+            if time::now_ms() >= until_ms {
+                return true;
+            }
+            self.events.wait([Awaited::NONE; 2], Ring::Waits, until_ms);
+        }
+    }
+
+    /// Whether the end has come, and its time is over.
+    pub fn is_over(&mut self) -> bool {
+        self.events.is_over(time::now_ms())
+    }
+
+    /// Logs that this is the end. Returns whether that was done now, and the line itself is to be sent.
+    pub fn log_farewell(&mut self, end: End) -> bool {
+        if self.farewell_is_logged {
+            return false;
+        }
+        self.farewell_is_logged = true;
+        let Some(why) = end.why.text() else { return false };
+        let (endpoint, last) = (self.endpoint, self.reader.last_seq().unwrap_or(0));
+        if end.why == Why::NeverReached {
+            // The console is all that can show it. What was not sent is logged there too.
+            error!("{endpoint}: {why}");
+        } else {
+            info!("{endpoint}: {why}, last seq sent {last}");
+        }
+        self.ring_is_empty = false;
+        true
+    }
+
+    /// The time is over: logs what was sent and not acknowledged (from `unacknowledged` on), or not sent at all.
+    pub fn end_unconfirmed(&mut self, unacknowledged: Option<u64>) -> Result<Outcome> {
+        if let Some(end) = self.events.lifetime.end(time::now_ms()) {
+            self.log_farewell(end);
+        }
+        self.batch.keep_whole_lines();
+        let waiting = self.batch.first().map(|of| of.seq);
+        self.batch.clear();
+        let mut missing = Missing { first: unacknowledged.or(waiting), last: self.reader.last_seq() };
+        let is_complete = self.count_unread(&mut missing)?;
+        let Missing { first: Some(from), last: Some(to) } = missing else { return Ok(Outcome::Done) };
+        if from > to {
+            return Ok(Outcome::Done);
+        }
+        let (endpoint, count) = (self.endpoint, to - from + 1);
+        let more = if is_complete { "" } else { ", and more that were written meanwhile" };
+        error!("{endpoint}: {count} records, seq {from}-{to}, not confirmed by the receiver{more}");
+        Ok(Outcome::Unconfirmed)
+    }
+
+    /// Adds the records that the log still has and that were to be shipped. Returns whether that was all: a process that
+    /// writes faster than this reads must not hold up the end.
+    fn count_unread(&mut self, missing: &mut Missing) -> Result<bool> {
+        let until_ms = time::now_ms() + COUNT_MS;
+        loop {
+            for _ in 0..FILL_RECORDS_MAX {
+                let first = match self.reader.take(|_| true)? {
+                    None | Some(Next::Empty) => return Ok(true),
+                    Some(Next::Record(Record { level, .. })) if level > self.level => continue,
+                    Some(Next::Gap { from, .. }) => Some(from),
+                    Some(Next::Record(_)) => self.reader.last_seq(),
+                };
+                missing.first = missing.first.or(first);
+                missing.last = self.reader.last_seq();
+            }
+            if time::now_ms() >= until_ms {
+                return Ok(false);
+            }
+        }
+    }
+}
+
+/// Records that the receiver may not have.
+struct Missing {
+    first: Option<u64>,
+    last: Option<u64>,
+}
+
+/// A line that is to be written.
+struct LineAt {
+    position: u64,
+    /// The first record of which no byte was ever sent.
+    unsent: Option<u64>,
+}
+
+/// Where lines go.
+struct Output<'a> {
+    batch: &'a mut Batch,
+    ledger: &'a mut Ledger,
+}
+
+impl LineAt {
+    /// Writes the line of a record, or the reports of a gap.
+    fn push(self, next: &Next<'_>, encoder: &mut Encoder, wall: WallOffset, output: Output<'_>) {
+        let Output { batch, ledger } = output;
+        match *next {
+            Next::Empty => {}
+            Next::Record(ref record) => {
+                let (seq, clock_us) = (record.seq, record.clock_us);
+                // It was taken because it fits. If ever it does not, that is reported in its place.
+                let len = encoder.encode(batch.room(), record, wall).unwrap_or_else(|| {
+                    let lost = Lost { from: seq, to: seq, why: "its line has no room" };
+                    lost.encode(encoder, batch.room(), clock_us, wall)
+                });
+                ledger.note(self.position, seq);
+                batch.push(len, MadeOf { seq, clock_us });
+            }
+            Next::Gap { from, to, clock_us, cause } => {
+                ledger.note(self.position, from);
+                let (unsent, why) = match cause {
+                    GapCause::BeforeStart => (from, "the kernel's ring had overflowed before the start"),
+                    GapCause::Overwritten => (
+                        self.unsent.unwrap_or(from),
+                        "the kernel's ring was overwritten before they could be sent",
+                    ),
+                };
+                let first_lost = unsent.clamp(from, to.saturating_add(1));
+                if first_lost > from {
+                    let unread = Unread { from, to: first_lost - 1 };
+                    let len = unread.encode(encoder, batch.room(), clock_us, wall);
+                    batch.push(len, MadeOf { seq: from, clock_us });
+                }
+                if first_lost <= to {
+                    let lost = Lost { from: first_lost, to, why };
+                    let len = lost.encode(encoder, batch.room(), clock_us, wall);
+                    batch.push(len, MadeOf { seq: first_lost, clock_us });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! One shipper as the watcher sees it: starting it, sending it messages, its death.
+
+use core::ffi::CStr;
+use core::fmt::{self, Display};
+
+use crate::logger::{error, warn};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::OFlags;
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, Signal, WaitStatus, kill_process};
+
+use super::Origin;
+use super::kernel_log::KernelLog;
+use crate::exit;
+use crate::kernel_fs::KernelFs;
+use crate::logger;
+use crate::privileges;
+use crate::ship::handover::SocketLists;
+use crate::ship::identity::Identity;
+use crate::ship::{Fds, Job, Outcome, ship};
+use crate::sys::fds::{close_all_but, keep};
+use crate::sys::process::{self, Fork, fork};
+use crate::sys::{At, time};
+use earlykmsg::channel::Message;
+use earlykmsg::config::Options;
+use earlykmsg::config::endpoint::Endpoint;
+use earlykmsg::config::tags::Facts;
+use earlykmsg::delivery::lifetime::Lifetime;
+use earlykmsg::delivery::progress::Progress;
+use earlykmsg::error::{Error, Result, Step};
+use earlykmsg::limits::{RESTART_FORGET_MS, RESTART_MS_MAX, RESTART_MS_MIN, SHIPPER_UID};
+use earlykmsg::record::clock::StampOffset;
+
+/// What all shippers are started with.
+pub struct Setup<'a> {
+    /// What was asked for.
+    pub options: &'a Options<'a>,
+    /// Where the log and files below `/proc` are opened.
+    pub kernel_fs: &'a KernelFs,
+    /// How the program was started.
+    pub origin: Origin<'a>,
+    /// The descriptor of signals. It tells each process that reads it of that process's own signals.
+    pub signals: BorrowedFd<'static>,
+    /// The kernel's log as it was at the start.
+    pub kernel_log: KernelLog,
+    /// The offset of the kernel's stamps.
+    pub stamp: StampOffset,
+    /// The first record that is to be shipped, as far as it is known.
+    pub first: Option<u64>,
+    /// What is known of the machine.
+    pub facts: Facts,
+    /// A directory without anything in it: the shippers' root.
+    pub empty: Option<OwnedFd>,
+}
+
+/// One shipper.
+pub struct Child<'a> {
+    number: usize,
+    /// Its destination.
+    pub endpoint: &'a Endpoint<'a>,
+    progress: Progress,
+    /// What it is doing.
+    pub state: State,
+    /// The pause before it is started again the next time.
+    pub backoff_ms: u64,
+}
+
+/// What a shipper is doing.
+pub enum State {
+    /// It is to be started at this time.
+    Due { at_ms: u64 },
+    /// It runs since this time. The channel is gone when it has closed its end.
+    Running { pid: Pid, since_ms: u64, channel: Option<OwnedFd> },
+    /// It has ended and is not started again.
+    Ended,
+}
+
+impl<'a> Child<'a> {
+    /// The shipper of the destination with this number, to be started at once.
+    pub fn new(number: usize, endpoint: &'a Endpoint<'a>, progress: Progress) -> Child<'a> {
+        Child { number, endpoint, progress, state: State::Due { at_ms: 0 }, backoff_ms: RESTART_MS_MIN }
+    }
+
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<Pid> {
+        match self.state {
+            State::Running { pid, .. } => Some(pid),
+            State::Due { .. } | State::Ended => None,
+        }
+    }
+
+    /// The channel to it, while it listens.
+    pub fn channel(&self) -> Option<BorrowedFd<'_>> {
+        match &self.state {
+            State::Running { channel, .. } => channel.as_ref().map(AsFd::as_fd),
+            State::Due { .. } | State::Ended => None,
+        }
+    }
+
+    /// Sends it a message, if it runs.
+    pub fn send(&self, message: Message<'_>) {
+        if let Some(channel) = self.channel() {
+            send(channel, message);
+        }
+    }
+
+    /// Sends it a signal, if it runs.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.pid() {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Starts its process.
+    pub fn start(&mut self, setup: &mut Setup<'_>, now_ms: u64) -> Result<()> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (channel, other_end) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).at(Step::OpenChannel)?;
+        self.progress.begin();
+        match fork()? {
+            Fork::Child => {
+                drop(channel);
+                process::exit(self.run(setup, keep(other_end)))
+            }
+            Fork::Parent(pid) => {
+                self.state = State::Running { pid, since_ms: now_ms, channel: Some(channel) };
+                Ok(())
+            }
+        }
+    }
+
+    /// Has it started again after a pause, which doubles each time.
+    pub fn start_later(&mut self, now_ms: u64) {
+        self.state = State::Due { at_ms: now_ms + self.backoff_ms };
+        self.backoff_ms = (self.backoff_ms * 2).min(RESTART_MS_MAX);
+    }
+
+    /// It has died, and is started again.
+    pub fn restart(&mut self, now_ms: u64) {
+        if let State::Running { since_ms, .. } = self.state
+            && now_ms - since_ms >= RESTART_FORGET_MS
+        {
+            self.backoff_ms = RESTART_MS_MIN;
+        }
+        warn!("{}: the shipper is started again in {} ms", self.endpoint, self.backoff_ms);
+        self.start_later(now_ms);
+    }
+
+    /// Logs how it died.
+    pub fn log_death(&self, status: WaitStatus) {
+        let death = Death { denied_call: self.progress.denied(), status };
+        match self.progress.unsent().and_then(|unsent| unsent.checked_sub(1)) {
+            Some(last) => warn!("{}: the shipper {death}, last seq sent {last}", self.endpoint),
+            None => warn!("{}: the shipper {death}, nothing was sent", self.endpoint),
+        }
+    }
+
+    /// The shipper's process. Returns its exit code.
+    fn run(&self, setup: &mut Setup<'_>, watcher: BorrowedFd<'static>) -> i32 {
+        match self.prepare(setup, watcher).and_then(|(job, fds)| ship(job, &fds)) {
+            Ok(Outcome::Done) => exit::DONE,
+            Ok(Outcome::Unconfirmed) => exit::UNAVAILABLE,
+            Err(error) => {
+                error!("{}: {error}", self.endpoint);
+                exit_code(error)
+            }
+        }
+    }
+
+    /// Opens what a shipper needs, and gives up everything else.
+    fn prepare<'s>(&self, setup: &'s mut Setup<'_>, watcher: BorrowedFd<'static>) -> Result<(Job<'s>, Fds)>
+    where
+        'a: 's,
+    {
+        let (from_pid1, once) = match setup.origin {
+            Origin::Pid1 { .. } => (true, false),
+            Origin::ByHand { once } => (false, once),
+        };
+        let signals = setup.signals;
+        let kmsg = keep(setup.kernel_fs.open_kmsg()?);
+        let sockets = if from_pid1 {
+            let open = |name: &CStr| setup.kernel_fs.open_proc(name, OFlags::RDONLY).ok().map(keep);
+            SocketLists::open(self.endpoint.scheme, open)
+        } else {
+            SocketLists::default()
+        };
+        if let Some(empty) = &setup.empty {
+            privileges::hide_files(empty)?;
+        }
+        // The watcher's may be the console, which a shipper does not need.
+        let stderr = if from_pid1 { None } else { logger::stderr() };
+        let [ipv4, ipv6] = sockets.0;
+        close_all_but(&[Some(signals), Some(kmsg), Some(watcher), ipv4, ipv6, stderr]);
+        logger::use_kernel_log(kmsg);
+        let id = SHIPPER_UID + self.number as u32;
+        privileges::drop_to_shipper(id, stderr.is_some(), self.progress.denied_call())?;
+
+        let mut lifetime = Lifetime::new(from_pid1, setup.options.linger);
+        if let Some(reached_ms) = self.progress.reached_ms() {
+            lifetime.reached(reached_ms);
+        }
+        if once {
+            lifetime.once(time::now_ms());
+        }
+        let job = Job {
+            endpoint: self.endpoint,
+            level: setup.options.level,
+            identity: Identity::new(setup.options, self.number, &mut setup.facts),
+            lifetime,
+            first: self.progress.resume().or(setup.first),
+            oldest_at_start: setup.kernel_log.oldest.unwrap_or(0),
+            saved: setup.kernel_log.saved,
+            buffer: setup.kernel_log.buffer,
+            unsent: self.progress.unsent(),
+            stamp: setup.stamp,
+            progress: self.progress,
+        };
+        Ok((job, Fds { kmsg, signals, watcher, sockets }))
+    }
+}
+
+/// The exit code of a shipper that failed. The watcher starts it again, unless that would lead to the same.
+fn exit_code(error: Error) -> i32 {
+    if error.step == Step::KmsgEnded { exit::UNAVAILABLE } else { exit::SOFTWARE }
+}
+
+/// Sends a message without waiting. It is lost when the shipper has closed its end or reads too slowly.
+pub fn send(channel: BorrowedFd<'_>, message: Message<'_>) {
+    let _ = rustix::net::send(channel, &message.encode(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+}
+
+/// How a shipper died.
+struct Death {
+    denied_call: Option<u64>,
+    status: WaitStatus,
+}
+
+impl Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(call) = self.denied_call {
+            return write!(f, "asked for system call {call}, which it may not make, and was ended");
+        }
+        match self.status.terminating_signal() {
+            Some(signal) => write!(f, "was killed by signal {signal}"),
+            None => write!(f, "ended with code {}", self.status.exit_status().unwrap_or_default()),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The kernel's log as the program finds it, read before the program writes a line of its own.
+//!
+//! Once the ring is full, each new record takes the place of the oldest: the program's first lines would push out
+//! records that no shipper has read yet. So the oldest records are kept here as they are, and every shipper begins with
+//! them.
+
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{SeekFrom, seek};
+
+use crate::kernel_fs::KernelFs;
+use crate::ship::reader::{ReadBuffer, read_record};
+use crate::sys::fds::keep;
+use crate::sys::memory::Buffer;
+use earlykmsg::error::{Errno, Result, Step};
+use earlykmsg::limits::{NEWEST_LOOKS_MAX, READ_BACK_MAX, RECORD_BYTES_MAX};
+use earlykmsg::record::clock::StampOffset;
+use earlykmsg::record::saved::Saved;
+use earlykmsg::record::{Body, Prefix, Record};
+
+/// The log, opened by the watcher.
+pub struct KernelLog {
+    /// For the program's own messages. The kernel limits the rate of lines (ten at once) per opening, so this one has no
+    /// other use.
+    pub fd: BorrowedFd<'static>,
+    /// The number of the oldest record that the ring had.
+    pub oldest: Option<u64>,
+    /// The oldest records, as far as there is room for them.
+    pub saved: &'static Saved,
+    /// What records are read into.
+    pub buffer: &'static mut ReadBuffer,
+}
+
+impl KernelLog {
+    /// Opens the log and keeps its oldest records. Must come before any message of this process.
+    pub fn open(kernel_fs: &KernelFs) -> Result<KernelLog> {
+        static BUFFER: Buffer<ReadBuffer> = Buffer::new([0; RECORD_BYTES_MAX]);
+        static SAVED: Buffer<Saved> = Buffer::new(Saved::EMPTY);
+        let (Some(buffer), Some(saved)) = (BUFFER.take(), SAVED.take()) else {
+            return Err(Step::TakeBuffers.failed(Errno::NONE));
+        };
+        let fd = keep(kernel_fs.open_kmsg()?);
+        let mut oldest = None;
+        while let Some(len) = read_record(fd, buffer)? {
+            let record = &buffer[..len];
+            oldest = oldest.or(Prefix::parse(record).map(|prefix| prefix.seq));
+            if !saved.push(record) {
+                break;
+            }
+        }
+        Ok(KernelLog { fd, oldest, saved, buffer })
+    }
+
+    /// Measures the offset between the kernel's stamps and `CLOCK_MONOTONIC_RAW`. `write_line` reads that clock, writes a
+    /// line of the program's into the log and returns the reading; the line is then read back.
+    pub fn measure_stamps(&mut self, write_line: impl FnOnce() -> i64) -> StampOffset {
+        let can_seek = seek(self.fd, SeekFrom::End(0)).is_ok();
+        let before_ns = write_line();
+        if !can_seek {
+            // A file in the log's place: what is read from it now could not be read again.
+            return StampOffset(0);
+        }
+        for _ in 0..READ_BACK_MAX {
+            let Ok(Some(len)) = read_record(self.fd, self.buffer) else { break };
+            if let Some(record) = Record::parse(&self.buffer[..len])
+                && let Body::Escaped { text, .. } = record.body
+                && text.starts_with(b"earlykmsg: ")
+            {
+                return StampOffset::measured(before_ns, record.clock_us);
+            }
+        }
+        // The kernel takes no lines from programs, or others write faster than this reads. Both clocks begin at about
+        // the same time.
+        StampOffset(0)
+    }
+
+    /// The number of the newest record.
+    pub fn newest(&mut self, kernel_fs: &KernelFs) -> Option<u64> {
+        let fd = kernel_fs.open_kmsg().ok()?;
+        let mut newest = None;
+        for _ in 0..NEWEST_LOOKS_MAX {
+            let Ok(Some(len)) = read_record(fd.as_fd(), self.buffer) else { break };
+            newest = Prefix::parse(&self.buffer[..len]).map(|prefix| prefix.seq).or(newest);
+        }
+        newest
+    }
+}

@@ -1,6 +1,6 @@
 //! A Debian's boots and shutdowns with and without earlykmsg, as a Markdown table.
 //!
-//! `cargo run --release -p earlykmsg-qemu --example debian [RUNS]` boots a guest for each row, in turn, RUNS (5) times: by
+//! `cargo run --release --manifest-path qemu/Cargo.toml --example debian [RUNS]` boots a guest for each row, in turn, RUNS (5) times: by
 //! initramfs-tools and by dracut; without earlykmsg, with it until it hands over, and with it until the power-off.
 
 use core::time::Duration;

@@ -1,6 +1,6 @@
 //! Storms in a guest, past receivers that fail, for earlykmsg and for busybox, as a Markdown table.
 //!
-//! `cargo run -p earlykmsg-qemu --example storm [WORD ...]` boots a guest for each row. A word is a shipper
+//! `cargo run --manifest-path qemu/Cargo.toml --example storm [WORD ...]` boots a guest for each row. A word is a shipper
 //! (`earlykmsg`, `cat-nc`), a size of the ring (`16M`, `1M`) or a part of what the receiver does; without any, all
 //! run. `docs/delivery.md` says what the columns mean.
 

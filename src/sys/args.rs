@@ -1,9 +1,8 @@
-//! The strings that the kernel put on the stack: arguments, then the environment.
+//! What the kernel put on the stack: arguments, then the environment, then values of its own.
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char, c_int, c_ulong};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use super::start::auxiliary;
 use super::{errno, failed};
 use earlykmsg::error::{Error, Step};
 
@@ -112,4 +111,10 @@ pub fn program_path() -> Option<&'static CStr> {
     let path = auxiliary(libc::AT_EXECFN);
     // SAFETY: the kernel's string ends with NUL and lives as long as the process.
     (path != 0).then(|| unsafe { CStr::from_ptr(core::ptr::with_exposed_provenance(path)) })
+}
+
+/// A value that the kernel handed over at the start of the program; 0 if it did not.
+pub(super) fn auxiliary(key: c_ulong) -> usize {
+    // SAFETY: looks it up in the table that the C library's start has noted.
+    unsafe { libc::getauxval(key) as usize }
 }

@@ -1,9 +1,9 @@
 //! Where the program begins: the C library's start calls `main`.
 
-use core::ffi::{c_char, c_int, c_ulong};
+use core::ffi::{c_char, c_int};
 use core::ptr;
 
-use super::args::Args;
+use super::args::{Args, auxiliary};
 
 /// Makes `$run` the program's `main`.
 #[macro_export]
@@ -66,10 +66,4 @@ fn protect_relocated() {
         // SAFETY: the relocation is done, and nothing else is ever written there.
         let _ = unsafe { libc::mprotect(ptr::without_provenance_mut(start), end - start, libc::PROT_READ) };
     }
-}
-
-/// A value that the kernel handed over at the start of the program; 0 if it did not.
-pub(super) fn auxiliary(key: c_ulong) -> usize {
-    // SAFETY: looks it up in the table that the C library's start has noted.
-    unsafe { libc::getauxval(key) as usize }
 }

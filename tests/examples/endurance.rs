@@ -1,6 +1,6 @@
 //! Hours of faults, with every record accounted for and every process measured.
 //!
-//! `cargo run --release -p earlykmsg-tests --example endurance [MINUTES [SEED]]` (10 minutes unless told, as root)
+//! `cargo run --release --manifest-path tests/Cargo.toml --example endurance [MINUTES [SEED]]` (10 minutes unless told, as root)
 //! runs the release binary on the machine's own log with two TCP destinations and a UDP one, behind a cable into a
 //! network of their own. It goes in rounds:
 //!

@@ -1,6 +1,6 @@
 //! Faults between the ring and the receiver, for earlykmsg and for two other shippers, as a Markdown table.
 //!
-//! `cargo run -p earlykmsg-tests --example faults [WORD ...]` runs each fault with each shipper in turn on the
+//! `cargo run --manifest-path tests/Cargo.toml --example faults [WORD ...]` runs each fault with each shipper in turn on the
 //! machine's own log, as root. A word is a shipper (`earlykmsg`, `rsyslog`, `cat-nc`) or a part of a fault's
 //! name; without any, all run. `docs/delivery.md` says what the columns mean.
 

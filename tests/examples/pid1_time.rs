@@ -1,6 +1,6 @@
 //! How long PID 1 takes to become the next init: bare, and through earlykmsg.
 //!
-//! `cargo run -p earlykmsg-tests --example pid1_time [RUNS]` boots in a namespace of its own each time and
+//! `cargo run --manifest-path tests/Cargo.toml --example pid1_time [RUNS]` boots in a namespace of its own each time and
 //! prints medians. Measured is from just before the exec of the program (or, bare, of the next init) until the
 //! first byte of the next init, a shell that says one word. A destination has to stand on the kernel's command
 //! line, which only a tracer can fake here; it lets PID 1 go as soon as that is read. What the tracing

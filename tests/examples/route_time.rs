@@ -1,6 +1,6 @@
 //! How long a network that comes late is unused: from the kernel's word to the first record at the receiver.
 //!
-//! `cargo run -p earlykmsg-tests --example route_time [RUNS [MISSING]]` takes some three seconds a run and prints
+//! `cargo run --manifest-path tests/Cargo.toml --example route_time [RUNS [MISSING]]` takes some three seconds a run and prints
 //! medians; `MISSING` is `Route` (the default), `Address`, `Link` or `hole`. The cable is one between two namespaces,
 //! of some 50 µs there and back.
 

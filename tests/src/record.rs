@@ -33,7 +33,12 @@ impl Record {
         let prefix = str::from_utf8(&raw[..split]).expect("a prefix is text");
         let mut fields = prefix.split(',').map(str::parse::<u64>);
         let mut next = || fields.next().expect("three fields").expect("a number");
-        Record { code: next(), seq: next(), clock: next(), msg: text(&raw[split + 1..], raw.len() >= CUT_BYTES_MIN) }
+        Record {
+            code: next(),
+            seq: next(),
+            clock: next(),
+            msg: text(&raw[split + 1..], raw.len() >= CUT_BYTES_MIN),
+        }
     }
 
     /// The JSON object that a receiver must get, `talos-time` left out.

@@ -1,11 +1,12 @@
 //! The same sources give the same bytes, wherever and by whomever they are built: the program, and all that is published of it.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use earlykmsg_tests::binary::{self, workspace};
+use earlykmsg_tests::binary::workspace;
 
 /// A folder whose name a careless build would stumble over, gone when the test is over.
 struct Folder(PathBuf);
@@ -63,6 +64,8 @@ fn built_elsewhere(folder: &Path) -> PathBuf {
     let rustup = std::env::var_os("RUSTUP_HOME");
     let rustup = rustup.unwrap_or_else(|| cargo_home().with_file_name(".rustup").into_os_string());
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut remapped = OsString::from("--remap-path-prefix=");
+    remapped.extend([home.join("cargo").as_os_str(), OsStr::new("=cargo")]);
     run(Command::new("sh")
         .args(["-c", "umask 077; exec \"$0\" \"$@\""])
         .arg(cargo)
@@ -71,6 +74,8 @@ fn built_elsewhere(folder: &Path) -> PathBuf {
         .current_dir("/")
         .env("CARGO_TARGET_DIR", &target)
         .env("CARGO_HOME", home.join("cargo"))
+        // As initramfs/release has it.
+        .env("CARGO_ENCODED_RUSTFLAGS", remapped)
         .env("RUSTUP_HOME", rustup)
         .env("HOME", &home)
         .env("TZ", "Pacific/Kiritimati")
@@ -81,18 +86,18 @@ fn built_elsewhere(folder: &Path) -> PathBuf {
 #[test]
 fn the_same_bytes_from_anywhere() {
     let folder = Folder::new();
-    let (here, there) = (binary::earlykmsg(), built_elsewhere(&folder.0));
-    let (one, two) = (fs::read(here).expect("read a binary"), fs::read(&there).expect("read a binary"));
+    // What is published: here by its one command, there by the packer alone.
+    let (release, packed) = (folder.0.join("release"), folder.0.join("packed"));
+    run(Command::new(workspace().join("initramfs/release")).arg(&release).current_dir("/"));
+    let (here, there) = (release.join("earlykmsg"), built_elsewhere(&folder.0));
+    let (one, two) = (fs::read(&here).expect("read a binary"), fs::read(&there).expect("read a binary"));
     if let Some(at) = one.iter().zip(&two).position(|(a, b)| a != b) {
         panic!("{} and {} differ from byte {at:#x} on", here.display(), there.display());
     }
     assert_eq!(one.len(), two.len());
 
-    // What is published: here by its one command, there by the packer alone.
-    let (release, packed) = (folder.0.join("release"), folder.0.join("packed"));
-    run(Command::new(workspace().join("initramfs/release")).arg(&release).current_dir("/"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let pack = ["run", "--quiet", "--package", "earlykmsg-initramfs", "--", "overlay", "--program"];
+    let pack = ["run", "--quiet", "--manifest-path", "initramfs/Cargo.toml", "--", "overlay", "--program"];
     run(Command::new(cargo).args(pack).arg(&there).arg("--out").arg(&packed).current_dir(workspace()));
     let read = |folder: &Path, name: &str| fs::read(folder.join(name)).expect("read what is published");
     let sums = String::from_utf8(read(&release, "SHA256SUMS")).expect("text");
@@ -106,8 +111,10 @@ fn the_same_bytes_from_anywhere() {
     run(Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(&release));
 
     // Whatever differs in a path must not get into the program either.
-    for part in [workspace().as_os_str(), cargo_home().as_os_str()] {
-        let part = part.as_encoded_bytes();
+    let cargo_home = cargo_home();
+    let rustup_home = cargo_home.with_file_name(".rustup");
+    for part in [workspace(), &cargo_home, &rustup_home] {
+        let part = part.as_os_str().as_encoded_bytes();
         assert!(!one.windows(part.len()).any(|window| window == part), "{} is in it", part.escape_ascii());
     }
 }

@@ -1,7 +1,7 @@
 //! What comes into the house from others: whose crates, under which licences, from where, for which Rust. The policy is
 //! `deny.toml`, which cargo-deny reads as well.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
@@ -10,13 +10,14 @@ use serde_json::Value;
 use toml::Table;
 
 /// What is compiled into the program. One more is a decision, not an accident.
-const PROGRAM: [&str; 12] = [
+const PROGRAM: [&str; 13] = [
     "bitflags",           // rustix
     "byteorder",          // hash32
     "hash32",             // heapless
     "heapless",           // lists with a fixed capacity
     "libc",               // the calls that rustix leaves out
     "linux-raw-sys",      // rustix
+    "log",                // the macros for its messages
     "rustix",             // system calls
     "ryu",                // serde-json-core, for numbers with a fraction, of which the program has none
     "serde",              // what an object is, as serde-json-core wants it said
@@ -48,10 +49,13 @@ fn metadata(manifest: &str) -> Value {
     serde_json::from_str(&text).expect("cargo's JSON")
 }
 
-/// The packages of both workspaces.
+/// The workspaces: the program's, that of tests and tools, the fuzzer's.
+const WORKSPACES: [&str; 3] = ["", "tests/", "fuzz/"];
+
+/// The packages of all workspaces.
 fn packages() -> Vec<Value> {
-    let both = ["Cargo.toml", "fuzz/Cargo.toml"].map(metadata);
-    both.iter().flat_map(|all| all["packages"].as_array().expect("a list").clone()).collect()
+    let all = WORKSPACES.map(|folder| metadata(&format!("{folder}Cargo.toml")));
+    all.iter().flat_map(|all| all["packages"].as_array().expect("a list").clone()).collect()
 }
 
 fn toml(name: &str) -> Table {
@@ -121,8 +125,9 @@ fn all_comes_from_the_registry() {
     for kind in ["unknown-registry", "unknown-git"] {
         assert_eq!(policy["sources"][kind].as_str(), Some("deny"));
     }
-    for name in ["Cargo.lock", "fuzz/Cargo.lock"] {
-        let lock = toml(name);
+    for folder in WORKSPACES {
+        let name = format!("{folder}Cargo.lock");
+        let lock = toml(&name);
         let own = |name: &str| name == "earlykmsg" || name.starts_with("earlykmsg-");
         let packages = lock["package"].as_array().expect("packages");
         assert!(packages.len() > PROGRAM.len());
@@ -140,37 +145,22 @@ fn all_comes_from_the_registry() {
     }
 }
 
-/// The tools may have two versions of a crate; the bans of deny.toml hold for everything.
+/// Either would bring a heap and a second panic handler, wherever it is switched on.
 #[test]
-fn nothing_banned_is_used() {
-    let policy = toml("deny.toml");
-    let all = metadata("Cargo.toml");
-    let names: BTreeMap<&str, &str> = all["packages"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|package| (package["id"].as_str().unwrap(), package["name"].as_str().unwrap()))
-        .collect();
-    let nodes = all["resolve"]["nodes"].as_array().expect("a list");
-    let named = |node: &Value| names[node["id"].as_str().unwrap()];
-    let users = |name: &str| -> BTreeSet<&str> {
-        let uses = |node: &&Value| {
-            let uses = node["dependencies"].as_array().unwrap();
-            uses.iter().any(|id| names[id.as_str().unwrap()] == name)
-        };
-        nodes.iter().filter(uses).map(named).collect()
-    };
-    for ban in policy["bans"]["deny"].as_array().expect("a list") {
-        let allowed = ban.get("wrappers").map(words).unwrap_or_default();
-        let users = users(ban["crate"].as_str().expect("a crate"));
-        assert!(users.iter().all(|user| allowed.contains(user)), "{ban:?}: used by {users:?}");
-    }
-    for ban in policy["bans"]["features"].as_array().expect("a list") {
-        let denied = words(&ban["deny"]);
-        let node = nodes.iter().find(|node| Some(named(node)) == ban["crate"].as_str());
-        let features = node.expect("a crate that is used")["features"].as_array().unwrap();
-        let found: Vec<&Value> = features.iter().filter(|f| denied.contains(&f.as_str().unwrap())).collect();
-        assert!(found.is_empty(), "{ban:?}: {found:?} is on");
+fn no_feature_brings_the_standard_library() {
+    let edges = "normal,build,dev";
+    let tree = ["tree", "--locked", "--workspace", "--edges", edges, "--prefix", "none", "--no-dedupe"];
+    let tree = cargo(&[&tree[..], &["--format", "{p}\t{f}"]].concat());
+    let program: BTreeSet<(String, String)> = TARGETS.into_iter().flat_map(in_program).collect();
+    for line in tree.lines().filter(|line| !line.is_empty()) {
+        let (package, features) = line.split_once('\t').expect("two columns");
+        let mut package = package.split(" v");
+        let (name, version) = (package.next().unwrap(), package.next().unwrap_or_default());
+        // That of libc only means: libraries are not named once more to the linker.
+        if name != "libc" && program.contains(&(name.to_owned(), version.to_owned())) {
+            let found = features.split(',').find(|feature| ["alloc", "std"].contains(feature));
+            assert_eq!(found, None, "{line}");
+        }
     }
 }
 

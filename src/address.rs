@@ -1,7 +1,11 @@
-//! An IP address together with the interface that a link-local one belongs to.
+//! IP addresses, each together with the interface that a link-local one belongs to, and lists of them.
 
 use core::fmt::{self, Display};
 use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use heapless::Vec;
+
+use crate::limits::{ADDRESSES_MAX, NAME_KEPT_S};
 
 /// An IP address and its scope ID. An IPv4 address that is written as IPv6 maps it (`::ffff:10.0.0.1`) is kept as
 /// IPv4, so that both are the same address.
@@ -58,10 +62,63 @@ impl Display for Address {
     }
 }
 
+/// Addresses of a name, or of the name servers.
+pub type Addresses = Vec<Address, ADDRESSES_MAX>;
+
+/// Adds an address, once. What there is no room for is left out.
+pub fn add(list: &mut Addresses, address: Address) {
+    if !list.contains(&address) {
+        let _ = list.push(address);
+    }
+}
+
+/// The addresses that were found for a name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Found {
+    // Two lists, so that neither family can crowd the other out.
+    ipv4: Addresses,
+    ipv6: Addresses,
+    /// For how many seconds they may be used. What comes from a file has no end (`u32::MAX`).
+    pub ttl_s: u32,
+}
+
+impl Found {
+    /// Nothing yet.
+    pub const fn nothing() -> Found {
+        Found { ipv4: Vec::new(), ipv6: Vec::new(), ttl_s: u32::MAX }
+    }
+
+    /// Adds one address.
+    pub fn add(&mut self, address: Address) {
+        add(if address.is_ipv4() { &mut self.ipv4 } else { &mut self.ipv6 }, address);
+    }
+
+    /// All addresses, IPv4's first: an address without a route fails at once, so the other family loses nothing.
+    pub fn iter(&self) -> impl Iterator<Item = Address> {
+        self.ipv4.iter().chain(&self.ipv6).copied()
+    }
+
+    /// Forgets all addresses.
+    pub fn clear(&mut self) {
+        *self = Found::nothing();
+    }
+
+    /// How long they are used: no longer than a minute, so that a receiver that has moved is found.
+    pub fn holds_ms(&self) -> u64 {
+        u64::from(self.ttl_s.min(NAME_KEPT_S)) * 1_000
+    }
+
+    /// Whether there is no address.
+    pub fn is_empty(&self) -> bool {
+        self.ipv4.is_empty() && self.ipv6.is_empty()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::string::ToString;
+    use std::vec::Vec;
 
     #[test]
     fn a_mapped_address_is_ipv4() {
@@ -87,5 +144,31 @@ mod tests {
         address.scope_id = 7;
         assert_eq!(address.with_port(5044).to_string(), "[fe80::1%7]:5044");
         assert_eq!(Address::new([10, 0, 0, 1]).with_port(53).to_string(), "10.0.0.1:53");
+    }
+
+    #[test]
+    fn neither_family_crowds_the_other_out() {
+        let mut found = Found::nothing();
+        let ipv6 = Address::parse(b"2001:db8::1").expect("an address");
+        assert!(found.is_empty());
+        for last in 0..30 {
+            found.add(Address::new([10, 0, 0, last]));
+            found.add(Address::new([10, 0, 0, last]));
+        }
+        found.add(ipv6);
+        let all: Vec<Address> = found.iter().collect();
+        assert_eq!(all.len(), ADDRESSES_MAX + 1);
+        assert_eq!(all[7], Address::new([10, 0, 0, 7]));
+        assert_eq!(all[8], ipv6);
+        assert!(!found.is_empty());
+    }
+
+    #[test]
+    fn no_ttl_is_longer_than_a_minute() {
+        for (ttl_s, holds_ms) in
+            [(0, 0), (59, 59_000), (60, 60_000), (300, 60_000), (i32::MAX as u32, 60_000)]
+        {
+            assert_eq!(Found { ttl_s, ..Found::nothing() }.holds_ms(), holds_ms, "{ttl_s}");
+        }
     }
 }

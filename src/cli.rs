@@ -6,6 +6,7 @@ use crate::logger::error;
 use rustix::fd::AsFd;
 use rustix::io::write;
 
+use crate::boot::background;
 use crate::exit;
 use crate::kernel_fs::KernelFs;
 use crate::logger;
@@ -14,18 +15,20 @@ use crate::sys::fds::{close_all_but, standard_stream};
 use crate::watch::kernel_log::KernelLog;
 use crate::watch::{Origin, watch};
 use earlykmsg::config::Options;
-use earlykmsg::config::cmdline::Arguments;
+use earlykmsg::config::cmdline::{Arguments, Cmdline};
 use earlykmsg::text::{Quoted, split_once};
 
 const HELP: &str = "\
 earlykmsg ships the kernel log as Talos-compatible JSON lines.
 
-usage: earlykmsg [--once] [NAME=VALUE ...] [URL ...]
+usage: earlykmsg [--once | --background] [NAME=VALUE ...] [URL ...]
 
   URL            where to: tcp://HOST:PORT/ or udp://HOST:PORT/, up to four;
                  without any, those of the kernel command line
   NAME=VALUE     like an argument of the kernel command line, for this run
   --once         ship what the log holds now, within 5 s, and exit
+  --background   from an init script: ship as PID 1 would, return at once; does
+                 nothing without a destination, or when another one ships already
   -h, --help     print this help and exit
   -V, --version  print the version and exit
 
@@ -40,14 +43,21 @@ const VERSION: &str = concat!("earlykmsg ", env!("CARGO_PKG_VERSION"), "\n");
 const DESTINATION: &[u8] = b"talos.logging.kernel";
 
 /// What the arguments ask for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Request {
-    Ship {
-        once: bool,
-    },
+    Ship(Mode),
     Help,
     Version,
     /// What is wrong was logged.
     WrongUsage,
+}
+
+/// How to ship.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    Foreground,
+    Once,
+    Background,
 }
 
 /// Runs as any process but PID 1. Returns the exit code.
@@ -64,23 +74,32 @@ pub fn run(args: Args) -> i32 {
         kernel_fs.dev.as_ref().map(AsFd::as_fd),
     ]);
     let cmdline = kernel_fs.read_cmdline().unwrap_or_default();
+    let (request, options) = read(cmdline, args);
+    let once = match request {
+        Request::Help => return print(HELP),
+        Request::Version => return print(VERSION),
+        Request::WrongUsage => return exit::USAGE,
+        Request::Ship(Mode::Background) if options.destinations.is_empty() => return exit::DONE,
+        // The process that ships reads the options again, and logs what is wrong with them into the kernel's log.
+        Request::Ship(Mode::Background) => return background::run(args, || read(cmdline, args).1),
+        Request::Ship(mode) => mode == Mode::Once,
+    };
+    if options.destinations.is_empty() {
+        error!("no destination: give a URL, or boot with talos.logging.kernel=URL; see --help");
+        return exit::USAGE;
+    }
+    watch(&options, &kernel_fs, Origin::ByHand { once }, KernelLog::open(&kernel_fs))
+}
+
+/// Reads the kernel's command line and the program's arguments, and logs what is wrong with them.
+fn read(cmdline: Cmdline<'static>, args: Args) -> (Request, Options<'static>) {
     if let Some(cut) = cmdline.cut {
         error!("{cut}");
     }
     let mut options = Options::none();
     read_cmdline(cmdline.complete, &mut options, args);
-    match read_arguments(args, &mut options) {
-        Request::Help => print(HELP),
-        Request::Version => print(VERSION),
-        Request::WrongUsage => exit::USAGE,
-        Request::Ship { .. } if options.destinations.is_empty() => {
-            error!("no destination: give a URL, or boot with talos.logging.kernel=URL; see --help");
-            exit::USAGE
-        }
-        Request::Ship { once } => {
-            watch(&options, &kernel_fs, Origin::ByHand { once }, KernelLog::open(&kernel_fs))
-        }
-    }
+    let request = read_arguments(args, &mut options);
+    (request, options)
 }
 
 /// The arguments without the program's name.
@@ -103,12 +122,16 @@ fn read_cmdline(cmdline: &'static [u8], options: &mut Options<'static>, args: Ar
 
 /// Takes the program's arguments into `options`, and logs what is wrong with them.
 fn read_arguments(args: Args, options: &mut Options<'static>) -> Request {
-    let mut once = false;
+    let mut mode = Mode::Foreground;
     let mut is_wrong = false;
     for arg in arguments(args) {
         let (name, value) = match arg {
             b"--once" => {
-                once = true;
+                mode = Mode::Once;
+                continue;
+            }
+            b"--background" => {
+                mode = Mode::Background;
                 continue;
             }
             b"--help" | b"-h" => return Request::Help,
@@ -126,7 +149,7 @@ fn read_arguments(args: Args, options: &mut Options<'static>) -> Request {
             error!("{}: not an option, a word or a URL; see --help", Quoted(arg));
         }
     }
-    if is_wrong { Request::WrongUsage } else { Request::Ship { once } }
+    if is_wrong { Request::WrongUsage } else { Request::Ship(mode) }
 }
 
 /// Whether an argument names a destination, be it right or wrong.

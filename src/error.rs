@@ -171,6 +171,7 @@ fn describe(errno: i32) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::format;
     use std::string::ToString;
 
     #[test]
@@ -180,5 +181,39 @@ mod tests {
         assert_eq!(Step::OpenChannel.failed(4242).to_string(), "open a channel: errno 4242");
         assert_eq!(Step::Send.failed(Errno::NONE).to_string(), "send: closed by the receiver (errno 0)");
         assert_eq!(Step::LookUpName.failed(Errno::NONE).to_string(), "look up the name");
+    }
+
+    /// The numbers that Linux has on every machine that this program runs on.
+    #[test]
+    fn error_numbers_in_words() {
+        for (errno, words) in [
+            (1, "not permitted"),
+            (2, "no such file"),
+            (8, "not an executable"),
+            (11, "would have to wait"),
+            (12, "out of memory"),
+            (13, "permission denied"),
+            (16, "busy"),
+            (19, "no such device"),
+            (20, "not a directory"),
+            (22, "invalid argument"),
+            (23, "too many open files"),
+            (24, "too many open files"),
+            (29, "cannot seek"),
+            (32, "connection reset by the receiver"),
+            (38, "not in this kernel"),
+            (90, "message too long"),
+            (97, "address family not in this kernel"),
+            (99, "address not available"),
+            (100, "network is down"),
+            (101, "network unreachable"),
+            (104, "connection reset by the receiver"),
+            (105, "out of buffers"),
+            (110, "timed out"),
+            (111, "connection refused"),
+            (113, "no route to host"),
+        ] {
+            assert_eq!(Errno(errno).to_string(), format!("{words} (errno {errno})"));
+        }
     }
 }

@@ -46,6 +46,15 @@ impl KernelFs {
         KernelFs { proc, dev }
     }
 
+    /// As `--background`: through mounts that nobody else sees, or else through what is mounted.
+    pub fn detached() -> KernelFs {
+        let open = |kind, place| {
+            let detached = detached_mount(kind, MountAttrFlags::empty()).ok();
+            detached.or_else(|| open_mounted(place))
+        };
+        KernelFs { proc: open(c"proc", c"/proc"), dev: open(c"devtmpfs", c"/dev") }
+    }
+
     /// As anyone else: through what is mounted.
     pub fn mounted() -> KernelFs {
         KernelFs { proc: open_mounted(c"/proc"), dev: open_mounted(c"/dev") }

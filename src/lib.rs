@@ -20,6 +20,7 @@ pub mod config;
 pub mod delivery;
 pub mod elf_note;
 pub mod error;
+pub mod init_paths;
 pub mod limits;
 pub mod line;
 pub mod names;

@@ -32,7 +32,7 @@ pub const DNS_QUERY_BYTES_MAX: usize = 2 + 12 + WIRE_NAME_BYTES_MAX + 4 + 11;
 /// The longest answer that may come as a datagram: what passes every IPv6 path whole.
 pub const DNS_ANSWER_BYTES_MAX: usize = 1232;
 /// The longest search list of a `resolv.conf`.
-pub const SEARCH_BYTES_MAX: usize = 256;
+pub const SEARCH_BYTES_MAX: usize = 512;
 /// A name server has this time for an answer, is asked once more, and has it again.
 pub const NAME_ASK_MS: u64 = 1_000;
 /// When the addresses of one family are there, the other's are waited for this long.
@@ -108,7 +108,7 @@ pub const LINE_FIXED_BYTES_MAX: usize =
 pub const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX + TAGS_BYTES_MAX;
 /// `msg` and `talos-time` as they stand in a line, quotes included: they are written here first.
 pub const SCRATCH_BYTES: usize = RECORD_BYTES_MAX * ESCAPE_BYTES_MAX + 2 + TIME_BYTES_MAX + 2;
-/// What a report of lost records says: its words, a newline, three numbers and a cause.
+/// What a report of lost records holds: its text, a newline, three numbers and a cause.
 pub const REPORT_BYTES_MAX: usize = 64 + 3 * NUMBER_BYTES_MAX + 100;
 /// The longest line about lost records. Of what it says, the newline alone needs an escape.
 pub const LOST_LINE_BYTES_MAX: usize = REPORT_BYTES_MAX + 1 + LINE_FIXED_BYTES_MAX + TAGS_BYTES_MAX;
@@ -156,7 +156,7 @@ pub const CONNECT_MS: u64 = 3_000;
 pub const BACKOFF_MS_MIN: u64 = 50;
 /// … which doubles up to this.
 pub const BACKOFF_MS_MAX: u64 = 1_000;
-/// The end: what the ring holds is sent and acknowledged within this, or said to be unconfirmed.
+/// The end: what the ring holds is sent and acknowledged within this, or logged as not acknowledged.
 pub const DRAIN_MS: u64 = 5_000;
 /// How long the receiver may take to close its side when all of ours is acknowledged.
 pub const CLOSE_MS: u64 = 500;
@@ -164,7 +164,7 @@ pub const CLOSE_MS: u64 = 500;
 pub const ACK_AFTER_FIN_MS: u64 = 1_000;
 /// How often it is looked whether all is acknowledged, at the end of a connection; nothing tells.
 pub const ACK_LOOK_MS: u64 = 10;
-/// How long what was not confirmed is counted.
+/// How long what was not acknowledged is counted.
 pub const COUNT_MS: u64 = 300;
 /// How much longer than a drain the watcher waits for a shipper before it ends it.
 pub const DRAIN_GRACE_MS: u64 = 1_000;
@@ -193,7 +193,7 @@ pub const NEVER_REACHED_MS: u64 = 3_600_000;
 /// the moving of a mount tells nobody.
 pub const SWITCH_LOOKS_MS: [u64; 6] = [0, 3, 30, 300, 1_000, 3_000];
 
-/// "Network not up" is said after these, and then every `NOT_UP_EVERY_MS`.
+/// "Network not up" is logged after these, and then every `NOT_UP_EVERY_MS`.
 pub const NOT_UP_MS: [u64; 2] = [10_000, 60_000];
 /// See `NOT_UP_MS`.
 pub const NOT_UP_EVERY_MS: u64 = 600_000;
@@ -245,6 +245,11 @@ pub const KEEPALIVE_EVERY_S: u64 = 3;
 /// See `KEEPALIVE_IDLE_S`.
 pub const KEEPALIVE_TRIES: u32 = 3;
 
+/// What a receiver sends is dropped in pieces of this …
+pub const DISCARD_BYTES: usize = 1 << 30;
+/// … and in so many of them, before anything else is looked at.
+pub const DISCARDS_MAX: u32 = 16;
+
 /// The user id of the first shipper; each further one has the next. Far from any that a system gives out.
 pub const SHIPPER_UID: u32 = 0x6b6d_7367;
 /// Descriptors that a shipper may have.
@@ -254,8 +259,8 @@ pub const MEMORY_BYTES_MAX: u64 = 1024 * 1024;
 /// The kernel gives a stack whole pages.
 pub const PAGE_BYTES: u64 = 4096;
 /// The stack that the watcher may use beyond what its start took, up to the next whole page, and a shipper with it: that
-/// begins some calls further down. Stacks of 12 KiB in all were seen in use; the kernel's own words about a denied system
-/// call may come on top of that with 3.7 KiB.
+/// begins some calls further down. The frames on the deepest path, a name lookup's, come to 13 KiB from there; a signal for
+/// a denied system call and the message about it take 5 KiB more, on some arm64 machines 10.
 pub const STACK_BYTES: u64 = 24 * 1024;
 /// What the kernel makes of a stack at the start, used or not. It keeps more than this free below a stack.
 pub const STACK_AT_START_BYTES: u64 = 256 * 1024;
@@ -273,7 +278,7 @@ pub const CLOCK_APART_NS: i64 = 50_000;
 pub const CLOCK_TRIES: u32 = 3;
 /// A wall clock before this, 2000-01-01, was never set.
 pub const WALL_SET_S_MIN: i64 = 946_684_800;
-/// A step of it that is worth a word.
+/// A step of it that is worth a message.
 pub const WALL_STEP_US_MIN: u64 = 1_000;
 /// Records that are looked at for the program's own line …
 pub const READ_BACK_MAX: u32 = 10_000;
@@ -301,8 +306,11 @@ const _: () = {
     // Each one of a burst takes at most this of the receiver's buffer, which has this size unless it is changed.
     assert!(3 * UDP_BURST * 1_280 < 212_992, "the buffer of a slow listener holds three bursts");
     assert!(RECORD_BYTES_MAX > RECORD_CUT_BYTES_MIN, "a cut record must be readable");
-    assert!(MESSAGE_BYTES_MAX < 1024 - 16, "the kernel refuses longer words");
-    assert!(FAREWELL_MS < DRAIN_GRACE_MS, "the watcher must not end a shipper that is saying its last words");
+    assert!(MESSAGE_BYTES_MAX < 1024 - 16, "the kernel refuses longer messages");
+    assert!(
+        FAREWELL_MS < DRAIN_GRACE_MS,
+        "the watcher must not end a shipper that is sending its last messages"
+    );
     assert!(COUNT_MS < DRAIN_GRACE_MS, "nor one that counts what is missing");
     assert!(SAVED_BYTES >= 2 * RECORD_BYTES_MAX, "two of the longest records can be kept");
     assert!(FILE_BYTES_MAX.is_multiple_of(FILE_PIECE_BYTES), "a file is read in whole pieces");

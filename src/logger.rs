@@ -77,6 +77,11 @@ pub fn use_stderr(kernel_fs: &KernelFs) {
     STDERR.set(Some(own.map_or(inherited, keep)));
 }
 
+/// From now on, messages go to the kernel's log alone: stderr is closed.
+pub fn forget_stderr() {
+    STDERR.set(None);
+}
+
 /// From now on, messages go to the console as well: for a process that cannot write into the kernel's log.
 pub fn use_console(console: BorrowedFd<'static>) {
     STDERR.set(Some(console));

@@ -68,6 +68,11 @@ impl Display for Quoted<'_> {
     }
 }
 
+/// A name without its final dot.
+pub fn without_final_dot(name: &[u8]) -> &[u8] {
+    name.strip_suffix(b".").unwrap_or(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

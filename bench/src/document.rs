@@ -8,7 +8,7 @@ use earlykmsg_tests::binary::workspace;
 /// The document.
 #[must_use]
 pub fn path() -> PathBuf {
-    workspace().join("docs/performance.md")
+    workspace().join("docs/measurements/performance.md")
 }
 
 /// Puts a part's text where the document has its marks.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use earlykmsg_tests::binary::workspace;
+use earlykmsg_tests::binary::{release, workspace};
 
 /// How much a count may grow before someone has to say so.
 pub const GROWTH_PERCENT: f64 = 3.0;
@@ -87,16 +87,5 @@ fn all(what: &str, rounds: u32) -> u64 {
 /// `bench/pure`, the release build.
 fn program() -> &'static PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
-        let target = workspace().join("target");
-        let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["build", "--quiet", "--release", "--package", "earlykmsg-pure", "--target-dir"])
-            .arg(&target)
-            .current_dir(workspace())
-            .stdin(Stdio::null())
-            .status()
-            .expect("start cargo");
-        assert!(status.success(), "cargo build --release failed");
-        target.join("release/earlykmsg-pure")
-    })
+    PATH.get_or_init(|| release("earlykmsg-pure"))
 }

@@ -1,5 +1,5 @@
 //! What earlykmsg costs, measured beside a floor and beside other senders. `./bench/run` is the way in,
-//! `docs/performance.md` what comes out.
+//! `docs/measurements/performance.md` what comes out.
 //!
 //! | file | what it is |
 //! | --- | --- |

@@ -11,7 +11,7 @@ const USAGE: &str = "\
 usage: bench/run [quick] [--write] [--runs N] [--sender 'NAME=COMMAND']... [PART]...
 
   quick      two runs of each sender and nothing else, less than a minute
-  --write    put the tables into docs/performance.md, the chart beside it, and keep the counts of instructions
+  --write    put the tables into docs/measurements/performance.md, the chart beside it, and keep the counts of instructions
   --runs N   of each sender; 11
   --sender   one more, started as COMMAND with {host} and {port} filled in; it reads /dev/kmsg and sends to TCP
   PART       senders, growth, instructions, guests; without any, all

@@ -20,8 +20,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
+use earlykmsg::config::Extra;
 use earlykmsg::limits::BACKOFF_MS_MIN;
-use earlykmsg::line::{Encoder, Extra};
+use earlykmsg::line::Encoder;
 use earlykmsg::record::Record;
 use earlykmsg::record::clock::WallOffset;
 use earlykmsg_tests::kmsg::{Writer, tag};

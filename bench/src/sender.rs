@@ -159,9 +159,9 @@ impl Sender {
     /// Starts it, on the processor that is kept for it, perhaps under a tracer.
     #[must_use]
     pub fn start(&self, receivers: &[Receiver], tracer: &[&str]) -> Running {
-        let dir = Folder::new();
+        let dir = tempfile::tempdir().expect("make a folder");
         let fill = |text: &str| {
-            let mut text = text.replace("{host}", "127.0.0.1").replace("{dir}", &dir.0.to_string_lossy());
+            let mut text = text.replace("{host}", "127.0.0.1").replace("{dir}", &dir.path().display().to_string());
             for (number, receiver) in receivers.iter().enumerate() {
                 let name = if number == 0 { "{port}".to_owned() } else { format!("{{port{}}}", number + 1) };
                 text = text.replace(&name, &receiver.port.to_string());
@@ -169,7 +169,7 @@ impl Sender {
             text
         };
         if let Some((name, text)) = self.config {
-            fs::write(dir.0.join(name), fill(text)).expect("write a configuration");
+            fs::write(dir.path().join(name), fill(text)).expect("write a configuration");
         }
         let mut words =
             tracer.iter().map(|&word| word.to_owned()).chain(self.words.iter().map(|word| fill(word)));
@@ -186,30 +186,12 @@ impl Sender {
     }
 }
 
-/// A folder for a run, gone after it.
-#[derive(Debug)]
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Folder {
-        let path = std::env::temp_dir().join(earlykmsg_tests::kmsg::tag("bench"));
-        fs::create_dir_all(&path).expect("make a folder");
-        Folder(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// A sender that runs. It is killed with this value.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
     traced: bool,
-    _dir: Folder,
+    _dir: tempfile::TempDir,
 }
 
 impl Running {

@@ -1,8 +1,7 @@
 //! The kernel's command line.
 
-use earlykmsg::config::Options;
 use earlykmsg::config::cmdline::{Arguments, Cmdline};
-use earlykmsg::delivery::lifetime::Linger;
+use earlykmsg::config::{Linger, Options};
 use earlykmsg::limits::{
     CMDLINE_BYTES, DESTINATIONS_MAX, LINGER_SECONDS_MAX, MESSAGE_BYTES_MAX, PATH_BYTES_MAX,
 };

@@ -2,10 +2,10 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use earlykmsg::address::Address;
+use earlykmsg::address::{Address, Found};
 use earlykmsg::limits::ADDRESSES_MAX;
+use earlykmsg::names::hosts;
 use earlykmsg::names::resolv::Config;
-use earlykmsg::names::{Found, hosts};
 
 /// The first line is a name, the rest a file, read as both kinds: what is found is what a model that splits the text
 /// finds.

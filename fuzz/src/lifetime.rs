@@ -1,6 +1,7 @@
 //! When a shipper ends.
 
-use earlykmsg::delivery::lifetime::{End, Lifetime, Linger, Why};
+use earlykmsg::config::Linger;
+use earlykmsg::delivery::lifetime::{End, Lifetime, Why};
 use earlykmsg::limits::{
     DRAIN_MS, FAREWELL_MS, LINGER_SECONDS_MAX, NEVER_MS, NEVER_REACHED_MS, TAKEOVER_SEEN_MS,
     TERM_TO_SWITCH_MS,

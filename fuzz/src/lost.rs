@@ -1,7 +1,8 @@
 //! The program's own lines about records that never came or may be unread.
 
+use earlykmsg::config::Extra;
 use earlykmsg::limits::LOST_LINE_BYTES_MAX;
-use earlykmsg::line::{Encoder, Extra, Lost, Unread};
+use earlykmsg::line::{Encoder, Lost, Unread};
 use earlykmsg::record::clock::WallOffset;
 use serde_json::Value;
 
@@ -18,7 +19,7 @@ pub fn check(bytes: &[u8]) {
     let (encoder, wall) = (&mut Encoder::new(Extra::default()), WallOffset(wall));
 
     let mut out = [b'~'; LOST_LINE_BYTES_MAX];
-    let why = "the kernel's ring was overwritten before they could be sent";
+    let why = "the kernel log buffer was overwritten before they could be sent";
     let len = Lost { from, to, why }.encode(encoder, &mut out, clock_us, wall);
     let words = format!("earlykmsg: lost {records}, seq {from}-{to}: {why}\n");
     line(&out[..len], from, clock_us, &words, "lost");

@@ -1,7 +1,8 @@
 //! Records of the kernel's log, and the JSON made of them.
 
+use earlykmsg::config::Extra;
 use earlykmsg::limits::{CALLER_BYTES_MAX, LINE_BYTES_MAX, RECORD_BYTES_MAX, RECORD_CUT_BYTES_MIN};
-use earlykmsg::line::{Encoder, Extra};
+use earlykmsg::line::Encoder;
 use earlykmsg::record::Record;
 use earlykmsg::record::clock::WallOffset;
 use serde_json::Value;

@@ -1,8 +1,9 @@
 //! Tags, and the objects that have them.
 
+use earlykmsg::config::Extra;
 use earlykmsg::config::tags::{Fact, Facts};
 use earlykmsg::limits::{ESCAPE_BYTES_MAX, TAGS_BYTES_MAX, TAGS_MAX};
-use earlykmsg::line::{Encoder, Extra};
+use earlykmsg::line::Encoder;
 use earlykmsg::record::Record;
 use earlykmsg::record::clock::WallOffset;
 use serde_json::Value;

@@ -2,15 +2,24 @@
 //! without root.
 //!
 //! - [`Image`]: what goes into an image, and the archive made of it;
-//! - [`overlay`]: earlykmsg alone, to be put behind any other image, with its compressed forms and
-//!   checksums;
-//! - [`sbom`]: what went into it.
+//! - [`overlay`]: earlykmsg alone, to be put behind any other image, with its compressed forms;
+//! - [`architecture`]: the processors, and their names;
+//! - [`release`]: all that is published: overlays, packages, Talos's extension, checksums;
+//! - `package`: the packages for Debian and rpm, from the files in `package/`;
+//! - [`talos`]: the system extension;
+//! - [`sbom`]: what went into the program.
 
+pub mod architecture;
 mod cpio;
 pub mod overlay;
+mod package;
+pub mod release;
 pub mod sbom;
+pub mod talos;
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 
 /// What a boot image holds. Paths are absolute; the folders above an entry need not be named.
 ///
@@ -117,4 +126,9 @@ fn relative(path: &str) -> &str {
     assert!(name.split('/').all(normal), "{path:?}: not a normal path");
     assert!(name.len() < cpio::NAME_BYTES_MAX, "{path:?}: longer than the kernel takes");
     name
+}
+
+fn at(step: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    let what = format!("{step} {}", path.display());
+    move |why| io::Error::new(why.kind(), format!("{what}: {why}"))
 }

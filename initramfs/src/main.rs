@@ -1,4 +1,4 @@
-//! The command `initramfs`: writes the overlay and what belongs to it into a folder.
+//! The command `initramfs`: writes what is published into a folder.
 
 use std::env;
 use std::ffi::OsString;
@@ -6,16 +6,17 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use earlykmsg_initramfs::overlay::{Overlay, read_program};
-use earlykmsg_initramfs::sbom;
+use earlykmsg_initramfs::overlay::read_program;
+use earlykmsg_initramfs::release::Release;
 
 const USAGE: &str = "\
-usage: initramfs overlay --program FILE --out FOLDER
+usage: initramfs release --program FILE [--program FILE]... --out FOLDER
 
-Packs FILE as /earlykmsg into an image that can be put behind any other one, and
-writes what is published of it: earlykmsg, earlykmsg.cpio, earlykmsg.cpio.gz,
-earlykmsg.cpio.zst, earlykmsg.cdx.json (what went into the program) and SHA256SUMS
-in FOLDER.
+Writes what is published of programs, each built for another processor, into
+FOLDER: each as it is and packed as /earlykmsg into an archive that can be put
+behind any other image (.cpio, .cpio.gz, .cpio.zst), its packages (.deb, .rpm),
+its extension for Talos (.tar and, of all together, an OCI image layout), its
+bill of materials (.cdx.json), and SHA256SUMS.
 ";
 
 fn main() -> ExitCode {
@@ -38,31 +39,31 @@ fn main() -> ExitCode {
 }
 
 struct Order {
-    program: PathBuf,
+    programs: Vec<PathBuf>,
     out: PathBuf,
 }
 
 impl Order {
     fn from(words: Vec<OsString>) -> Option<Order> {
-        let (mut program, mut out) = (None, None);
+        let (mut programs, mut out) = (Vec::new(), None);
         let mut words = words.into_iter();
-        if words.next()? != "overlay" {
+        if words.next()? != "release" {
             return None;
         }
         while let Some(word) = words.next() {
             match word.to_str()? {
-                "--program" => program = Some(words.next()?.into()),
+                "--program" => programs.push(words.next()?.into()),
                 "--out" => out = Some(words.next()?.into()),
                 _ => return None,
             }
         }
-        Some(Order { program: program?, out: out? })
+        (!programs.is_empty()).then_some(Order { programs, out: out? })
     }
 
     fn carry_out(&self) -> io::Result<()> {
-        let program = read_program(&self.program)?;
-        let sbom = sbom::of(&program)?;
-        for path in Overlay::new(&program)?.write_to(&sbom, &self.out)? {
+        let programs: Vec<Vec<u8>> =
+            self.programs.iter().map(|path| read_program(path)).collect::<io::Result<_>>()?;
+        for path in Release::new(&programs, &env::temp_dir())?.write_to(&self.out)? {
             println!("{}", path.display());
         }
         Ok(())

@@ -3,27 +3,26 @@
 //! has the same bill.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
 
 use serde_json::{Value, json};
 
-use crate::overlay::{at, sha256};
-
-/// The name of the file.
-pub const FILE: &str = "earlykmsg.cdx.json";
+use crate::architecture::Architecture;
+use crate::at;
+use crate::overlay::sha256;
+use crate::release::{output, workspace};
 
 /// The bill of a program that was built from this workspace.
 ///
 /// # Errors
 /// The step that failed: the program is for no known processor, or `cargo`, `rustc` or the lock file say nothing.
 pub fn of(program: &[u8]) -> io::Result<Vec<u8>> {
-    let processor = Processor::of(program)?;
-    let crates = crates(&processor)?;
+    let architecture = Architecture::of(program)?;
+    let crates = crates(&architecture)?;
     let [root, libraries @ ..] = &crates[..] else { return Err(unknown("cargo tree names no crate")) };
     let rustc = rustc()?;
-    let (core, musl) = (core(&rustc), musl(&processor));
+    let (core, musl) = (core(&rustc), musl(&architecture));
 
     let mut needs: BTreeMap<String, BTreeSet<String>> =
         crates.iter().map(|library| (library.reference(), library.needs.clone())).collect();
@@ -48,31 +47,13 @@ pub fn of(program: &[u8]) -> io::Result<Vec<u8>> {
                 "version": root.version,
                 "hashes": hashes(&sha256(program)),
                 "licenses": licenses(&root.license),
-                "properties": [{ "name": "earlykmsg:processor", "value": processor.name }],
+                "properties": [{ "name": "earlykmsg:processor", "value": architecture.machine }],
             },
         },
         "components": components,
         "dependencies": edges.collect::<Vec<_>>(),
     });
     Ok(format!("{bill:#}\n").into_bytes())
-}
-
-/// What the program runs on.
-struct Processor {
-    /// As Rust names it.
-    name: &'static str,
-    /// As Debian names it.
-    debian: &'static str,
-}
-
-impl Processor {
-    fn of(program: &[u8]) -> io::Result<Processor> {
-        match program.get(18..20) {
-            Some([62, 0]) => Ok(Processor { name: "x86_64", debian: "amd64" }),
-            Some([183, 0]) => Ok(Processor { name: "aarch64", debian: "arm64" }),
-            _ => Err(unknown("the program is neither for x86-64 nor for arm64")),
-        }
-    }
 }
 
 /// A crate that is compiled into the program.
@@ -106,8 +87,7 @@ impl Crate {
 }
 
 /// The program's own crate first, then all that cargo compiles into it, by name.
-fn crates(processor: &Processor) -> io::Result<Vec<Crate>> {
-    let target = format!("{}-unknown-linux-gnu", processor.name);
+fn crates(architecture: &Architecture) -> io::Result<Vec<Crate>> {
     let tree = said(
         Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args([
@@ -119,7 +99,7 @@ fn crates(processor: &Processor) -> io::Result<Vec<Crate>> {
                 "normal,no-proc-macro",
                 "--no-dedupe",
             ])
-            .args(["--prefix", "depth", "--format", "\t{p}\t{l}\t", "--target", &target]),
+            .args(["--prefix", "depth", "--format", "\t{p}\t{l}\t", "--target", architecture.rust_target]),
     )?;
     let lock = workspace().join("Cargo.lock");
     let checksums = checksums(&fs::read_to_string(&lock).map_err(at("unable to read", &lock))?);
@@ -195,10 +175,10 @@ fn core(rustc: &str) -> Value {
 }
 
 /// The C library that `build.rs` links. What is not known of it here (a build elsewhere) is left out.
-fn musl(processor: &Processor) -> Value {
-    let package = format!("musl-dev:{}", processor.debian);
+fn musl(architecture: &Architecture) -> Value {
+    let package = format!("musl-dev:{}", architecture.debian);
     let version = said(Command::new("dpkg-query").args(["--show", "--showformat=${Version}", &package])).ok();
-    let archive = fs::read(format!("/usr/lib/{}-linux-musl/libc.a", processor.name)).ok();
+    let archive = fs::read(format!("/usr/lib/{}-linux-musl/libc.a", architecture.machine)).ok();
     let mut musl = json!({
         "type": "library",
         "bom-ref": "musl",
@@ -208,7 +188,7 @@ fn musl(processor: &Processor) -> Value {
         "licenses": licenses("MIT"),
     });
     if let Some(version) = version {
-        musl["purl"] = json!(format!("pkg:deb/debian/musl-dev@{version}?arch={}", processor.debian));
+        musl["purl"] = json!(format!("pkg:deb/debian/musl-dev@{version}?arch={}", architecture.debian));
         musl["version"] = json!(version);
     }
     musl
@@ -222,20 +202,10 @@ fn licenses(expression: &str) -> Value {
     json!([{ "expression": expression }])
 }
 
-/// The root of the repository.
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
 /// What a command says, in the workspace.
 fn said(command: &mut Command) -> io::Result<String> {
-    let name = Path::new(command.get_program()).to_owned();
-    let output = command.current_dir(workspace()).output().map_err(at("unable to start", &name))?;
-    if !output.status.success() {
-        let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(at("failed:", &name)(io::Error::other(why)));
-    }
-    String::from_utf8(output.stdout).map_err(|_| unknown("a tool that says no text"))
+    let text = output(command.current_dir(workspace()))?;
+    String::from_utf8(text).map_err(|_| unknown("a tool that says no text"))
 }
 
 fn unknown(why: &str) -> io::Error {

@@ -1,10 +1,7 @@
 //! What the packer writes: judged by `cpio`, by its own bytes, and by doing it twice.
 
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{env, fs};
 
 use earlykmsg_initramfs::Image;
 use earlykmsg_initramfs::overlay::Overlay;
@@ -139,79 +136,4 @@ fn mistakes_are_told() {
     assert!(refused(|| Image::new().dir("/a/b").file("/a", 0o644, "")));
     assert!(refused(|| Image::new().symlink("/a", "")));
     assert!(refused(|| Image::new().dir(&format!("/{}", "n".repeat(5000)))));
-}
-
-#[test]
-fn the_overlay_command() {
-    let folder = Folder::new("overlay-command");
-    let program = folder.path.join("program");
-    // As much of an ELF header as tells the processor.
-    let elf = *b"\x7fELF the program \x00\x3e\x00";
-    fs::write(&program, elf).unwrap();
-    let run = |program: &Path, out: &Path| {
-        Command::new(env!("CARGO_BIN_EXE_initramfs"))
-            .args([
-                "overlay".as_ref(),
-                "--program".as_ref(),
-                program.as_os_str(),
-                "--out".as_ref(),
-                out.as_os_str(),
-            ])
-            .output()
-            .unwrap()
-    };
-
-    let out = folder.path.join("a/b");
-    let output = run(&program, &out);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 6);
-    let sums =
-        Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(&out).output();
-    assert!(sums.unwrap().status.success());
-
-    assert_eq!(fs::read(out.join("earlykmsg")).unwrap(), elf);
-    assert_eq!(fs::metadata(out.join("earlykmsg")).unwrap().permissions().mode() & 0o777, 0o755);
-
-    let plain = fs::read(out.join("earlykmsg.cpio")).unwrap();
-    assert_eq!(tool("cpio", &["-it", "--quiet"], &plain), b"earlykmsg\n");
-    assert_eq!(tool("cpio", &["-i", "--to-stdout", "--quiet", "earlykmsg"], &plain), elf);
-    assert_eq!(tool("gzip", &["-dc"], &fs::read(out.join("earlykmsg.cpio.gz")).unwrap()), plain);
-    assert_eq!(tool("zstd", &["-dc"], &fs::read(out.join("earlykmsg.cpio.zst")).unwrap()), plain);
-
-    let said = |output: std::process::Output| {
-        assert_eq!(output.status.code(), Some(1));
-        String::from_utf8(output.stderr).unwrap()
-    };
-    let none = folder.path.join("none");
-    let expected =
-        format!("initramfs: unable to read {}: No such file or directory (os error 2)\n", none.display());
-    assert_eq!(said(run(&none, &out)), expected);
-    let below_a_file = program.join("out");
-    let expected = format!(
-        "initramfs: unable to make the folder {}: Not a directory (os error 20)\n",
-        below_a_file.display()
-    );
-    assert_eq!(said(run(&program, &below_a_file)), expected);
-    fs::write(&program, "#!/bin/sh\n").unwrap();
-    let expected = format!("initramfs: unable to pack {}: not an ELF program\n", program.display());
-    assert_eq!(said(run(&program, &out)), expected);
-}
-
-/// A folder that is gone when the test is over.
-struct Folder {
-    path: PathBuf,
-}
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Folder { path }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
-    }
 }

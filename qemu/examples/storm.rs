@@ -2,7 +2,7 @@
 //!
 //! `cargo run --manifest-path qemu/Cargo.toml --example storm [WORD ...]` boots a guest for each row. A word is a shipper
 //! (`earlykmsg`, `cat-nc`), a size of the ring (`16M`, `1M`) or a part of what the receiver does; without any, all
-//! run. `docs/delivery.md` says what the columns mean.
+//! run. `docs/measurements/delivery.md` says what the columns mean.
 
 use std::process::ExitCode;
 

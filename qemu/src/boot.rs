@@ -20,14 +20,27 @@ const COMMAND_LINE_BYTES_MAX: usize = 2048;
 /// A boot: all that the machine is made of. Nothing happens before [`Boot::start`].
 #[derive(Clone, Debug)]
 pub struct Boot {
-    kernel: PathBuf,
+    source: Source,
     image: Vec<u8>,
     words: Vec<String>,
     memory_mib: u32,
     network: bool,
-    from_network: Option<PathBuf>,
     qemu_arguments: Vec<String>,
 }
+
+/// Where a machine gets its kernel from.
+#[derive(Clone, Debug)]
+enum Source {
+    /// QEMU loads it.
+    Kernel(PathBuf),
+    /// Its BIOS (iPXE), from a folder.
+    Network(PathBuf),
+    /// Its UEFI firmware, from a disk.
+    Firmware { disk: PathBuf },
+}
+
+/// Debian's UEFI firmware without Secure Boot, and what it starts from as its variables.
+const OVMF: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"];
 
 impl Boot {
     /// A machine of 256 MiB with a network card and a quiet serial console, which stops at a reset. Its
@@ -35,12 +48,11 @@ impl Boot {
     #[must_use]
     pub fn new(kernel: &Kernel, image: impl Into<Vec<u8>>) -> Boot {
         Boot {
-            kernel: kernel.vmlinuz.clone(),
+            source: Source::Kernel(kernel.vmlinuz.clone()),
             image: image.into(),
             words: ["console=ttyS0", "quiet", "panic=-1"].map(str::to_owned).to_vec(),
             memory_mib: 256,
             network: true,
-            from_network: None,
             qemu_arguments: Vec::new(),
         }
     }
@@ -49,13 +61,22 @@ impl Boot {
     /// files there by TFTP. What the kernel is told stands in that script.
     #[must_use]
     pub fn from_network(folder: &Path) -> Boot {
+        Boot::by_itself(Source::Network(folder.to_owned()))
+    }
+
+    /// A machine that has UEFI firmware and a disk with an EFI system partition. What the kernel is told stands there.
+    #[must_use]
+    pub fn from_firmware(disk: &Path) -> Boot {
+        Boot::by_itself(Source::Firmware { disk: disk.to_owned() })
+    }
+
+    fn by_itself(source: Source) -> Boot {
         Boot {
-            kernel: PathBuf::new(),
+            source,
             image: Vec::new(),
             words: Vec::new(),
             memory_mib: 512,
             network: true,
-            from_network: Some(folder.to_owned()),
             qemu_arguments: Vec::new(),
         }
     }
@@ -125,15 +146,27 @@ impl Boot {
         command.args(["-machine", "q35", "-accel", "tcg", "-nodefaults", "-no-reboot"]);
         command.args(["-display", "none", "-serial", "stdio"]);
         command.args(["-m", &self.memory_mib.to_string()]);
-        if let Some(folder) = &self.from_network {
-            let network = format!("user,id=net0,tftp={},bootfile=boot.ipxe", folder.display());
-            command.args(["-netdev", &network, "-device", "virtio-net-pci,netdev=net0", "-boot", "n"]);
-            command.args(&self.qemu_arguments);
-            return command;
+        match &self.source {
+            Source::Kernel(kernel) => {
+                command.arg("-kernel").arg(kernel);
+                command.args(["-initrd", &format!("/proc/{}/fd/{}", std::process::id(), image.as_raw_fd())]);
+                command.args(["-append", &self.words.join(" ")]);
+            }
+            Source::Network(folder) => {
+                let network = format!("user,id=net0,tftp={},bootfile=boot.ipxe", folder.display());
+                command.args(["-netdev", &network, "-device", "virtio-net-pci,netdev=net0", "-boot", "n"]);
+                command.args(&self.qemu_arguments);
+                return command;
+            }
+            Source::Firmware { disk } => {
+                for firmware in OVMF {
+                    let drive = format!("if=pflash,format=raw,snapshot=on,file={firmware}");
+                    command.args(["-drive", &drive]);
+                }
+                let drive = format!("if=virtio,format=raw,snapshot=on,file={}", disk.display());
+                command.args(["-drive", &drive]);
+            }
         }
-        command.arg("-kernel").arg(&self.kernel);
-        command.args(["-initrd", &format!("/proc/{}/fd/{}", std::process::id(), image.as_raw_fd())]);
-        command.args(["-append", &self.words.join(" ")]);
         if self.network {
             command.args(["-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0,romfile="]);
         }

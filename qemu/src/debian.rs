@@ -113,7 +113,7 @@ impl Debian {
     }
 }
 
-fn guest_folder() -> PathBuf {
+pub(crate) fn guest_folder() -> PathBuf {
     workspace().join("qemu/guest")
 }
 
@@ -129,7 +129,7 @@ fn recipe(kernel: &Kernel) -> Result<String> {
 }
 
 /// A file, or all files below a folder, with their names.
-fn hash_below(path: &Path, hash: &mut DefaultHasher) -> Result<()> {
+pub(crate) fn hash_below(path: &Path, hash: &mut DefaultHasher) -> Result<()> {
     path.file_name().hash(hash);
     if path.is_dir() {
         return list(path)?.iter().try_for_each(|path| hash_below(path, hash));

@@ -14,13 +14,14 @@
 //! | `record.rs` | a received object, and the guest's own ring to compare with |
 //! | `account.rs` | what became of records: received, reported, or neither |
 //! | `debian.rs` | a Debian with systemd, its disk made once, and the two initramfs that it makes |
+//! | `installed.rs` | a Debian that starts itself, with our package and after it is purged |
 //! | `storm.rs` | more records than a ring holds, past receivers that fail |
 //! | `child.rs` | processes that do not outlive what started them |
 //! | `slots.rs` | how many guests run at once |
 //! | `error.rs` | what went wrong, in words |
 //! | `demo.rs` | the program behind the script `demo` |
 //! | `../guest/` | what runs inside guests: shell scripts, and a tool in C |
-//! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over`, `storm`, `netem`, `away`, `debian`, `ipxe`, `demo` |
+//! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over`, `storm`, `netem`, `away`, `debian`, `packages`, `userspace`, `uki`, `ipxe`, `demo` |
 //! | `../examples/` | `storm`: a table of storms |
 
 mod account;
@@ -30,6 +31,7 @@ mod debian;
 mod error;
 mod guest;
 pub mod image;
+mod installed;
 mod kernel;
 mod program;
 mod receiver;
@@ -43,6 +45,7 @@ pub use child::dying_with_us;
 pub use debian::{Debian, Maker};
 pub use error::{Error, Result};
 pub use guest::{End, Guest, Line};
+pub use installed::{Installed, Suite, When};
 pub use kernel::{Kernel, Module};
 pub use program::{earlykmsg, guest_tool, target_dir};
 pub use receiver::{Protocol, Receiver};

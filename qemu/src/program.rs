@@ -1,9 +1,12 @@
 //! What is built for a guest: the release binary of earlykmsg, and the tool that tests use inside.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::{env, fs};
+
+use earlykmsg_tests::binary;
+pub(crate) use earlykmsg_tests::binary::workspace;
 
 use crate::error::{Error, Result};
 use crate::kernel::run;
@@ -17,45 +20,13 @@ pub fn target_dir() -> PathBuf {
     }
 }
 
-/// The release binary, and never another build: built by `cargo build --release` at the first call.
-/// `EARLYKMSG_BIN` names a binary to use instead.
+/// The release binary, and never another build; `EARLYKMSG_BIN` names a binary to use instead.
 ///
 /// # Errors
-/// The build's own words, or that the file cannot be read.
+/// That the file cannot be read.
 pub fn earlykmsg() -> Result<Vec<u8>> {
-    static PATH: OnceLock<core::result::Result<PathBuf, String>> = OnceLock::new();
-    let path = PATH.get_or_init(|| build().map_err(|why| why.to_string()));
-    let path = path.as_ref().map_err(Error::new)?;
+    let path = binary::earlykmsg();
     fs::read(path).map_err(Error::at(format!("unable to read {}", path.display())))
-}
-
-fn build() -> Result<PathBuf> {
-    if let Some(path) = env::var_os("EARLYKMSG_BIN") {
-        return Ok(path.into());
-    }
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args([
-        "build",
-        "--release",
-        "--package",
-        "earlykmsg",
-        "--message-format",
-        "json-render-diagnostics",
-    ]);
-    // What cargo says about this package would be taken for the program's own.
-    for (name, _) in env::vars_os() {
-        if name.to_string_lossy().starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR" {
-            command.env_remove(name);
-        }
-    }
-    let messages = run(command.current_dir(workspace()))?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "earlykmsg")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .ok_or_else(|| Error::new("cargo build --release made no program earlykmsg"))
 }
 
 /// The tool that runs inside guests (`guest/tool.c` says what it can do), built once by musl's compiler.
@@ -77,8 +48,4 @@ fn build_tool() -> Result<Vec<u8>> {
     let bytes = fs::read(&program).map_err(Error::at(format!("unable to read {}", program.display())));
     let _ = fs::remove_file(&program);
     bytes
-}
-
-pub(crate) fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in a folder of the workspace")
 }

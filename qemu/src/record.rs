@@ -3,30 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use serde_json::{Map, Value, json};
+use earlykmsg_tests::json;
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-
-/// The members that every object has, in their order.
-const MEMBERS: [&str; 7] = ["clock", "facility", "msg", "priority", "seq", "talos-level", "talos-time"];
-
-const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
-    "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
-    "local7",
-];
-
-/// Each priority with the level that Talos gives it.
-const PRIORITIES: [(&str, &str); 8] = [
-    ("emerg", "error"),
-    ("alert", "error"),
-    ("crit", "error"),
-    ("err", "error"),
-    ("warning", "warn"),
-    ("notice", "info"),
-    ("info", "info"),
-    ("debug", "debug"),
-];
 
 /// An object that a receiver got.
 #[derive(Clone, Debug)]
@@ -49,21 +29,9 @@ impl Record {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(bytes: &[u8], at: Instant, connection: usize) -> Result<Record> {
-        let refused = |why: String| Error::new(format!("{why}: {}", String::from_utf8_lossy(bytes)));
-        let json: Value = serde_json::from_slice(bytes).map_err(|why| refused(format!("no JSON, {why}")))?;
-        let object = json.as_object().ok_or_else(|| refused("no object".to_owned()))?;
-        if !object.keys().take(MEMBERS.len()).eq(MEMBERS) {
-            return Err(refused("not the seven members in their order".to_owned()));
-        }
-        if count_members(bytes.trim_ascii_end()) != Some(object.len()) {
-            return Err(refused("white space, or a member twice".to_owned()));
-        }
-        let seq = object["seq"].as_u64().ok_or_else(|| refused("seq is no number".to_owned()))?;
-        object["clock"].as_u64().ok_or_else(|| refused("clock is no number".to_owned()))?;
-        let msg = object["msg"].as_str().ok_or_else(|| refused("msg is no text".to_owned()))?.to_owned();
-        if !object["talos-time"].as_str().is_some_and(|time| time.len() >= 20 && time.ends_with('Z')) {
-            return Err(refused("talos-time is no time".to_owned()));
-        }
+        let json = json::read(bytes.trim_ascii_end())
+            .map_err(|why| Error::new(format!("{why}: {}", String::from_utf8_lossy(bytes))))?;
+        let (seq, msg) = (json::seq(&json), json::msg(&json).to_owned());
         Ok(Record { at, connection, seq, msg, json })
     }
 
@@ -117,51 +85,11 @@ pub fn ring_records(dump: &[u8]) -> Result<Vec<RingRecord>> {
     records.iter().map(|record| ring_record(record)).collect()
 }
 
-fn ring_record(record: &[u8]) -> Result<RingRecord> {
-    let refused = || Error::new(format!("not a record of the ring: {:?}", String::from_utf8_lossy(record)));
-    let end = record.iter().position(|byte| *byte == b';').ok_or_else(refused)?;
-    let prefix = str::from_utf8(&record[..end]).map_err(|_| refused())?;
-    let mut fields = prefix.split(',');
-    let mut number = || fields.next().and_then(|field| field.parse::<u64>().ok()).ok_or_else(refused);
-    let (priority, seq, clock) = (number()?, number()?, number()?);
-    let (name, level) = PRIORITIES[(priority & 7) as usize];
-    let facility = priority >> 3;
-    let known = usize::try_from(facility).ok().and_then(|n| FACILITIES.get(n));
-    let facility = known.map_or_else(|| facility.to_string(), |name| (*name).to_owned());
-    let msg = text(&decode(&record[end + 1..]));
-    let object = json!({
-        "clock": clock, "facility": facility, "msg": msg, "priority": name, "seq": seq, "talos-level": level,
-    });
-    let Value::Object(object) = object else { unreachable!("an object was made") };
-    Ok(RingRecord { seq, msg, object })
-}
-
-/// `\x0a` and `\\` as the bytes that they stand for.
-fn decode(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut rest = bytes;
-    while let Some((first, after)) = rest.split_first() {
-        let hex = |digits: &[u8]| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok();
-        let escape = match (first, after) {
-            (b'\\', [b'\\', after @ ..]) => Some((b'\\', after)),
-            (b'\\', [b'x', digits @ ..]) if digits.len() >= 2 => {
-                hex(&digits[..2]).map(|byte| (byte, &digits[2..]))
-            }
-            _ => None,
-        };
-        let (byte, after) = escape.unwrap_or((*first, after));
-        out.push(byte);
-        rest = after;
-    }
-    out
-}
-
-/// As text; each byte that is none becomes a U+FFFD of its own.
-fn text(bytes: &[u8]) -> String {
-    bytes
-        .utf8_chunks()
-        .flat_map(|chunk| chunk.valid().chars().chain(chunk.invalid().iter().map(|_| '\u{fffd}')))
-        .collect()
+fn ring_record(raw: &[u8]) -> Result<RingRecord> {
+    let refused = || Error::new(format!("not a record of the ring: {:?}", String::from_utf8_lossy(raw)));
+    let record = earlykmsg_tests::record::Record::read(raw).ok_or_else(refused)?;
+    let Value::Object(object) = record.json() else { return Err(refused()) };
+    Ok(RingRecord { seq: record.seq, msg: record.msg, object })
 }
 
 /// That all records of a guest's ring were received as they are, once each and in their order; those that
@@ -191,26 +119,6 @@ pub fn all_received(ring: &[RingRecord], received: &[Record]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// How many members a JSON object has in its text, repeated ones counted again; none for one with white
-/// space between its parts.
-fn count_members(object: &[u8]) -> Option<usize> {
-    let (mut members, mut depth, mut in_text, mut escaped) = (0, 0, false, false);
-    for byte in object {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            _ if in_text => {}
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth -= 1,
-            b':' if depth == 1 => members += 1,
-            b' ' | b'\t' | b'\r' | b'\n' => return None,
-            _ => {}
-        }
-    }
-    Some(members)
 }
 
 /// The sequence numbers from 0 to the last received that were not received.

@@ -81,7 +81,7 @@ fn the_end(before: &str, after: &str) -> (Vec<Vec<u8>>, Guest) {
          say_time TERM; kill -TERM -1
          {{ {after}; }} &
          for _ in $(seq 80); do [ -n \"$(show_processes)\" ] || break; sleep 0.1; done
-         say_time GONE; show_processes; tool ring | grep 'not confirmed' | cut -d ';' -f 2 | sed 's/^/SAID /'
+         say_time GONE; show_processes; tool ring | grep 'not acknowledged' | cut -d ';' -f 2 | sed 's/^/SAID /'
          wait $!; kill -KILL -1"
     );
     let (streams, guest) = boot("", &main);

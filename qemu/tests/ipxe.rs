@@ -1,5 +1,5 @@
 //! Booted over the network by iPXE, with the program given as a file beside an initramfs that is as it was: the
-//! script of docs/baking-in.md.
+//! script of docs/install.md.
 
 use core::time::Duration;
 use std::fs;
@@ -10,7 +10,7 @@ const LONG: Duration = Duration::from_secs(300);
 
 /// The script as the documentation has it, with this test's server, receiver and console in it.
 fn script(receiver: &Receiver) -> String {
-    let text = include_str!("../../docs/baking-in.md");
+    let text = include_str!("../../docs/install.md");
     let start = text.find("    #!ipxe\n").expect("a script in the documentation");
     let lines = text[start..].lines().map_while(|line| line.strip_prefix("    "));
     let script: String = lines.map(|line| format!("{line}\n")).collect();

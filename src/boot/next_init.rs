@@ -12,11 +12,9 @@ use crate::sys::args::{Args, program_path};
 use crate::sys::failed;
 use earlykmsg::elf_note::marks_earlykmsg;
 use earlykmsg::error::{Error, Step};
+use earlykmsg::init_paths::usual_candidates;
 use earlykmsg::limits::{NOTE_HEAD_BYTES, PATH_BYTES_MAX};
 use earlykmsg::text::Quoted;
-
-/// Where an init usually is, in the order in which they are tried.
-const USUAL: [&CStr; 5] = [c"/init", c"/sbin/init", c"/etc/init", c"/bin/init", c"/bin/sh"];
 
 /// The path of a next init, in memory of its own.
 pub type InitPath = CString<{ PATH_BYTES_MAX + 1 }>;
@@ -26,15 +24,6 @@ fn requested_path(value: Option<&[u8]>) -> Option<InitPath> {
     let mut path = InitPath::new();
     path.extend_from_bytes(value?).ok()?;
     Some(path)
-}
-
-/// The usual ones that are left to try. When this program was itself started as one of them, those before it have had
-/// their turn: one may be what started it, and would start it again for ever.
-fn usual_candidates(own_path: Option<&CStr>) -> &'static [&'static CStr] {
-    match USUAL.iter().position(|&path| Some(path) == own_path) {
-        Some(own) => &USUAL[own + 1..],
-        None => &USUAL,
-    }
 }
 
 /// Whether a path leads to this program, by whatever name, or to a copy or another version of it.

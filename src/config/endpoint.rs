@@ -4,7 +4,7 @@ use core::fmt::{self, Display};
 
 use crate::address::Address;
 use crate::limits::{INTERFACE_NAME_BYTES_MAX, LABEL_BYTES_MAX, NAME_BYTES_MAX};
-use crate::text::{Quoted, decimal, split_once};
+use crate::text::{Quoted, decimal, split_once, without_final_dot};
 
 /// Where records go: one destination of the command line.
 #[derive(Clone, Copy, Debug)]
@@ -182,11 +182,6 @@ fn parse_ipv4_or_name(host: &[u8]) -> Result<Host<'_>, UrlError> {
         return Err(UrlError::Ipv4);
     }
     Ok(Host::Name(host))
-}
-
-/// A name without its final dot.
-pub fn without_final_dot(name: &[u8]) -> &[u8] {
-    name.strip_suffix(b".").unwrap_or(name)
 }
 
 /// The same destination, however it is written.

@@ -6,9 +6,7 @@ use core::fmt::{self, Display};
 
 use heapless::Vec;
 
-use crate::delivery::lifetime::Linger;
 use crate::limits::{DESTINATIONS_MAX, LINGER_SECONDS, LINGER_SECONDS_MAX, PATH_BYTES_MAX, QUOTED_BYTES_MAX};
-use crate::line::Extra;
 use crate::record::Level;
 use crate::text::{Quoted, decimal};
 use cmdline::Arguments;
@@ -18,6 +16,30 @@ use tags::{TagError, hostname_of};
 pub mod cmdline;
 pub mod endpoint;
 pub mod tags;
+
+/// Members that are made for a record beside Talos's.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Extra {
+    /// Who wrote it.
+    pub caller: bool,
+    /// The lines of its dictionary, which are no part of `msg` then.
+    pub dict: bool,
+}
+
+/// How long to go on after the switch when nobody takes over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Linger {
+    /// For so many seconds. When nothing is ever reached, for an hour.
+    Seconds(u32),
+    /// Until somebody takes over.
+    Forever,
+}
+
+impl Default for Linger {
+    fn default() -> Linger {
+        Linger::Seconds(LINGER_SECONDS)
+    }
+}
 
 /// Everything that the command line can ask for.
 #[derive(Clone, Debug)]
@@ -294,6 +316,8 @@ mod tests {
         options.read(b"earlykmsg.linger=forever", &mut |problem| panic!("{problem}"));
         assert_eq!(options.linger, Linger::Forever);
         assert!(!options.wants_shipping());
+        options.read(b"talos.logging.kernel=bad", &mut |_| {});
+        assert!(options.wants_shipping(), "even if it is left out");
     }
 
     #[test]
@@ -304,7 +328,9 @@ mod tests {
                     earlykmsg.extra=dict,,caller";
         let mut problems = 0;
         let mut options = Options::none();
+        assert!(!options.has_tags());
         options.read(line.as_bytes(), &mut |_| problems += 1);
+        assert!(options.has_tags());
         let tags = |at| {
             let mut names = String::new();
             for word in options.tags(at) {
@@ -376,6 +402,33 @@ mod tests {
         );
         let long = format!("earlykmsg.init={}", "x".repeat(QUOTED_BYTES_MAX + 1));
         assert!(read(&long).contains("xxx…: must be an absolute path"));
+        let shown = format!("earlykmsg.init={}", "x".repeat(QUOTED_BYTES_MAX));
+        assert!(read(&shown).contains("xxx: must be an absolute path"), "all of it is shown");
+    }
+
+    #[test]
+    fn an_init_is_an_absolute_path() {
+        let longest = format!("earlykmsg.init=/{}", "x".repeat(PATH_BYTES_MAX - 1));
+        let mut options = Options::none();
+        options.read(longest.as_bytes(), &mut |problem| panic!("{problem}"));
+        assert_eq!(options.init.map(<[u8]>::len), Some(PATH_BYTES_MAX));
+        let want = format!("must not be longer than {PATH_BYTES_MAX} bytes; the usual ones are tried\n");
+        assert!(read(&format!("{longest}x")).ends_with(&want));
+        assert_eq!(
+            read("earlykmsg.init=/sbin\0init"),
+            "earlykmsg.init=/sbin\\x00init: must be an absolute path; the usual ones are tried\n"
+        );
+    }
+
+    #[test]
+    fn names_that_are_ours() {
+        let is_ours = |name: &str| Options::none().take(name.as_bytes(), b"x", &mut |_| {});
+        for ours in ["talos.logging.kernel", "earlykmsg.init", "earlykmsg.tags.1", "earlykmsg.tags.x", "ip"] {
+            assert!(is_ours(ours), "{ours}");
+        }
+        for other in ["", "quiet", "init", "earlykmsg.", "earlykmsg.tag", "talos.logging.kernels"] {
+            assert!(!is_ours(other), "{other}");
+        }
     }
 
     /// Any bytes are a command line, and what it is split into is part of it.

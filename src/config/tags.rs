@@ -43,7 +43,7 @@ impl Display for TagError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             TagError::NoName => "must be NAME=VALUE",
-            TagError::StandardName => "a standard member has this name",
+            TagError::StandardName => "a standard field has this name",
             TagError::Percent => "two hexadecimal digits must follow '%'",
             TagError::UnknownFact => {
                 "what stands in '{' and '}' must be one of uuid, serial, mac, hostname, boot_id, kernel"
@@ -195,7 +195,7 @@ impl Facts {
         &self.0[fact as usize]
     }
 
-    /// Takes what a file or the kernel says: one line, which a NUL may end as well, without the spaces around it and as
+    /// Takes what a file or the kernel says: one line, which a NUL may end as well, without the white space around it and as
     /// far as there is room for it. Returns whether that is news.
     pub fn set(&mut self, fact: Fact, said: &[u8]) -> bool {
         let line = said.split(|byte| matches!(byte, 0 | b'\n')).next().unwrap_or_default();

@@ -171,9 +171,10 @@ mod tests {
 
                 let asked = random.bits() % (position + 1);
                 let got = ledger.record_at(asked).expect("something was noted");
-                let got = all.iter().find(|mark| mark.seq == got).expect("a record that was noted");
+                let got = all.binary_search_by_key(&got, |mark| mark.seq).expect("a record that was noted");
+                let got = &all[got];
                 let oldest = |stretch: &Stretch| stretch.newest_first().last().expect("a mark").position;
-                let exact = all.iter().rev().find(|mark| mark.position <= asked).expect("the one before");
+                let exact = &all[all.partition_point(|mark| mark.position <= asked) - 1];
                 if oldest(&ledger.last) <= asked {
                     last += 1;
                     assert_eq!(got.position, exact.position);

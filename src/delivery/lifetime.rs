@@ -7,9 +7,9 @@
 //!              switch -- SIGTERM, taken over, linger over, an hour unreached -> the end
 //! ```
 
+use crate::config::Linger;
 use crate::limits::{
-    DRAIN_MS, FAREWELL_MS, LINGER_SECONDS, NEVER_MS, NEVER_REACHED_MS, TAKEOVER_LOOK_MS, TAKEOVER_SEEN_MS,
-    TERM_TO_SWITCH_MS,
+    DRAIN_MS, FAREWELL_MS, NEVER_MS, NEVER_REACHED_MS, TAKEOVER_LOOK_MS, TAKEOVER_SEEN_MS, TERM_TO_SWITCH_MS,
 };
 
 /// Why a shipper ends.
@@ -36,7 +36,7 @@ impl Why {
             Why::TakenOver => Some("handed over to the main system"),
             Why::LingerOver => Some("nobody took over in the time given"),
             Why::NeverReached => {
-                Some("the receiver was never reached within an hour of the switch of root, giving up")
+                Some("the receiver was never reached within an hour of the root switch, giving up")
             }
         }
     }
@@ -49,21 +49,6 @@ pub struct End {
     pub why: Why,
     /// When it is over, done or not.
     pub deadline_ms: u64,
-}
-
-/// How long to go on after the switch when nobody takes over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Linger {
-    /// For so many seconds. When nothing is ever reached, for an hour.
-    Seconds(u32),
-    /// Until somebody takes over.
-    Forever,
-}
-
-impl Default for Linger {
-    fn default() -> Linger {
-        Linger::Seconds(LINGER_SECONDS)
-    }
 }
 
 /// A shipper's time from its start to its end.
@@ -329,7 +314,7 @@ mod tests {
         let end = life.end(NEVER_REACHED_MS).expect("an hour is over");
         assert_eq!(
             end.why.text(),
-            Some("the receiver was never reached within an hour of the switch of root, giving up")
+            Some("the receiver was never reached within an hour of the root switch, giving up")
         );
         assert_eq!(NEVER_REACHED_MS, 3_600_000, "an hour");
         assert_eq!(Why::Once.text(), None);

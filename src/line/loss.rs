@@ -63,9 +63,12 @@ impl Display for Unread {
 }
 
 /// `N records, seq A-B`
-struct Records {
-    from: u64,
-    to: u64,
+#[derive(Clone, Copy, Debug)]
+pub struct Records {
+    /// The first.
+    pub from: u64,
+    /// The last.
+    pub to: u64,
 }
 
 impl Display for Records {

@@ -16,8 +16,9 @@ mod tagged;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json_core::ser::to_slice;
 
-pub use loss::{Lost, Unread};
+pub use loss::{Lost, Records, Unread};
 
+use crate::config::Extra;
 use crate::config::tags::Facts;
 use crate::limits::{ESCAPE_BYTES_MAX, LINE_FIXED_BYTES_MAX, SCRATCH_BYTES};
 use crate::record::clock::{TimeText, WallOffset};
@@ -25,15 +26,6 @@ use crate::record::{Body, Dictionary, Record, facility_name};
 use escape::{Json, write_string};
 use loss::Kind;
 use tagged::Tags;
-
-/// Members that are made for a record beside Talos's.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Extra {
-    /// Who wrote it.
-    pub caller: bool,
-    /// The lines of its dictionary, which are no part of `msg` then.
-    pub dict: bool,
-}
 
 /// Writes the lines of one destination.
 #[derive(Debug)]
@@ -474,7 +466,7 @@ mod tests {
             assert!(names(&object).eq(MEMBERS));
             match Record::parse(&bytes).map(|record| record.body) {
                 Some(Body::Escaped { text, .. }) => {
-                    assert_eq!(object["msg"].as_str(), Some(&model(text)[..]))
+                    assert_eq!(object["msg"].as_str(), Some(&model(text)[..]));
                 }
                 _ => assert_eq!(object["priority"], "err"),
             }
@@ -505,7 +497,16 @@ mod tests {
         }
     }
 
-    /// Where there is too little room nothing is written, and that is said.
+    #[test]
+    fn what_an_object_takes_at_most() {
+        let record = Record::parse(b"6,1,2,-;1234567890").unwrap();
+        let bytes = 10 * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX;
+        assert_eq!(Encoder::NONE.bytes_max(&record), bytes);
+        let encoder = with_tags(Extra::default(), ["a=b", "c=d"], &Facts::NONE);
+        assert_eq!(encoder.bytes_max(&record), bytes + ",\"a\":\"b\",\"c\":\"d\"".len());
+    }
+
+    /// Where there is too little room nothing is written, and the caller learns that.
     #[test]
     fn what_does_not_fit_is_told() {
         let record = Record::parse(b"12,711,6252819,-;text\n").unwrap();

@@ -1,8 +1,9 @@
 //! `/etc/hosts`: an address, then its names.
 
-use super::{Found, InterfaceIndex, next_line, parse_address};
-use crate::config::endpoint::without_final_dot;
+use super::{InterfaceIndex, next_line, parse_address};
+use crate::address::Found;
 use crate::text::next_word;
+use crate::text::without_final_dot;
 
 /// Adds every address that `text` has for `name`.
 pub fn find(mut text: &[u8], name: &[u8], interface_index: InterfaceIndex<'_>, found: &mut Found) {

@@ -11,9 +11,8 @@
 use core::fmt::{self, Display};
 use core::mem::swap;
 
-use super::Found;
 use super::resolv::Config;
-use crate::address::Address;
+use crate::address::{Address, Found};
 use crate::limits::{ADDRESSES_MAX, CNAME_CHAIN_MAX, NAME_ASK_MS, NAME_OTHER_MS, NAME_ROUNDS};
 use crate::text::next_word;
 use crate::wire::dns::{self, Answer, Name, Query, QueryBytes, QueryType, ServerStatus};
@@ -61,7 +60,7 @@ pub struct Lookup<'a> {
     pub config: Config,
     /// What was found, when it is done.
     pub found: Found,
-    /// What each server said last.
+    /// What each server answered last.
     status: [ServerStatus; ADDRESSES_MAX],
     search: Option<Search<'a>>,
 }
@@ -138,7 +137,7 @@ impl QuestionState {
         !matches!(self, QuestionState::Ended(_))
     }
 
-    /// What is said of the server when nothing more comes.
+    /// What is logged of the server when nothing more comes.
     fn status(self) -> ServerStatus {
         match self {
             QuestionState::Unsent | QuestionState::Sent => ServerStatus::Silent,
@@ -265,7 +264,7 @@ impl<'a> Lookup<'a> {
         self.next_name();
     }
 
-    /// Takes other name servers, if there are any. What was said before is forgotten only when they are others.
+    /// Takes other name servers, if there are any. What the last ones answered is forgotten only when they are others.
     pub fn use_config(&mut self, config: &mut Config) {
         if !config.servers.is_empty() {
             if self.config.servers != config.servers {

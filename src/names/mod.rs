@@ -3,7 +3,7 @@
 //! ```text
 //! /etc/hosts ------- hosts ---------+
 //! /etc/resolv.conf                  v
-//! /proc/net/pnp ---- resolv ---> lookup ---> addresses, their TTL, what each server said
+//! /proc/net/pnp ---- resolv ---> lookup ---> addresses, their TTL, what each server answered
 //!                                  | ^
 //!                          queries v | answers
 //!                               wire::dns
@@ -12,19 +12,13 @@
 //! The files come as bytes, from wherever the caller reads them. [`lookup`] decides what is asked, when and of whom;
 //! its caller owns the sockets, the clock and the random numbers.
 
-use heapless::Vec;
-
 use crate::address::Address;
-use crate::limits::{ADDRESSES_MAX, NAME_KEPT_S};
 use crate::text::split_once;
 
 pub mod file_lines;
 pub mod hosts;
 pub mod lookup;
 pub mod resolv;
-
-/// Addresses of a name, or of the name servers.
-pub type Addresses = Vec<Address, ADDRESSES_MAX>;
 
 /// Gives the number of an interface by its name, 0 for none.
 pub type InterfaceIndex<'a> = &'a mut dyn FnMut(&[u8]) -> u32;
@@ -38,55 +32,6 @@ fn parse_address(text: &[u8], interface_index: InterfaceIndex<'_>) -> Option<Add
             address.scope_id = interface_index(scope);
             Some(address)
         }
-    }
-}
-
-/// Adds an address, once. What there is no room for is left out.
-fn add(list: &mut Addresses, address: Address) {
-    if !list.contains(&address) {
-        let _ = list.push(address);
-    }
-}
-
-/// The addresses that were found for a name.
-#[derive(Clone, Debug)]
-pub struct Found {
-    // Two lists, so that neither family can crowd the other out.
-    ipv4: Addresses,
-    ipv6: Addresses,
-    /// For how many seconds they may be used. What comes from a file has no end (`u32::MAX`).
-    pub ttl_s: u32,
-}
-
-impl Found {
-    /// Nothing yet.
-    pub const fn nothing() -> Found {
-        Found { ipv4: Vec::new(), ipv6: Vec::new(), ttl_s: u32::MAX }
-    }
-
-    /// Adds one address.
-    pub fn add(&mut self, address: Address) {
-        add(if address.is_ipv4() { &mut self.ipv4 } else { &mut self.ipv6 }, address);
-    }
-
-    /// All addresses, IPv4's first: an address without a route fails at once, so the other family loses nothing.
-    pub fn iter(&self) -> impl Iterator<Item = Address> {
-        self.ipv4.iter().chain(&self.ipv6).copied()
-    }
-
-    /// Forgets all addresses.
-    pub fn clear(&mut self) {
-        *self = Found::nothing();
-    }
-
-    /// How long they are used: no longer than a minute, so that a receiver that has moved is found.
-    pub fn holds_ms(&self) -> u64 {
-        u64::from(self.ttl_s.min(NAME_KEPT_S)) * 1_000
-    }
-
-    /// Whether there is no address.
-    pub fn is_empty(&self) -> bool {
-        self.ipv4.is_empty() && self.ipv6.is_empty()
     }
 }
 
@@ -163,31 +108,6 @@ pub(crate) mod tests {
         assert_eq!(address("fe80::1%eth0"), Address { scope_id: 7, ..address("fe80::1") });
         for wrong in ["", "%", "%eth0", "10.0.0", "10.0.0.1%eth0", "fe80::1::", "name"] {
             assert_eq!(parse_address(wrong.as_bytes(), &mut |_| 0), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn neither_family_crowds_the_other_out() {
-        let mut found = Found::nothing();
-        assert!(found.is_empty());
-        for last in 0..30 {
-            found.add(Address::new([10, 0, 0, last]));
-            found.add(Address::new([10, 0, 0, last]));
-        }
-        found.add(address("2001:db8::1"));
-        let all: Vec<Address> = found.iter().collect();
-        assert_eq!(all.len(), ADDRESSES_MAX + 1);
-        assert_eq!(all[7], address("10.0.0.7"));
-        assert_eq!(all[8], address("2001:db8::1"));
-        assert!(!found.is_empty());
-    }
-
-    #[test]
-    fn no_ttl_is_longer_than_a_minute() {
-        for (ttl_s, holds_ms) in
-            [(0, 0), (59, 59_000), (60, 60_000), (300, 60_000), (i32::MAX as u32, 60_000)]
-        {
-            assert_eq!(Found { ttl_s, ..Found::nothing() }.holds_ms(), holds_ms, "{ttl_s}");
         }
     }
 

@@ -4,7 +4,8 @@
 
 use heapless::Vec;
 
-use super::{Addresses, InterfaceIndex, add, next_line, parse_address};
+use super::{InterfaceIndex, next_line, parse_address};
+use crate::address::{Addresses, add};
 use crate::limits::SEARCH_BYTES_MAX;
 use crate::text::next_word;
 
@@ -101,6 +102,12 @@ mod tests {
             "10.0.0.9 0",
             "",
         );
+    }
+
+    #[test]
+    fn a_long_search_list() {
+        let list = "a-subdomain-of-some-site.example ".repeat(15);
+        check(&[&format!("search {list}\n")], "", list.trim());
     }
 
     #[test]

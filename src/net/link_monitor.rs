@@ -78,6 +78,7 @@ impl LinkMonitor {
     }
 
     /// Reads what has come. Returns whether there may be more.
+    #[inline(never)] // its buffer is on the stack only while it runs
     pub fn read(&mut self) -> bool {
         let Some(fd) = &self.fd else { return false };
         let mut message = [0; NETLINK_BYTES];
@@ -115,9 +116,18 @@ fn open() -> Result<OwnedFd> {
 
 /// Describes the links, addresses and routes that there are, each after a comma.
 pub fn describe_network(out: &mut impl Write, answers: &mut [u8; ANSWERS_BYTES]) {
+    let mut is_full = false;
     for dump in [Dump::Links, Dump::Addresses, Dump::Routes] {
-        // What does not fit is left out.
-        ask(&dump_request(dump), answers, |answer| netlink::describe(answer, out).unwrap_or(true));
+        ask(&dump_request(dump), answers, |answer| {
+            netlink::describe(answer, out).unwrap_or_else(|_| {
+                is_full = true;
+                true
+            })
+        });
+        // The text is cut where its room ends.
+        if is_full {
+            return;
+        }
     }
 }
 

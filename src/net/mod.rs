@@ -29,7 +29,8 @@ fn open(target: &mut Target<'_>, kind: SocketType) -> Result<OwnedFd> {
     let family = if target.address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let fd = socket_with(family, kind, flags, None).at(Step::OpenSocket)?;
-    if !target.scope.is_empty() {
+    // `[::ffff:10.0.0.1%eth0]` is an address of IPv4, which belongs to no interface.
+    if !target.address.is_ipv4() && !target.scope.is_empty() {
         target.address.scope_id = scope_id(&fd, target.scope)?;
     }
     Ok(fd)

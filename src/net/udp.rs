@@ -73,7 +73,7 @@ impl Udp {
     pub fn report(&self) -> Option<Report> {
         loop {
             let (error, mtu) = match take_report(&self.fd) {
-                // What this machine itself says of a datagram, `send` has said already.
+                // What this machine itself reports of a datagram, `send` has returned already.
                 Ok(Some(report)) if report.is_local => continue,
                 Ok(Some(report)) => (Step::Send.failed(report.errno), report.mtu),
                 // Where there is no memory for a report, its error number is left.

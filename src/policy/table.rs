@@ -50,11 +50,11 @@ pub(super) const SHIPPER: [Row; 21] = [
     any(
         libc::SYS_read,
         "ship::reader: a record; ship::events: the watcher's messages; ship::handover: the lists of sockets; \
-         net::resolver: answers",
+         ship::name_server: answers",
     ),
     any(
         libc::SYS_sendto,
-        "net::tcp, net::udp: lines, datagrams, queries; watch::root_files: pieces of files",
+        "net::tcp, net::udp: lines, datagrams, queries; ship::events, watch::child, watch::root_files: messages",
     ),
     any(libc::SYS_ppoll, "ship::events: the one place that waits"),
     any(libc::SYS_clock_gettime, "sys::time"),
@@ -108,7 +108,7 @@ pub(super) const SHIPPER: [Row; 21] = [
     ),
     any(libc::SYS_close, "net: a connection that ended"),
     any(libc::SYS_uname, "ship::identity: the machine's name"),
-    any(libc::SYS_getrandom, "net::resolver: a query ID"),
+    any(libc::SYS_getrandom, "ship::name_server: a query ID"),
     any(libc::SYS_getpid, "main: which role panicked"),
     any(libc::SYS_exit_group, "the end"),
     any(libc::SYS_exit, "the end"),

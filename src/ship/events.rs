@@ -12,11 +12,11 @@ use super::handover::SocketLists;
 use crate::net::link_monitor::LinkMonitor;
 use crate::sys::wait::{Awaited, wait};
 use crate::sys::{signal, time};
+use earlykmsg::address::Found;
 use earlykmsg::channel::Message;
 use earlykmsg::delivery::lifetime::Lifetime;
 use earlykmsg::delivery::progress::{OldSockets, Progress};
 use earlykmsg::limits::PACKET_BYTES_MAX;
-use earlykmsg::names::Found;
 
 /// What a shipper waits for.
 pub struct Events {
@@ -31,8 +31,9 @@ pub struct Events {
     pub links: LinkMonitor,
     /// When the shipper ends.
     pub lifetime: Lifetime,
-    /// Where the main system's delivery is looked for.
-    pub known_addresses: Found,
+    /// Where the main system's delivery is looked for: at the addresses of the last search, and of the one before, which
+    /// the main system may have found as well.
+    pub known_addresses: [Found; 2],
     /// The watcher has reported the root switch.
     pub root_switched: bool,
     /// When the last wait ended.
@@ -69,7 +70,7 @@ impl Events {
             progress,
             links: LinkMonitor::IDLE,
             lifetime,
-            known_addresses: Found::nothing(),
+            known_addresses: [const { Found::nothing() }; 2],
             root_switched: false,
             woken_ms: time::now_ms(),
         }
@@ -157,6 +158,7 @@ impl Events {
     }
 
     /// Takes a message of the watcher's; those that are pieces of files go to `take`.
+    #[inline(never)] // its buffer is on the stack only while it runs
     fn take_message(&mut self, now_ms: u64, take: &mut dyn FnMut(Message<'_>)) {
         let Some(watcher) = self.watcher else { return };
         let mut packet = [0; PACKET_BYTES_MAX];

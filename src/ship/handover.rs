@@ -10,11 +10,11 @@ use rustix::fd::BorrowedFd;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::read;
 
+use earlykmsg::address::Found;
 use earlykmsg::config::endpoint::Scheme;
 use earlykmsg::delivery::progress::Progress;
 use earlykmsg::delivery::sockets::Socket;
 use earlykmsg::limits::{OLD_SOCKETS_MAX, SOCKET_LIST_BYTES};
-use earlykmsg::names::Found;
 use earlykmsg::text::split_once;
 
 /// The kernel's lists of sockets, opened before the file system was out of reach: IPv4's and IPv6's.
@@ -41,9 +41,10 @@ impl SocketLists {
     }
 
     /// Whether another process's socket whose inode is not old is connected to one of these addresses now.
-    pub fn has_new_delivery(&self, addresses: &Found, port: u16, is_old: impl Fn(u64) -> bool) -> bool {
+    pub fn has_new_delivery(&self, addresses: &[Found], port: u16, is_old: impl Fn(u64) -> bool) -> bool {
         self.any(|socket| {
-            addresses.iter().any(|address| socket.delivers_to(address, port)) && !is_old(socket.inode)
+            let mut addresses = addresses.iter().flat_map(Found::iter);
+            addresses.any(|address| socket.delivers_to(address, port)) && !is_old(socket.inode)
         })
     }
 

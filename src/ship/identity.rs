@@ -14,10 +14,11 @@ use rustix::system::uname;
 use crate::kernel_fs::{KernelFs, sysfs};
 use crate::net::link_monitor::hardware_address;
 use earlykmsg::address::Address;
+use earlykmsg::config::Extra;
 use earlykmsg::config::Options;
 use earlykmsg::config::tags::{Fact, Facts};
 use earlykmsg::limits::{ANSWERS_BYTES, FACT_BYTES_MAX};
-use earlykmsg::line::{Encoder, Extra};
+use earlykmsg::line::Encoder;
 
 /// Learns what can be known of the machine at the start, if there is a tag.
 pub fn learn(facts: &mut Facts, options: &Options<'_>, kernel_fs: &KernelFs) {

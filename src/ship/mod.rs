@@ -13,6 +13,8 @@ pub mod reader;
 
 mod connection_log;
 mod events;
+mod line_writer;
+mod name_server;
 mod resolver;
 mod shipper;
 mod tcp;
@@ -21,20 +23,18 @@ mod udp;
 use rustix::fd::BorrowedFd;
 
 use crate::sys::memory::Buffer;
-use events::Events;
 use handover::SocketLists;
 use identity::Identity;
-use reader::{ReadBuffer, Reader};
-use resolver::Resolver;
+use reader::ReadBuffer;
 use shipper::Shipper;
 
 use earlykmsg::config::endpoint::{Endpoint, Scheme};
-use earlykmsg::delivery::batch::{Batch, BatchBuffer};
-use earlykmsg::delivery::ledger::{Ledger, Marks};
+use earlykmsg::delivery::batch::BatchBuffer;
+use earlykmsg::delivery::ledger::Marks;
 use earlykmsg::delivery::lifetime::Lifetime;
 use earlykmsg::delivery::progress::Progress;
 use earlykmsg::error::{Errno, Result, Step};
-use earlykmsg::limits::{ANSWERS_BYTES, LEDGER_STEP_BYTES, UDP_LEDGER_STEP_MS};
+use earlykmsg::limits::ANSWERS_BYTES;
 use earlykmsg::line::Encoder;
 use earlykmsg::record::Level;
 use earlykmsg::record::clock::StampOffset;
@@ -84,7 +84,7 @@ pub enum Outcome {
     /// Everything was sent and, where that can be, acknowledged.
     Done,
     /// The time for the end was over before that; how much is missing was logged.
-    Unconfirmed,
+    Unacknowledged,
 }
 
 /// What is too large for the stack.
@@ -104,31 +104,11 @@ static BUFFERS: Buffer<Buffers> = Buffer::new(Buffers {
 
 /// Ships until the end of its lifetime.
 pub fn ship(job: Job<'_>, fds: &Fds) -> Result<Outcome> {
-    let Some(Buffers { batch, marks, answers, encoder }) = BUFFERS.take() else {
+    let Some(buffers) = BUFFERS.take() else {
         return Err(Step::TakeBuffers.failed(Errno::NONE));
     };
-    let Job { endpoint, progress, .. } = job;
-    let ledger_step = match endpoint.scheme {
-        Scheme::Tcp => LEDGER_STEP_BYTES,
-        Scheme::Udp => UDP_LEDGER_STEP_MS,
-    };
-    let descriptors = [fds.kmsg, fds.signals, fds.watcher];
-    let mut shipper = Shipper::new(
-        endpoint,
-        progress,
-        Events::new(descriptors, fds.sockets, endpoint.port, progress, job.lifetime),
-        Resolver::new(endpoint, answers),
-        Reader::new(fds.kmsg, job.buffer, job.saved, job.first, job.oldest_at_start),
-        Batch::new(batch),
-        Ledger::new(ledger_step, marks),
-        encoder,
-        job.identity,
-    );
-    shipper.level = job.level;
-    shipper.stamp = job.stamp;
-    shipper.unsent = job.unsent.or(job.first);
-    shipper.begin();
-    match endpoint.scheme {
+    let mut shipper = Shipper::new(job, fds, buffers);
+    match shipper.endpoint.scheme {
         Scheme::Tcp => tcp::ship(&mut shipper),
         Scheme::Udp => udp::ship(&mut shipper),
     }

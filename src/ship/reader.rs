@@ -60,19 +60,23 @@ pub struct Reader<'a> {
 pub enum Next<'a> {
     /// A record, or bytes that are none.
     Record(Record<'a>),
-    /// Records that are gone. What follows them is still to come, and its time stamp is here.
-    Gap {
-        /// The first.
-        from: u64,
-        /// The last.
-        to: u64,
-        /// The stamp of the record that follows.
-        clock_us: u64,
-        /// Why they are gone.
-        cause: GapCause,
-    },
+    /// Records that are gone. What follows them is still to come.
+    Gap(Gap),
     /// Nothing yet.
     Empty,
+}
+
+/// Records that are gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Gap {
+    /// The first.
+    pub from: u64,
+    /// The last.
+    pub to: u64,
+    /// The stamp of the record that follows.
+    pub clock_us: u64,
+    /// Why they are gone.
+    pub cause: GapCause,
 }
 
 /// Why records are gone.
@@ -169,7 +173,7 @@ impl<'a> Reader<'a> {
                 (seq, GapCause::Overwritten)
             };
             self.next = Some(after);
-            return Ok(Some(Next::Gap { from, to: after - 1, clock_us, cause }));
+            return Ok(Some(Next::Gap(Gap { from, to: after - 1, clock_us, cause })));
         }
         let bytes = &self.buffer[..self.pending];
         let record = match prefix {

@@ -1,38 +1,27 @@
 //! From a destination's host to the address that is tried next: the files, through the watcher, and the name servers.
 //!
-//! What decides is in [`earlykmsg::names`]; here are its sockets, its clock and its random numbers. Waiting is done by
+//! What decides is in [`earlykmsg::names`]; here are its clock and its files, in [`super::name_server`] its sockets. Waiting is done by
 //! [`Events`], so signals, the root switch and the end interrupt a search.
-
-use rustix::event::PollFlags;
-use rustix::fd::BorrowedFd;
-use rustix::io::{Errno, read};
-use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::connection_log::ConnectionLog;
 use super::events::{Events, Ring};
-use crate::net::tcp::Tcp;
-use crate::net::udp::{Sent, Udp};
+use super::name_server::NameServer;
 use crate::net::{Target, scope_id};
-use crate::sys::wait::Awaited;
-use crate::sys::{failed, time};
-use earlykmsg::address::Address;
+use crate::sys::time;
+use earlykmsg::address::{Address, Found};
 use earlykmsg::channel::Message;
 use earlykmsg::config::endpoint::{Endpoint, Host};
 use earlykmsg::error::{Errno as Number, Result, Step};
-use earlykmsg::limits::{
-    ANSWERS_BYTES, DNS_ANSWER_BYTES_MAX, FILES_MS, NAME_AGAIN_MS, NAME_IN_USE_MS, NAME_LATER_MS, NAME_PORT,
-    NEVER_MS,
-};
+use earlykmsg::limits::{ANSWERS_BYTES, FILES_MS, NAME_AGAIN_MS, NAME_IN_USE_MS, NAME_LATER_MS, NEVER_MS};
 use earlykmsg::names::file_lines::FileLines;
-use earlykmsg::names::lookup::{Action, Family, Lookup, Transport};
+use earlykmsg::names::hosts;
+use earlykmsg::names::lookup::{Action, Lookup, Transport};
 use earlykmsg::names::resolv::Config;
-use earlykmsg::names::{Found, hosts};
-use earlykmsg::wire::dns::{QueryBytes, without_tcp_length};
 
 /// The addresses of one destination.
 pub struct Resolver<'a> {
     endpoint: &'a Endpoint<'a>,
-    /// The search for them, and what the name servers said.
+    /// The search for them, and what the name servers answered.
     lookup: Lookup<'a>,
     addresses: Found,
     /// Until when they may be used for a new connection.
@@ -92,7 +81,7 @@ impl<'a> Resolver<'a> {
                 self.search(Purpose::Connect, events, log)?;
             }
         }
-        events.known_addresses.clone_from(&self.addresses);
+        self.tell_addresses(events);
         let scope = if let Host::Address { scope, .. } = self.endpoint.host { scope } else { b"" };
         let address = self.address().ok_or(Step::LookUpName.failed(Number::NONE))?;
         Ok(Target { address, scope, port: self.endpoint.port })
@@ -140,10 +129,19 @@ impl<'a> Resolver<'a> {
     pub fn has_moved(&mut self, events: &mut Events, log: &mut ConnectionLog<'_>) -> bool {
         let used = self.address();
         let found = self.search(Purpose::Refresh, events, log).is_ok();
-        events.known_addresses.clone_from(&self.addresses);
+        self.tell_addresses(events);
         let position = self.addresses.iter().position(|address| Some(address) == used);
         self.current = position.unwrap_or(0);
         found && position.is_none()
+    }
+
+    /// Has a delivery of the main system's be looked for at the addresses, if they have changed.
+    fn tell_addresses(&self, events: &mut Events) {
+        let [last, before] = &mut events.known_addresses;
+        if *last != self.addresses {
+            before.clone_from(last);
+            last.clone_from(&self.addresses);
+        }
     }
 
     fn is_name(&self) -> bool {
@@ -218,7 +216,7 @@ impl<'a> Resolver<'a> {
             Purpose::Connect => NEVER_MS,
             Purpose::Refresh => time::now_ms() + NAME_IN_USE_MS,
         };
-        let mut sockets = Sockets::new();
+        let mut name_server = NameServer::new();
         loop {
             let now = time::now_ms();
             if events.is_over(now) || now >= give_up_ms {
@@ -232,178 +230,21 @@ impl<'a> Resolver<'a> {
                 return Err(nothing);
             }
             // The report needs the buffer that an answer over TCP is gathered in.
-            if purpose == Purpose::Connect && sockets.tcp.is_none() {
+            if purpose == Purpose::Connect && !name_server.is_asked_over_tcp() {
                 log.not_reached(nothing, None, &self.lookup, self.answers);
             }
             match self.lookup.next(now) {
                 Action::Done => return Ok(()),
                 Action::Failed => return Err(nothing),
-                Action::Connect(server) => sockets.connect(server, &mut self.lookup),
-                Action::Ask(family, Transport::Udp) => sockets.ask_udp(family, &mut self.lookup),
-                Action::Ask(family, Transport::Tcp) => sockets.ask_tcp(family, &mut self.lookup),
+                Action::Connect(server) => name_server.connect(server, &mut self.lookup),
+                Action::Ask(family, Transport::Udp) => name_server.ask_udp(family, &mut self.lookup),
+                Action::Ask(family, Transport::Tcp) => name_server.ask_tcp(family, &mut self.lookup),
                 Action::Wait(until_ms) => {
                     let until_ms = restart_ms.map_or(until_ms, |restart_ms| restart_ms.min(until_ms));
-                    let [_, tcp_events] = events.wait(sockets.awaited(), Ring::Waits, until_ms);
-                    sockets.receive(!tcp_events.is_empty(), &mut self.lookup, self.answers);
+                    let [_, tcp_events] = events.wait(name_server.awaited(), Ring::Waits, until_ms);
+                    name_server.receive(!tcp_events.is_empty(), &mut self.lookup, self.answers);
                 }
             }
         }
     }
-}
-
-/// The sockets to the name server that is asked.
-struct Sockets {
-    server: Target<'static>,
-    udp: Option<Udp>,
-    tcp: Option<TcpQuery>,
-    query: QueryBytes,
-}
-
-/// A query over a connection of its own.
-struct TcpQuery {
-    tcp: Tcp,
-    family: Family,
-    state: TcpQueryState,
-}
-
-enum TcpQueryState {
-    /// The connection is not established yet.
-    Connecting,
-    /// The query was sent; so many bytes of its answer have come.
-    Receiving(usize),
-}
-
-impl Sockets {
-    fn new() -> Sockets {
-        let address = Address::new([0; 4]);
-        let server = Target { address, scope: b"", port: NAME_PORT };
-        Sockets { server, udp: None, tcp: None, query: QueryBytes::new() }
-    }
-
-    fn connect(&mut self, server: Address, lookup: &mut Lookup<'_>) {
-        self.server.address = server;
-        self.tcp = None;
-        match Udp::open(&mut self.server) {
-            Ok(udp) => self.udp = Some(udp),
-            Err(error) => self.udp_failed(error.errno.0, lookup),
-        }
-    }
-
-    fn ask_udp(&mut self, family: Family, lookup: &mut Lookup<'_>) {
-        lookup.write_query(family, random_id(), &mut self.query);
-        if let Some(udp) = &self.udp
-            && let Sent::Broken(error) = udp.send(without_tcp_length(&self.query))
-        {
-            self.udp_failed(error.errno.0, lookup);
-        }
-    }
-
-    fn ask_tcp(&mut self, family: Family, lookup: &mut Lookup<'_>) {
-        match Tcp::begin(&mut self.server) {
-            Ok(tcp) => self.tcp = Some(TcpQuery { tcp, family, state: TcpQueryState::Connecting }),
-            Err(error) => self.tcp_failed(error.errno.0, lookup),
-        }
-    }
-
-    fn udp_failed(&mut self, errno: i32, lookup: &mut Lookup<'_>) {
-        self.udp = None;
-        lookup.failed(Transport::Udp, errno);
-    }
-
-    fn tcp_failed(&mut self, errno: i32, lookup: &mut Lookup<'_>) {
-        self.tcp = None;
-        lookup.failed(Transport::Tcp, errno);
-    }
-
-    /// What to wait for: an answer to a datagram, and the next step over TCP.
-    fn awaited(&self) -> [Awaited<'_>; 2] {
-        let tcp = self.tcp.as_ref().map_or(Awaited::NONE, |query| {
-            let interest = match query.state {
-                TcpQueryState::Connecting => PollFlags::OUT,
-                TcpQueryState::Receiving(_) => PollFlags::IN,
-            };
-            Awaited::new(query.tcp.fd(), interest)
-        });
-        [Awaited::input(self.udp.as_ref().map(Udp::fd)), tcp]
-    }
-
-    /// Takes what has come. Answers over TCP are gathered at the start of the buffer, datagrams go behind.
-    fn receive(&mut self, tcp_is_ready: bool, lookup: &mut Lookup<'_>, answers: &mut [u8; ANSWERS_BYTES]) {
-        let (gathered, datagram) = answers.split_at_mut(ANSWERS_BYTES - DNS_ANSWER_BYTES_MAX);
-        if let Some(udp) = &self.udp {
-            match read(udp.fd(), &mut *datagram) {
-                Ok(len) => lookup.answer(time::now_ms(), &datagram[..len], Transport::Udp),
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(errno) => self.udp_failed(errno.raw_os_error(), lookup),
-            }
-        }
-        if tcp_is_ready && let Some(query) = &mut self.tcp {
-            match query.step(&mut self.query, lookup, gathered) {
-                Ok(TcpStep::Pending) => {}
-                Ok(TcpStep::Answered(len)) => {
-                    lookup.answer(time::now_ms(), &gathered[TCP_LENGTH_BYTES..len], Transport::Tcp);
-                    self.tcp = None;
-                }
-                Err(error) => self.tcp_failed(error.errno.0, lookup),
-            }
-        }
-    }
-}
-
-/// The length that stands before a message over TCP.
-const TCP_LENGTH_BYTES: usize = 2;
-
-enum TcpStep {
-    Pending,
-    /// The answer is complete, or fills the buffer: so many bytes with its length.
-    Answered(usize),
-}
-
-impl TcpQuery {
-    /// The connection is ready for its next step.
-    fn step(
-        &mut self,
-        bytes: &mut QueryBytes,
-        lookup: &mut Lookup<'_>,
-        gathered: &mut [u8],
-    ) -> Result<TcpStep> {
-        match &mut self.state {
-            TcpQueryState::Connecting => {
-                self.tcp.connected()?;
-                lookup.write_query(self.family, 0, bytes);
-                // The send buffer is empty: it takes all of it.
-                self.tcp.send(bytes)?;
-                self.state = TcpQueryState::Receiving(0);
-                Ok(TcpStep::Pending)
-            }
-            TcpQueryState::Receiving(len) => {
-                if !receive(self.tcp.fd(), gathered, len)? {
-                    return Ok(TcpStep::Pending);
-                }
-                Ok(TcpStep::Answered(*len))
-            }
-        }
-    }
-}
-
-/// Gathers an answer, up to what there is room for. Returns whether that is all of it.
-fn receive(socket: BorrowedFd<'_>, gathered: &mut [u8], len: &mut usize) -> Result<bool> {
-    match read(socket, &mut gathered[*len..]) {
-        Ok(0) => Err(Step::Receive.failed(Number::NONE)),
-        Ok(more) => {
-            *len += more;
-            let complete = TCP_LENGTH_BYTES + usize::from(u16::from_be_bytes([gathered[0], gathered[1]]));
-            Ok(*len >= TCP_LENGTH_BYTES && *len >= complete.min(gathered.len()))
-        }
-        Err(Errno::AGAIN | Errno::INTR) => Ok(false),
-        Err(errno) => Err(failed(Step::Receive, errno)),
-    }
-}
-
-/// A query ID. Before the kernel has gathered any entropy, the clock has to do.
-fn random_id() -> u16 {
-    let [low, high, ..] = time::raw_ns().to_le_bytes();
-    let mut id = [low, high];
-    let _ = getrandom(&mut id, GetRandomFlags::NONBLOCK);
-    u16::from_le_bytes(id)
 }

@@ -2,12 +2,13 @@
 
 use crate::logger::{error, info, warn};
 
-use super::Outcome;
 use super::connection_log::ConnectionLog;
 use super::events::{Events, Ring};
 use super::identity::Identity;
-use super::reader::{GapCause, Next, Reader};
+use super::line_writer::LineWriter;
+use super::reader::{Next, Reader};
 use super::resolver::Resolver;
+use super::{Buffers, Fds, Job, Outcome};
 use crate::net::Target;
 use crate::sys::time;
 use crate::sys::wait::Awaited;
@@ -19,8 +20,10 @@ use earlykmsg::delivery::lifetime::{End, Why};
 use earlykmsg::delivery::outage::{Backoff, Outage};
 use earlykmsg::delivery::progress::Progress;
 use earlykmsg::error::{Error, Result, Step};
-use earlykmsg::limits::{COUNT_MS, FILL_RECORDS_MAX, LOST_LINE_BYTES_MAX, TAGS_BYTES_MAX};
-use earlykmsg::line::{Encoder, Lost, Unread};
+use earlykmsg::limits::{
+    COUNT_MS, FILL_RECORDS_MAX, LEDGER_STEP_BYTES, LOST_LINE_BYTES_MAX, TAGS_BYTES_MAX, UDP_LEDGER_STEP_MS,
+};
+use earlykmsg::line::{Encoder, Lost, Records, Unread};
 use earlykmsg::record::clock::{StampOffset, WallOffset};
 use earlykmsg::record::{Level, Record};
 
@@ -40,6 +43,8 @@ pub struct Shipper<'a> {
     pub progress: Progress,
     /// The kernel's log had nothing more when it was last read.
     pub ring_is_empty: bool,
+    /// The last record that was to be shipped, of those that were read.
+    last_wanted: Option<u64>,
     reader: Reader<'a>,
     encoder: &'a mut Encoder,
     identity: Identity<'a>,
@@ -58,43 +63,37 @@ pub struct Filling {
 
 impl<'a> Shipper<'a> {
     /// Puts the parts together.
-    #[allow(clippy::too_many_arguments)] // each is a part of its own
-    pub fn new(
-        endpoint: &'a Endpoint<'a>,
-        progress: Progress,
-        events: Events,
-        resolver: Resolver<'a>,
-        reader: Reader<'a>,
-        batch: Batch,
-        ledger: Ledger,
-        encoder: &'a mut Encoder,
-        identity: Identity<'a>,
-    ) -> Shipper<'a> {
-        Shipper {
+    pub fn new(job: Job<'a>, fds: &Fds, buffers: &'static mut Buffers) -> Shipper<'a> {
+        let Job { endpoint, progress, .. } = job;
+        let ledger_step = match endpoint.scheme {
+            Scheme::Tcp => LEDGER_STEP_BYTES,
+            Scheme::Udp => UDP_LEDGER_STEP_MS,
+        };
+        let descriptors = [fds.kmsg, fds.signals, fds.watcher];
+        let mut shipper = Shipper {
             endpoint,
-            level: Level::DEBUG,
-            stamp: StampOffset(0),
-            unsent: None,
-            events,
-            resolver,
-            batch,
-            ledger,
+            level: job.level,
+            stamp: job.stamp,
+            unsent: job.unsent.or(job.first),
+            events: Events::new(descriptors, fds.sockets, endpoint.port, progress, job.lifetime),
+            resolver: Resolver::new(endpoint, &mut buffers.answers),
+            batch: Batch::new(&mut buffers.batch),
+            ledger: Ledger::new(ledger_step, &mut buffers.marks),
             log: ConnectionLog::new(endpoint, progress),
             backoff: Backoff::NONE,
             progress,
             ring_is_empty: false,
-            reader,
-            encoder,
-            identity,
+            last_wanted: None,
+            reader: Reader::new(fds.kmsg, job.buffer, job.saved, job.first, job.oldest_at_start),
+            encoder: &mut buffers.encoder,
+            identity: job.identity,
             wall: WallOffset(0), // it is measured before a record is encoded
             farewell_is_logged: false,
-        }
-    }
-
-    /// Has the first lines carry what is known of the machine.
-    pub fn begin(&mut self) {
-        self.identity.refresh_hostname();
-        self.apply_tags();
+        };
+        // The first lines carry what is known of the machine.
+        shipper.identity.refresh_hostname();
+        shipper.apply_tags();
+        shipper
     }
 
     /// Reads the wall clock and the machine's name: what is encoded from now on carries them.
@@ -142,9 +141,16 @@ impl<'a> Shipper<'a> {
             if has_lines && self.batch.lines() >= filling.lines || room < 2 * LOST_LINE_BYTES_MAX {
                 break;
             }
-            let line = LineAt { position: self.position(filling), unsent: self.unsent };
-            let encoder = &self.encoder;
-            match self.reader.take(|record| encoder.bytes_max(record) < room) {
+            let position = self.position(filling);
+            let mut writer = LineWriter {
+                batch: &mut self.batch,
+                ledger: &mut self.ledger,
+                encoder: self.encoder,
+                wall: self.wall,
+                position,
+                unsent: self.unsent,
+            };
+            match self.reader.take(|record| writer.encoder.bytes_max(record) < room) {
                 // What was read before is sent first.
                 Err(_) if has_lines => break,
                 Err(error) => return Err(error),
@@ -153,12 +159,11 @@ impl<'a> Shipper<'a> {
                     self.ring_is_empty = true;
                     break;
                 }
-                Ok(Some(Next::Record(record))) if record.level > self.level => {}
-                Ok(Some(next)) => {
-                    let output = Output { batch: &mut self.batch, ledger: &mut self.ledger };
-                    line.push(&next, self.encoder, self.wall, output);
-                }
+                Ok(Some(Next::Record(record))) if record.level > self.level => continue,
+                Ok(Some(Next::Record(record))) => writer.write_record(&record),
+                Ok(Some(Next::Gap(gap))) => writer.write_gap(gap),
             }
+            self.last_wanted = self.reader.last_seq();
         }
         if self.batch.is_empty() {
             // What was read is not to be shipped: nobody misses it.
@@ -325,102 +330,42 @@ impl<'a> Shipper<'a> {
     }
 
     /// The time is over: logs what was sent and not acknowledged (from `unacknowledged` on), or not sent at all.
-    pub fn end_unconfirmed(&mut self, unacknowledged: Option<u64>) -> Result<Outcome> {
+    pub fn end_unacknowledged(&mut self, unacknowledged: Option<u64>) -> Result<Outcome> {
         if let Some(end) = self.events.lifetime.end(time::now_ms()) {
             self.log_farewell(end);
         }
         self.batch.keep_whole_lines();
         let waiting = self.batch.first().map(|of| of.seq);
         self.batch.clear();
-        let mut missing = Missing { first: unacknowledged.or(waiting), last: self.reader.last_seq() };
-        let is_complete = self.count_unread(&mut missing)?;
-        let Missing { first: Some(from), last: Some(to) } = missing else { return Ok(Outcome::Done) };
+        let mut first = unacknowledged.or(waiting);
+        let is_complete = self.count_unread(&mut first)?;
+        let (Some(from), Some(to)) = (first, self.last_wanted) else { return Ok(Outcome::Done) };
         if from > to {
             return Ok(Outcome::Done);
         }
-        let (endpoint, count) = (self.endpoint, to - from + 1);
+        let (endpoint, records) = (self.endpoint, Records { from, to });
         let more = if is_complete { "" } else { ", and more that were written meanwhile" };
-        error!("{endpoint}: {count} records, seq {from}-{to}, not confirmed by the receiver{more}");
-        Ok(Outcome::Unconfirmed)
+        error!("{endpoint}: {records}, not acknowledged by the receiver{more}");
+        Ok(Outcome::Unacknowledged)
     }
 
-    /// Adds the records that the log still has and that were to be shipped. Returns whether that was all: a process that
-    /// writes faster than this reads must not hold up the end.
-    fn count_unread(&mut self, missing: &mut Missing) -> Result<bool> {
+    /// Looks at the records that the log still has: `first` is the first of them that was to be shipped, unless there was
+    /// one before. Returns whether that was all: a process that writes faster than this reads must not hold up the end.
+    fn count_unread(&mut self, first: &mut Option<u64>) -> Result<bool> {
         let until_ms = time::now_ms() + COUNT_MS;
         loop {
             for _ in 0..FILL_RECORDS_MAX {
-                let first = match self.reader.take(|_| true)? {
+                let wanted = match self.reader.take(|_| true)? {
                     None | Some(Next::Empty) => return Ok(true),
                     Some(Next::Record(Record { level, .. })) if level > self.level => continue,
-                    Some(Next::Gap { from, .. }) => Some(from),
+                    Some(Next::Gap(gap)) => Some(gap.from),
                     Some(Next::Record(_)) => self.reader.last_seq(),
                 };
-                missing.first = missing.first.or(first);
-                missing.last = self.reader.last_seq();
+                *first = first.or(wanted);
+                self.last_wanted = self.reader.last_seq();
             }
             if time::now_ms() >= until_ms {
                 return Ok(false);
-            }
-        }
-    }
-}
-
-/// Records that the receiver may not have.
-struct Missing {
-    first: Option<u64>,
-    last: Option<u64>,
-}
-
-/// A line that is to be written.
-struct LineAt {
-    position: u64,
-    /// The first record of which no byte was ever sent.
-    unsent: Option<u64>,
-}
-
-/// Where lines go.
-struct Output<'a> {
-    batch: &'a mut Batch,
-    ledger: &'a mut Ledger,
-}
-
-impl LineAt {
-    /// Writes the line of a record, or the reports of a gap.
-    fn push(self, next: &Next<'_>, encoder: &mut Encoder, wall: WallOffset, output: Output<'_>) {
-        let Output { batch, ledger } = output;
-        match *next {
-            Next::Empty => {}
-            Next::Record(ref record) => {
-                let (seq, clock_us) = (record.seq, record.clock_us);
-                // It was taken because it fits. If ever it does not, that is reported in its place.
-                let len = encoder.encode(batch.room(), record, wall).unwrap_or_else(|| {
-                    let lost = Lost { from: seq, to: seq, why: "its line has no room" };
-                    lost.encode(encoder, batch.room(), clock_us, wall)
-                });
-                ledger.note(self.position, seq);
-                batch.push(len, MadeOf { seq, clock_us });
-            }
-            Next::Gap { from, to, clock_us, cause } => {
-                ledger.note(self.position, from);
-                let (unsent, why) = match cause {
-                    GapCause::BeforeStart => (from, "the kernel's ring had overflowed before the start"),
-                    GapCause::Overwritten => (
-                        self.unsent.unwrap_or(from),
-                        "the kernel's ring was overwritten before they could be sent",
-                    ),
-                };
-                let first_lost = unsent.clamp(from, to.saturating_add(1));
-                if first_lost > from {
-                    let unread = Unread { from, to: first_lost - 1 };
-                    let len = unread.encode(encoder, batch.room(), clock_us, wall);
-                    batch.push(len, MadeOf { seq: from, clock_us });
-                }
-                if first_lost <= to {
-                    let lost = Lost { from: first_lost, to, why };
-                    let len = lost.encode(encoder, batch.room(), clock_us, wall);
-                    batch.push(len, MadeOf { seq: first_lost, clock_us });
-                }
             }
         }
     }

@@ -49,14 +49,14 @@ pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
     loop {
         let began_ms = time::now_ms();
         match connect(shipper) {
-            Err(_) if shipper.is_over() => return shipper.end_unconfirmed(None),
+            Err(_) if shipper.is_over() => return shipper.end_unacknowledged(None),
             Err(error) => shipper.not_reached(error),
             Ok(mut tcp) => {
                 match serve(shipper, &mut tcp) {
                     Ok(Ended::Done) => return Ok(Outcome::Done),
                     Ok(Ended::Deadline) => {
                         let first = first_unacknowledged(shipper, &tcp);
-                        return shipper.end_unconfirmed(first);
+                        return shipper.end_unacknowledged(first);
                     }
                     Ok(Ended::AllArrived) => go_on_behind(shipper),
                     Ok(Ended::NothingSince(position)) => shipper.rewind_to(position, None)?,
@@ -72,7 +72,7 @@ pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
             shipper.backoff = Backoff::NONE;
         }
         if !shipper.pause() {
-            return shipper.end_unconfirmed(None);
+            return shipper.end_unacknowledged(None);
         }
     }
 }

@@ -99,7 +99,7 @@ pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
                 Ok(Ended::Done) => return Ok(Outcome::Done),
                 Ok(Ended::Deadline) => {
                     let first = if socket.udp.holds_unsent() { first_reportable(shipper) } else { None };
-                    return shipper.end_unconfirmed(first);
+                    return shipper.end_unacknowledged(first);
                 }
                 // The name has another address now.
                 Ok(Ended::Moved) => continue,
@@ -113,12 +113,12 @@ pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
                     error
                 }
             },
-            Err(_) if shipper.is_over() => return shipper.end_unconfirmed(None),
+            Err(_) if shipper.is_over() => return shipper.end_unacknowledged(None),
             Err(error) => error,
         };
         shipper.not_reached(error);
         if !shipper.pause() {
-            return shipper.end_unconfirmed(None);
+            return shipper.end_unacknowledged(None);
         }
     }
 }
@@ -201,7 +201,7 @@ fn send_line(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Given> {
                 return Ok(Given::Sent(bytes as u32));
             }
             Sent::Full => return Ok(Given::Waits),
-            // Most likely said of one that was sent before.
+            // Most likely it belongs to one that was sent before.
             Sent::TooLong => {
                 if take_reports(shipper, socket)? {
                     return Ok(Given::Waits);

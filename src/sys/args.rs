@@ -73,6 +73,15 @@ impl Args {
         error
     }
 
+    /// Makes the first byte of the program's name an `@`; the rest of it stays. systemd's initrd does not send its SIGTERM
+    /// to a process of root with such a name.
+    pub fn mark_as_spared(self) {
+        let Some(name) = self.iter().next().filter(|name| !name.is_empty()) else { return };
+        // SAFETY: the string is the process's own writable memory, and has this byte. Other references to it only read
+        // bytes behind the first.
+        unsafe { name.as_ptr().cast_mut().cast::<u8>().write(b'@') };
+    }
+
     /// Writes `name` over the strings, so that `ps` shows it as the whole command line. What was there is gone,
     /// the environment included. Too long a name is cut.
     pub fn rename(self, name: &CStr) {

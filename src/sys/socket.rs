@@ -3,24 +3,26 @@
 use core::ffi::{c_int, c_void};
 use core::mem::{self, MaybeUninit};
 use core::net::SocketAddr;
+use core::ptr;
 use core::time::Duration;
 
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::{self, Errno};
 use rustix::ioctl::{Getter, ioctl};
+use rustix::net;
 use rustix::net::netdevice::name_to_index;
 use rustix::net::sockopt::{
     Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
     set_socket_keepalive, set_socket_send_buffer_size, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl,
     set_tcp_nodelay, socket_error,
 };
-use rustix::net::{self, RecvFlags, recv};
 
 use super::{At, checked, failed};
 use earlykmsg::delivery::connection::TcpInfo;
 use earlykmsg::error::{Errno as Number, Result, Step};
 use earlykmsg::limits::{
-    KEEPALIVE_EVERY_S, KEEPALIVE_IDLE_S, KEEPALIVE_TRIES, TCP_SEND_BUFFER_BYTES, UDP_SEND_BUFFER_BYTES,
+    DISCARD_BYTES, DISCARDS_MAX, KEEPALIVE_EVERY_S, KEEPALIVE_IDLE_S, KEEPALIVE_TRIES, TCP_SEND_BUFFER_BYTES,
+    UDP_SEND_BUFFER_BYTES,
 };
 
 /// What is reported of a datagram that was sent before.
@@ -95,17 +97,20 @@ pub fn interface_index(fd: impl AsFd, name: &[u8]) -> Result<u32> {
     name_to_index(fd, name).at(Step::LookUpZone)
 }
 
-/// Drops all that has been received. Returns whether the peer has closed its side.
+/// Drops what a connection has received, or some of it: a peer that sends without end does not get all the time. Returns
+/// whether the peer has closed its side.
 pub fn discard(fd: impl AsFd) -> Result<bool> {
-    let mut dropped = [0; 512];
-    loop {
-        match recv(&fd, &mut dropped, RecvFlags::DONTWAIT) {
-            Ok((0, _)) => return Ok(true),
+    let flags = libc::MSG_TRUNC | libc::MSG_DONTWAIT; // TCP copies nothing then
+    for _ in 0..DISCARDS_MAX {
+        // SAFETY: with these flags a connection's bytes are dropped, and none are written.
+        match checked(unsafe { libc::recv(fd.as_fd().as_raw_fd(), ptr::null_mut(), DISCARD_BYTES, flags) }) {
+            Ok(0) => return Ok(true),
             Ok(_) | Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return Ok(false),
             Err(errno) => return Err(failed(Step::Receive, errno)),
         }
     }
+    Ok(false)
 }
 
 /// Whether something that was sent has not left the machine (a datagram waits for its neighbour's address) or, on a

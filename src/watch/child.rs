@@ -159,7 +159,7 @@ impl<'a> Child<'a> {
     fn run(&self, setup: &mut Setup<'_>, watcher: BorrowedFd<'static>) -> i32 {
         match self.prepare(setup, watcher).and_then(|(job, fds)| ship(job, &fds)) {
             Ok(Outcome::Done) => exit::DONE,
-            Ok(Outcome::Unconfirmed) => exit::UNAVAILABLE,
+            Ok(Outcome::Unacknowledged) => exit::UNAVAILABLE,
             Err(error) => {
                 error!("{}: {error}", self.endpoint);
                 exit_code(error)
@@ -172,13 +172,10 @@ impl<'a> Child<'a> {
     where
         'a: 's,
     {
-        let (from_pid1, once) = match setup.origin {
-            Origin::Pid1 { .. } => (true, false),
-            Origin::ByHand { once } => (false, once),
-        };
+        let is_of_boot = setup.origin.is_of_boot();
         let signals = setup.signals;
         let kmsg = keep(setup.kernel_fs.open_kmsg()?);
-        let sockets = if from_pid1 {
+        let sockets = if is_of_boot {
             let open = |name: &CStr| setup.kernel_fs.open_proc(name, OFlags::RDONLY).ok().map(keep);
             SocketLists::open(self.endpoint.scheme, open)
         } else {
@@ -188,18 +185,18 @@ impl<'a> Child<'a> {
             privileges::hide_files(empty)?;
         }
         // The watcher's may be the console, which a shipper does not need.
-        let stderr = if from_pid1 { None } else { logger::stderr() };
+        let stderr = if is_of_boot { None } else { logger::stderr() };
         let [ipv4, ipv6] = sockets.0;
         close_all_but(&[Some(signals), Some(kmsg), Some(watcher), ipv4, ipv6, stderr]);
         logger::use_kernel_log(kmsg);
         let id = SHIPPER_UID + self.number as u32;
         privileges::drop_to_shipper(id, stderr.is_some(), self.progress.denied_call())?;
 
-        let mut lifetime = Lifetime::new(from_pid1, setup.options.linger);
+        let mut lifetime = Lifetime::new(is_of_boot, setup.options.linger);
         if let Some(reached_ms) = self.progress.reached_ms() {
             lifetime.reached(reached_ms);
         }
-        if once {
+        if let Origin::ByHand { once: true } = setup.origin {
             lifetime.once(time::now_ms());
         }
         let job = Job {

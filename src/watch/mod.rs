@@ -49,7 +49,12 @@ pub enum Origin<'a> {
         /// The path of the next init, as far as it can be foreseen.
         next_init: Option<&'a [u8]>,
     },
-    /// By hand, or from a script.
+    /// By `earlykmsg --background`, from an init script.
+    Background {
+        /// On an initramfs: a root switch is to come, and the boot began just now.
+        in_initramfs: bool,
+    },
+    /// From a shell or a script, in the foreground.
     ByHand {
         /// `--once`
         once: bool,
@@ -57,8 +62,14 @@ pub enum Origin<'a> {
 }
 
 impl Origin<'_> {
-    fn is_pid1(self) -> bool {
-        matches!(self, Origin::Pid1 { .. })
+    /// Whether it belongs to the boot: nobody waits for it, and it ends when the main system delivers.
+    fn is_of_boot(self) -> bool {
+        matches!(self, Origin::Pid1 { .. } | Origin::Background { .. })
+    }
+
+    /// Whether a root switch is to come.
+    fn expects_root_switch(self) -> bool {
+        matches!(self, Origin::Pid1 { .. } | Origin::Background { in_initramfs: true })
     }
 }
 
@@ -70,7 +81,7 @@ pub fn watch(
     kernel_log: Result<KernelLog>,
 ) -> i32 {
     if kernel_log.is_err()
-        && origin.is_pid1()
+        && origin.is_of_boot()
         && let Some(console) = kernel_fs.open_console()
     {
         logger::use_console(keep(console));
@@ -130,22 +141,24 @@ impl<'a> Watcher<'a> {
         let mut facts = Facts::NONE;
         identity::learn(&mut facts, options, kernel_fs);
         let board = Board::new(shared_numbers()?);
-        let root_switch = if origin.is_pid1() { RootSwitch::watch(kernel_fs) } else { None };
+        let root_switch = if origin.expects_root_switch() { RootSwitch::watch(kernel_fs) } else { None };
         let empty = empty_directory();
-        let home = if origin.is_pid1() { open_home(empty.as_ref()) } else { None };
+        let home = if origin.expects_root_switch() { open_home(empty.as_ref()) } else { None };
         privileges::drop_to_watcher()?;
         let destinations = options.destinations.iter().enumerate();
         let shippers =
             destinations.map(|(number, endpoint)| Child::new(number, endpoint, board.slot(number)));
-        // As PID 1 there is nothing before record 0: what the ring no longer has is a loss.
-        let first = if origin.is_pid1() { Some(0) } else { kernel_log.oldest };
+        // At the boot there is nothing before record 0: what the ring no longer has is a loss.
+        let first = if origin.expects_root_switch() { Some(0) } else { kernel_log.oldest };
+        // On a main system it goes on as after a root switch.
+        let is_switched = origin.is_of_boot() && !origin.expects_root_switch();
         Ok(Watcher {
             shippers: shippers.collect(),
             setup: Setup { options, kernel_fs, origin, signals, kernel_log, stamp, first, facts, empty },
             root_switch,
             wall_clock,
             home,
-            switched_ms: None,
+            switched_ms: is_switched.then(time::now_ms),
             end_requested_ms: None,
             exit_code: exit::DONE,
         })
@@ -311,14 +324,14 @@ impl<'a> Watcher<'a> {
     /// Whether a shipper that has died is started again. By hand, nobody waits for that when the end was asked for.
     fn restarts(&self) -> bool {
         match self.setup.origin {
-            Origin::Pid1 { .. } => true,
+            Origin::Pid1 { .. } | Origin::Background { .. } => true,
             Origin::ByHand { once } => !once && self.end_requested_ms.is_none(),
         }
     }
 
     /// When shippers that were asked to end are ended by force.
     fn force_ms(&self) -> u64 {
-        let before_switch = self.setup.origin.is_pid1() && self.switched_ms.is_none();
+        let before_switch = self.setup.origin.is_of_boot() && self.switched_ms.is_none();
         let allowed_ms = if before_switch { TERM_TO_SWITCH_MS } else { DRAIN_MS };
         self.end_requested_ms.map_or(NEVER_MS, |requested| requested + allowed_ms + DRAIN_GRACE_MS)
     }

@@ -8,11 +8,10 @@ use core::fmt::{self, Display};
 
 use heapless::Vec;
 
-use crate::address::Address;
+use crate::address::{Address, Found};
 use crate::limits::{
     CNAME_CHAIN_MAX, DNS_ANSWER_BYTES_MAX, DNS_QUERY_BYTES_MAX, LABEL_BYTES_MAX, WIRE_NAME_BYTES_MAX,
 };
-use crate::names::Found;
 use crate::text::next_part;
 
 /// Where the fields of a message stand.

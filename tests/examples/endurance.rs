@@ -33,9 +33,10 @@ use std::time::Instant;
 
 use earlykmsg_tests::kmsg::{Writer, tag};
 use earlykmsg_tests::program::{Program, Run};
-use earlykmsg_tests::receiver::{End, Line, Lines, Manner, Tcp, Udp};
+use earlykmsg_tests::receiver::{End, Line, Lines, Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::{Network, alone, drop_nothing, drop_packets_to, ip};
 use earlykmsg_tests::{json, proc};
+use fastrand::Rng;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
@@ -105,7 +106,7 @@ fn endure(time: Duration, seed: u64) -> Vec<String> {
     let network = Network::cable(&["10.9.0.1/24"], &["10.9.0.2/24"]);
     let (mut tcp, mut udp) = network.enter(|| {
         let at = |number: usize| SocketAddr::from((HOST, PORT + number as u16));
-        let tcp: Vec<_> = (0..UDP).map(|number| Some(Tcp::at(at(number), Manner::Reads))).collect();
+        let tcp: Vec<_> = (0..UDP).map(|number| Some(Tcp::at(at(number), TcpBehaviour::Reads))).collect();
         (tcp, Some(Udp::at(at(UDP))))
     });
     let urls: Vec<String> = tcp.iter().flatten().map(Tcp::url).chain(udp.as_ref().map(Udp::url)).collect();
@@ -118,7 +119,7 @@ fn endure(time: Duration, seed: u64) -> Vec<String> {
 
     let (began, mut round) = (Instant::now(), 0);
     while began.elapsed() < time && !STOP.load(Ordering::Relaxed) {
-        let dice = |actor: u64| Dice(seed ^ (round << 8) ^ (actor << 48));
+        let dice = |actor: u64| Dice(Rng::with_seed(seed ^ (round << 8) ^ (actor << 48)));
         let until = Instant::now() + FAULTS;
         thread::scope(|scope| {
             let (network, stream, program) = (&network, &stream, &program);
@@ -167,15 +168,12 @@ fn endure(time: Duration, seed: u64) -> Vec<String> {
     failures
 }
 
-/// Random numbers (splitmix64).
-struct Dice(u64);
+/// Random numbers from a seed.
+struct Dice(Rng);
 
 impl Dice {
     fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
+        self.0.u64(..end)
     }
 
     fn ms(&mut self, from: u64, to: u64) -> Duration {

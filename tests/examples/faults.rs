@@ -2,7 +2,7 @@
 //!
 //! `cargo run --manifest-path tests/Cargo.toml --example faults [WORD ...]` runs each fault with each shipper in turn on the
 //! machine's own log, as root. A word is a shipper (`earlykmsg`, `rsyslog`, `cat-nc`) or a part of a fault's
-//! name; without any, all run. `docs/delivery.md` says what the columns mean.
+//! name; without any, all run. `docs/measurements/delivery.md` says what the columns mean.
 
 use core::cell::Cell;
 use core::net::{IpAddr, SocketAddr};
@@ -23,7 +23,7 @@ use std::time::Instant;
 use earlykmsg_tests::foreign::unread_bytes;
 use earlykmsg_tests::kmsg::{Writer, tag};
 use earlykmsg_tests::program::{Program, start};
-use earlykmsg_tests::receiver::{End, Line, Lines, Manner, Tcp, Udp};
+use earlykmsg_tests::receiver::{End, Line, Lines, Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::record::Record;
 use earlykmsg_tests::sandbox::{
     FAR, NEAR, Network, Sandbox, alone, drop_nothing, drop_packets_from, drop_packets_to, far, far6, ip,
@@ -54,7 +54,7 @@ struct Fault {
     /// The receive buffer, unless it is the stock one.
     buffer: Option<usize>,
     /// What the first receiver does.
-    manner: Manner,
+    behaviour: TcpBehaviour,
     /// Whether the shipper is connected to the one that can be slowed down.
     slowed: bool,
     /// Records that are in the ring before the shipper starts; with many, they are short.
@@ -78,7 +78,7 @@ const FAULT: Fault = Fault {
     way: Way::Tcp,
     mtu: 1500,
     buffer: None,
-    manner: Manner::Reads,
+    behaviour: TcpBehaviour::Reads,
     slowed: false,
     ahead: 0,
     happen: |_| {},
@@ -151,7 +151,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "talks all the time, closed with all read, restarted at once",
-        manner: Manner::Talks,
+        behaviour: TcpBehaviour::Talks,
         happen: |scene| {
             scene.stream.write(100);
             scene.settle();
@@ -218,7 +218,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "accepts and never reads, killed after 10 s, restarted at once",
         storm: true,
-        manner: Manner::Ignores,
+        behaviour: TcpBehaviour::Ignores,
         ahead: 600,
         happen: |scene| {
             scene.stream.write(100);
@@ -230,7 +230,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "reads one byte a second for 20 s, killed, restarted at once",
         storm: true,
-        manner: Manner::Crawls,
+        behaviour: TcpBehaviour::Crawls,
         ahead: 600,
         happen: |scene| {
             scene.stream.write(100);
@@ -415,7 +415,7 @@ fn run(fault: &Fault, shipper: Shipper, sandbox: &Sandbox) -> String {
         return scene.account() + "– |";
     }
     let (receiver, slowed) = network.enter(|| {
-        let receiver = Tcp::at(address, fault.manner);
+        let receiver = Tcp::at(address, fault.behaviour);
         if let Some(bytes) = fault.buffer {
             receiver.set_buffer(bytes);
         }
@@ -432,7 +432,7 @@ fn run(fault: &Fault, shipper: Shipper, sandbox: &Sandbox) -> String {
         host: address.ip(),
         process: Process::start(shipper, sandbox, to, fault.way),
     };
-    if matches!(fault.manner, Manner::Reads | Manner::Talks) {
+    if matches!(fault.behaviour, TcpBehaviour::Reads | TcpBehaviour::Talks) {
         scene.lines.wait_for(&scene.stream.write(10), Duration::from_secs(20));
         scene.settle();
     } else {

@@ -11,9 +11,9 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use earlykmsg_tests::receiver::{Manner, Tcp};
+use earlykmsg_tests::pid1_sandbox::{Boot, enter_if_asked, image};
+use earlykmsg_tests::receiver::{Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::alone;
-use earlykmsg_tests::stage::{Boot, enter_if_asked, image};
 
 fn main() {
     enter_if_asked();
@@ -22,7 +22,7 @@ fn main() {
         let root = image(sandbox.dir(), "");
         fs::rename(root.join("bin/busybox"), root.join("bin/sh")).expect("rename busybox");
         fs::remove_file(root.join("init")).expect("remove a file");
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let ways = ways(&root, &format!("talos.logging.kernel={}", receiver.url()));
         let mut times = vec![Vec::new(); ways.len()];
         for _ in 0..runs {

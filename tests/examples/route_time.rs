@@ -6,8 +6,12 @@
 
 use core::time::Duration;
 
-use earlykmsg_tests::late::{Late, Missing, Took, hole};
+#[allow(dead_code)] // the test late_network uses all of it
+#[path = "../tests/late_network/late.rs"]
+mod late;
+
 use earlykmsg_tests::sandbox::alone;
+use late::{Late, Missing, Took, hole};
 
 /// Median, 90th percentile, longest.
 fn figures(times: impl Iterator<Item = Duration>) -> String {

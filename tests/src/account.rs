@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::json;
 use crate::judge::{Judge, Piece};
-use crate::kmsg::{Fake, Turn, Writer, ring, tag};
+use crate::kmsg::{Fake, RingLock, Writer, ring, tag};
 use crate::program::Program;
 use crate::receiver::Lines;
 use crate::sandbox::Sandbox;
@@ -50,10 +50,10 @@ impl Stream {
         Stream::with(what, Log::Shared { writer, after: newest() })
     }
 
-    /// A few, in a turn at the ring that is the caller's.
+    /// A few, under a lock of the ring that is the caller's.
     #[must_use]
-    pub fn within(turn: &Turn, what: &str) -> Stream {
-        let writer = Writer::within(turn);
+    pub fn within(ring_lock: &RingLock, what: &str) -> Stream {
+        let writer = Writer::within(ring_lock);
         Stream::with(what, Log::Shared { writer, after: newest() })
     }
 
@@ -202,7 +202,7 @@ impl Account {
     /// unread.
     #[track_caller]
     pub fn all_arrived(&self) {
-        let whose = if self.disturbed { ": others have overrun the ring, without a turn" } else { "" };
+        let whose = if self.disturbed { ": others have overrun the ring, without its lock" } else { "" };
         assert_eq!((self.received, self.lost), (self.written, 0), "{self:?}{whose}");
     }
 

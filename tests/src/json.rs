@@ -32,33 +32,64 @@ pub fn checked_with(line: &[u8], more: &[&str]) -> Value {
 /// As [`checked`], with any members behind.
 #[track_caller]
 pub fn any(line: &[u8]) -> Value {
-    let shown = String::from_utf8_lossy(line);
-    let object: Value = serde_json::from_slice(line).unwrap_or_else(|why| panic!("{why}: {shown}"));
-    let members = object.as_object().unwrap_or_else(|| panic!("no object: {shown}"));
-    assert!(members.keys().take(MEMBERS.len()).eq(MEMBERS), "not the seven members in order: {shown}");
-    assert!(!between(line).any(|b| b.is_ascii_whitespace()), "white space between members: {shown}");
-    let commas = between(line).filter(|&b| b == b',').count();
-    assert_eq!(commas + 1, members.len(), "a member twice: {shown}");
-    time(&object);
-    if object.get(REPORT).is_some() {
-        assert_eq!(members.keys().nth(MEMBERS.len()).map(String::as_str), Some(REPORT), "{shown}");
-        assert!(report(&object).is_some(), "no report: {shown}");
-    }
-    object
+    read(line).unwrap_or_else(|why| panic!("{why}: {}", String::from_utf8_lossy(line)))
 }
 
-/// When `talos-time` says that it was; its form is Go's RFC3339Nano.
+/// As [`any`], of what may be wrong.
+///
+/// # Errors
+/// What is.
+pub fn read(line: &[u8]) -> Result<Value, String> {
+    let object: Value = serde_json::from_slice(line).map_err(|why| format!("no JSON, {why}"))?;
+    let members = object.as_object().ok_or("no object")?;
+    if !members.keys().take(MEMBERS.len()).eq(MEMBERS) {
+        return Err("not the seven members in order".to_owned());
+    }
+    if between(line).any(|b| b.is_ascii_whitespace()) {
+        return Err("white space between members".to_owned());
+    }
+    if between(line).filter(|&b| b == b',').count() + 1 != members.len() {
+        return Err("a member twice".to_owned());
+    }
+    if let Some(name) = ["clock", "seq"].into_iter().find(|name| !object[name].is_u64()) {
+        return Err(format!("{name} is no number"));
+    }
+    if let Some((name, _)) =
+        members.iter().find(|(name, text)| !["clock", "seq"].contains(&&***name) && !text.is_string())
+    {
+        return Err(format!("{name} is no text"));
+    }
+    read_time(&object)?;
+    if object.get(REPORT).is_some() {
+        if members.keys().nth(MEMBERS.len()).map(String::as_str) != Some(REPORT) {
+            return Err(format!("{REPORT} is not the first of the others"));
+        }
+        read_report(&object)?;
+    }
+    Ok(object)
+}
+
+/// When `talos-time` says that it was.
 #[track_caller]
 pub fn time(object: &Value) -> Timestamp {
-    let text = object["talos-time"].as_str().unwrap_or_else(|| panic!("no time: {object}"));
+    read_time(object).unwrap_or_else(|why| panic!("{why}: {object}"))
+}
+
+/// The same of what may be none; its form is Go's RFC3339Nano.
+fn read_time(object: &Value) -> Result<Timestamp, String> {
+    let text = object["talos-time"].as_str().ok_or("no time")?;
     let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-    let (seconds, fraction) = shape.split_at(19.min(shape.len()));
-    assert_eq!(seconds, "0000-00-00T00:00:00", "time {text}");
-    let fraction = fraction.strip_suffix('Z').unwrap_or_else(|| panic!("time {text} is not UTC"));
-    let digits = fraction.strip_prefix('.').unwrap_or("");
-    assert!(fraction.is_empty() || (1..=9).contains(&digits.len()), "fraction of {text}");
-    assert!(fraction.is_empty() || !text.ends_with("0Z"), "zeros not cut: {text}");
-    text.parse().unwrap_or_else(|why| panic!("time {text}: {why}"))
+    let fraction = shape.strip_prefix("0000-00-00T00:00:00").and_then(|rest| rest.strip_suffix('Z'));
+    let fraction = fraction.ok_or_else(|| format!("time {text}"))?;
+    let digits = fraction.strip_prefix('.').unwrap_or_default();
+    let are_digits = (1..=9).contains(&digits.len()) && digits.bytes().all(|digit| digit == b'0');
+    if !fraction.is_empty() && !are_digits {
+        return Err(format!("fraction of {text}"));
+    }
+    if !fraction.is_empty() && text.ends_with("0Z") {
+        return Err(format!("zeros not cut: {text}"));
+    }
+    text.parse().map_err(|why| format!("time {text}: {why}"))
 }
 
 /// The object without its `talos-time`.
@@ -84,12 +115,21 @@ pub fn msg(object: &Value) -> &str {
 /// The range that an object of the program reports as lost, or possibly lost. Whatever a record says, it is none.
 #[track_caller]
 pub fn report(object: &Value) -> Option<RangeInclusive<u64>> {
-    let kind = object.get(REPORT)?;
-    let range = reported(msg(object)).unwrap_or_else(|| panic!("no range: {object}"));
-    let of_text = if msg(object).starts_with("earlykmsg: lost ") { "lost" } else { "possibly-lost" };
-    assert_eq!(kind, of_text, "the text says something else: {object}");
-    assert_eq!(seq(object), *range.start(), "seq is that of the first: {object}");
-    Some(range)
+    read_report(object).unwrap_or_else(|why| panic!("{why}: {object}"))
+}
+
+fn read_report(object: &Value) -> Result<Option<RangeInclusive<u64>>, String> {
+    let Some(kind) = object.get(REPORT) else { return Ok(None) };
+    let text = msg(object);
+    let range = reported(text).ok_or("a report without a range")?;
+    let of_text = if text.starts_with("earlykmsg: lost ") { "lost" } else { "possibly-lost" };
+    if kind != of_text {
+        return Err("a report whose text says something else".to_owned());
+    }
+    if seq(object) != *range.start() {
+        return Err("a report with another number than its first".to_owned());
+    }
+    Ok(Some(range))
 }
 
 /// Whether an object of the program reports records as lost.
@@ -117,12 +157,12 @@ pub fn reported(text: &str) -> Option<RangeInclusive<u64>> {
     (count.parse() == Ok(in_range)).then_some(first..=last)
 }
 
-/// The number of records that a text of the program says are not confirmed:
-/// `earlykmsg: URL: N records, seq A-B, not confirmed by the receiver`.
+/// The number of records that a text of the program says are not acknowledged:
+/// `earlykmsg: URL: N records, seq A-B, not acknowledged by the receiver`.
 pub fn unconfirmed(text: &str) -> Option<u64> {
     let (before, after) = text.trim_end().strip_prefix("earlykmsg: ")?.split_once(" record")?;
     let count = before.rsplit(' ').next()?.parse().ok()?;
-    after.contains("not confirmed").then_some(count)
+    after.contains("not acknowledged").then_some(count)
 }
 
 /// The bytes that stand between texts: an object's members are texts and numbers.

@@ -85,37 +85,37 @@ pub fn ring() -> Vec<Record> {
     }
 }
 
-/// A turn at the machine's ring, which is small: a test that overruns it has it alone, among all threads and
+/// A lock of the machine's ring, which is small: a test that overruns it has it alone, among all threads and
 /// processes that run tests.
 ///
 /// The lock is the machine's, as the ring is: two checkouts share both. What the file holds is the limit on writers
 /// that there was before the tests, while they have lifted it.
 #[derive(Debug)]
-pub struct Turn {
+pub struct RingLock {
     lock: File,
 }
 
-impl Turn {
+impl RingLock {
     /// Beside others that write little.
-    pub fn shared() -> Turn {
-        Turn::take(File::lock_shared)
+    pub fn shared() -> RingLock {
+        RingLock::take(File::lock_shared)
     }
 
     /// Alone.
-    pub fn alone() -> Turn {
-        Turn::take(File::lock)
+    pub fn alone() -> RingLock {
+        RingLock::take(File::lock)
     }
 
-    /// As [`Turn::alone`], if nobody else has one now.
-    pub fn try_alone() -> Option<Turn> {
-        let file = Turn::file();
-        file.try_lock().is_ok().then_some(Turn { lock: file })
+    /// As [`RingLock::alone`], if nobody else has one now.
+    pub fn try_alone() -> Option<RingLock> {
+        let file = RingLock::file();
+        file.try_lock().is_ok().then_some(RingLock { lock: file })
     }
 
-    fn take(lock: fn(&File) -> std::io::Result<()>) -> Turn {
-        let file = Turn::file();
+    fn take(lock: fn(&File) -> std::io::Result<()>) -> RingLock {
+        let file = RingLock::file();
         lock(&file).expect("lock a file");
-        Turn { lock: file }
+        RingLock { lock: file }
     }
 
     fn file() -> File {
@@ -130,7 +130,7 @@ impl Turn {
 pub struct Writer {
     kmsg: File,
     /// Its own; none within that of somebody else.
-    turn: Option<Turn>,
+    ring_lock: Option<RingLock>,
 }
 
 const RATE: &str = "/proc/sys/kernel/printk_devkmsg";
@@ -139,39 +139,39 @@ const NO_LIMIT: &str = "on\n";
 impl Writer {
     /// For a few records.
     pub fn new() -> Writer {
-        Writer::with(Turn::shared())
+        Writer::with(RingLock::shared())
     }
 
     /// For a good part of what the ring holds, or more.
     pub fn storm() -> Writer {
-        Writer::with(Turn::alone())
+        Writer::with(RingLock::alone())
     }
 
     /// As [`Writer::storm`], if nobody else writes now.
     pub fn try_storm() -> Option<Writer> {
-        Turn::try_alone().map(Writer::with)
+        RingLock::try_alone().map(Writer::with)
     }
 
-    /// For a few records, in a turn that somebody else has until this one has ended.
-    pub fn within(turn: &Turn) -> Writer {
-        Writer::open(turn)
+    /// For a few records, under a lock that somebody else holds until this one has ended.
+    pub fn within(ring_lock: &RingLock) -> Writer {
+        Writer::open(ring_lock)
     }
 
-    fn with(turn: Turn) -> Writer {
-        let mut writer = Writer::open(&turn);
-        writer.turn = Some(turn);
+    fn with(ring_lock: RingLock) -> Writer {
+        let mut writer = Writer::open(&ring_lock);
+        writer.ring_lock = Some(ring_lock);
         writer
     }
 
-    fn open(turn: &Turn) -> Writer {
+    fn open(ring_lock: &RingLock) -> Writer {
         let limit = fs::read_to_string(RATE).expect("read printk_devkmsg");
         if limit != NO_LIMIT {
             // Two that come here at once note the same, and who comes later finds no limit.
-            turn.lock.write_all_at(limit.as_bytes(), 0).expect("note printk_devkmsg");
+            ring_lock.lock.write_all_at(limit.as_bytes(), 0).expect("note printk_devkmsg");
             fs::write(RATE, NO_LIMIT).expect("set printk_devkmsg");
         }
         let kmsg = File::options().write(true).open(KMSG).expect("open /dev/kmsg for writing");
-        Writer { kmsg, turn: None }
+        Writer { kmsg, ring_lock: None }
     }
 
     /// Writes one record of the facility `user`, for information.
@@ -193,11 +193,11 @@ impl Default for Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if self.turn.take().is_none() {
+        if self.ring_lock.take().is_none() {
             return;
         }
         // The last one puts the limit back, if there was one.
-        if let Some(Turn { mut lock }) = Turn::try_alone() {
+        if let Some(RingLock { mut lock }) = RingLock::try_alone() {
             let mut limit = String::new();
             if lock.read_to_string(&mut limit).is_ok_and(|length| length > 0) {
                 let _ = fs::write(RATE, limit);

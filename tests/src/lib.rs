@@ -4,22 +4,21 @@
 //! faults ([`receiver`]) or those that people have ([`foreign`]), names to look up ([`nameserver`]), and judges what
 //! arrives ([`json`], [`account`], [`judge`]) against a decoder of its own ([`record`]). Tests that need a network, mounts or a
 //! kernel command line of their own run [`sandbox::alone`]. Waiting is always for an event, with a deadline
-//! ([`feed::Feed`]).
+//! ([`events::Events`]).
 
 pub mod account;
 pub mod binary;
 pub mod distance;
-pub mod feed;
+pub mod events;
 pub mod foreign;
 pub mod intruder;
 pub mod json;
 pub mod judge;
 pub mod kmsg;
-pub mod late;
 pub mod nameserver;
+pub mod pid1_sandbox;
 pub mod proc;
 pub mod program;
 pub mod receiver;
 pub mod record;
 pub mod sandbox;
-pub mod stage;

@@ -1,7 +1,7 @@
 //! Name servers on real sockets, with the faults that name servers have.
 //!
 //! A server has a zone, a text with a record a line: `logs.example 300 A 10.0.0.1` (or `AAAA`, `CNAME`, `TXT`). What
-//! it would rightly answer from that is then spoiled by its [`Habit`]. Both can be changed while it runs.
+//! it would rightly answer from that is then spoiled by its [`DnsFault`]. Both can be changed while it runs.
 
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -16,11 +16,11 @@ use std::time::Instant;
 
 use nix::sys::socket::{Shutdown, shutdown};
 
-use crate::feed::Feed;
+use crate::events::Events;
 
-/// How a name server answers.
+/// How a name server answers: as it should, or with one of the faults that they have.
 #[derive(Clone, Copy, Debug)]
-pub enum Habit {
+pub enum DnsFault {
     /// As it should. What does not fit into a datagram is left out, which it says, and comes over TCP.
     Answers,
     /// Never.
@@ -42,9 +42,9 @@ pub enum Habit {
     /// That it does not fit, whatever it is; and so over TCP.
     Truncated(OverTcp),
     /// For IPv4 addresses and for IPv6 addresses.
-    Each(&'static Habit, &'static Habit),
+    Each(&'static DnsFault, &'static DnsFault),
     /// So to those who say that long answers are welcome (EDNS), and rightly to others.
-    WithEdns(&'static Habit),
+    WithEdns(&'static DnsFault),
 }
 
 /// What becomes of a question over TCP.
@@ -60,7 +60,7 @@ pub enum OverTcp {
     Cut,
     /// Nothing.
     Silent,
-    /// Nobody listens. This must be the server's habit from the start.
+    /// Nobody listens. This must be the server's fault from the start.
     Refused,
 }
 
@@ -86,7 +86,7 @@ pub struct Question {
 #[derive(Debug)]
 pub struct NameServer {
     /// Every question, in order.
-    pub asked: Arc<Feed<Question>>,
+    pub asked: Arc<Events<Question>>,
     now: Arc<Mutex<Now>>,
     ended: Arc<AtomicBool>,
     listener: Option<Arc<TcpListener>>,
@@ -96,24 +96,24 @@ pub struct NameServer {
 /// What a server is told to be.
 #[derive(Clone, Debug)]
 struct Now {
-    habit: Habit,
+    dns_fault: DnsFault,
     zone: String,
 }
 
 impl NameServer {
     /// At port 53 of an address.
-    pub fn new(address: impl Into<IpAddr>, zone: &str, habit: Habit) -> NameServer {
-        NameServer::at((address.into(), 53).into(), zone, habit)
+    pub fn new(address: impl Into<IpAddr>, zone: &str, dns_fault: DnsFault) -> NameServer {
+        NameServer::at((address.into(), 53).into(), zone, dns_fault)
     }
 
     /// At an address.
-    pub fn at(address: SocketAddr, zone: &str, habit: Habit) -> NameServer {
+    pub fn at(address: SocketAddr, zone: &str, dns_fault: DnsFault) -> NameServer {
         let socket = UdpSocket::bind(address).unwrap_or_else(|why| panic!("{address}: {why}"));
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("set a time-out");
-        let listener = (!matches!(habit, Habit::Truncated(OverTcp::Refused)))
+        let listener = (!matches!(dns_fault, DnsFault::Truncated(OverTcp::Refused)))
             .then(|| Arc::new(TcpListener::bind(address).unwrap_or_else(|why| panic!("{address}: {why}"))));
-        let now = Arc::new(Mutex::new(Now { habit, zone: zone.to_owned() }));
-        let (asked, ended) = (Arc::new(Feed::default()), Arc::new(AtomicBool::new(false)));
+        let now = Arc::new(Mutex::new(Now { dns_fault, zone: zone.to_owned() }));
+        let (asked, ended) = (Arc::new(Events::default()), Arc::new(AtomicBool::new(false)));
         let mut threads = vec![thread::spawn({
             let (now, asked, ended) = (Arc::clone(&now), Arc::clone(&asked), Arc::clone(&ended));
             move || serve_datagrams(&socket, &now, &asked, &ended)
@@ -133,8 +133,8 @@ impl NameServer {
     }
 
     /// Answers so from now on.
-    pub fn becomes(&self, habit: Habit) {
-        lock(&self.now).habit = habit;
+    pub fn becomes(&self, dns_fault: DnsFault) {
+        lock(&self.now).dns_fault = dns_fault;
     }
 
     /// Has these records from now on.
@@ -164,7 +164,7 @@ fn lock(now: &Mutex<Now>) -> MutexGuard<'_, Now> {
     now.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn serve_datagrams(socket: &UdpSocket, now: &Mutex<Now>, asked: &Feed<Question>, ended: &AtomicBool) {
+fn serve_datagrams(socket: &UdpSocket, now: &Mutex<Now>, asked: &Events<Question>, ended: &AtomicBool) {
     thread::scope(|scope| {
         let mut buffer = [0; 1024];
         // Kept once they are open: a process that is just being started holds a closed one's port for a moment.
@@ -173,25 +173,25 @@ fn serve_datagrams(socket: &UdpSocket, now: &Mutex<Now>, asked: &Feed<Question>,
             let Ok((length, peer)) = socket.recv_from(&mut buffer) else { continue };
             let question = Question::read(&buffer[..length], peer, false);
             asked.push(question.clone());
-            let Now { mut habit, zone } = lock(now).clone();
+            let Now { mut dns_fault, zone } = lock(now).clone();
             loop {
                 let right = || question.answer(&zone, usize::MAX);
                 let send = |bytes: &[u8]| {
                     let _ = socket.send_to(bytes, peer);
                 };
-                match habit {
-                    Habit::Answers => send(&right()),
-                    Habit::Silent => {}
-                    Habit::Code(code) => send(&question.empty(u16::from(code))),
-                    Habit::Late(time) => {
+                match dns_fault {
+                    DnsFault::Answers => send(&right()),
+                    DnsFault::Silent => {}
+                    DnsFault::Code(code) => send(&question.empty(u16::from(code))),
+                    DnsFault::Late(time) => {
                         let (late, socket) = (right(), &socket);
                         scope.spawn(move || {
                             thread::sleep(time); // the fault itself, not a wait for anything
                             let _ = socket.send_to(&late, peer);
                         });
                     }
-                    Habit::Twice => [right(), right()].iter().for_each(|bytes| send(bytes)),
-                    Habit::Flood => {
+                    DnsFault::Twice => [right(), right()].iter().for_each(|bytes| send(bytes)),
+                    DnsFault::Flood => {
                         let mut bytes = right();
                         for _ in 0..200 {
                             bytes[1] ^= 0x55;
@@ -200,25 +200,25 @@ fn serve_datagrams(socket: &UdpSocket, now: &Mutex<Now>, asked: &Feed<Question>,
                         }
                         send(&bytes);
                     }
-                    Habit::OneByOne => send(&question.answer(&zone, 1)),
-                    Habit::Changed(change) => {
+                    DnsFault::OneByOne => send(&question.answer(&zone, 1)),
+                    DnsFault::Changed(change) => {
                         let mut bytes = right();
                         change(&mut bytes);
                         send(&bytes);
                     }
-                    Habit::From(address) => {
+                    DnsFault::From(address) => {
                         let other = others
                             .entry(address)
                             .or_insert_with(|| UdpSocket::bind(address).expect("bind another address"));
                         let _ = other.send_to(&right(), peer);
                     }
-                    Habit::Truncated(_) => send(&question.empty(TRUNCATED)),
-                    Habit::Each(v4, v6) => {
-                        habit = if question.v6 { *v6 } else { *v4 };
+                    DnsFault::Truncated(_) => send(&question.empty(TRUNCATED)),
+                    DnsFault::Each(v4, v6) => {
+                        dns_fault = if question.v6 { *v6 } else { *v4 };
                         continue;
                     }
-                    Habit::WithEdns(so) => {
-                        habit = if question.room > PLAIN_BYTES { *so } else { Habit::Answers };
+                    DnsFault::WithEdns(so) => {
+                        dns_fault = if question.room > PLAIN_BYTES { *so } else { DnsFault::Answers };
                         continue;
                     }
                 }
@@ -228,7 +228,7 @@ fn serve_datagrams(socket: &UdpSocket, now: &Mutex<Now>, asked: &Feed<Question>,
     });
 }
 
-fn serve_stream(mut stream: TcpStream, now: &Mutex<Now>, asked: &Feed<Question>, ended: &AtomicBool) {
+fn serve_stream(mut stream: TcpStream, now: &Mutex<Now>, asked: &Events<Question>, ended: &AtomicBool) {
     let _ = stream.set_read_timeout(Some(Duration::from_millis(50)));
     let Ok(peer) = stream.peer_addr() else { return };
     let (mut unread, mut buffer) = (Vec::new(), [0; 1024]);
@@ -245,19 +245,19 @@ fn serve_stream(mut stream: TcpStream, now: &Mutex<Now>, asked: &Feed<Question>,
             let question = Question::read(message, peer, true);
             unread.drain(..2 + message.len());
             asked.push(question.clone());
-            let Now { habit, zone } = lock(now).clone();
+            let Now { dns_fault, zone } = lock(now).clone();
             let mut answer = question.answer(&zone, usize::MAX);
-            if matches!(habit, Habit::Truncated(OverTcp::Long)) {
+            if matches!(dns_fault, DnsFault::Truncated(OverTcp::Long)) {
                 answer.resize(usize::from(u16::MAX), 0);
             }
             let bytes = [&(answer.len() as u16).to_be_bytes()[..], &answer].concat();
-            let _ = match habit {
-                Habit::Silent | Habit::Truncated(OverTcp::Silent) => Ok(()),
-                Habit::Truncated(OverTcp::Cut) => {
+            let _ = match dns_fault {
+                DnsFault::Silent | DnsFault::Truncated(OverTcp::Silent) => Ok(()),
+                DnsFault::Truncated(OverTcp::Cut) => {
                     let _ = stream.write_all(&bytes[..bytes.len() / 2]);
                     return;
                 }
-                Habit::Truncated(OverTcp::Dribbles) => {
+                DnsFault::Truncated(OverTcp::Dribbles) => {
                     let (first, rest) = bytes.split_at(1);
                     [first].into_iter().chain(rest.chunks(8)).try_for_each(|piece| {
                         thread::sleep(Duration::from_millis(1)); // the fault itself

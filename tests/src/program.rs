@@ -12,7 +12,7 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::feed::Feed;
+use crate::events::Events;
 use crate::foreign::until;
 use crate::kmsg::ring;
 use crate::record::Record;
@@ -132,7 +132,7 @@ impl Run {
     pub fn start_with_stderr(&self, stderr: impl Into<Stdio>) -> Program {
         let mut child = self.command().stderr(stderr).spawn().expect("start setpriv");
         let pid = Pid::from_raw(child.id().cast_signed());
-        let (words, ended) = (Arc::new(Feed::default()), Arc::new(Feed::default()));
+        let (words, ended) = (Arc::new(Events::default()), Arc::new(Events::default()));
         let stderr = child.stderr.take();
         let reader = thread::spawn({
             let words = Arc::clone(&words);
@@ -206,7 +206,7 @@ fn oldest_at_start(before: &[Record], after: &[Record], said: &str) -> u64 {
     if said_at == [next] { oldest(before) } else { oldest(after) }
 }
 
-fn wait(child: &mut Child, ended: &Feed<ExitStatus>) {
+fn wait(child: &mut Child, ended: &Events<ExitStatus>) {
     ended.push(child.wait().expect("wait for the program"));
 }
 
@@ -219,8 +219,8 @@ pub struct Program {
     /// The oldest record of the log when it started, if that was noted: see [`Run::start_on_ring`].
     pub first_record: Option<u64>,
     /// What it says on stderr, by line.
-    pub words: Arc<Feed<String>>,
-    ended: Arc<Feed<ExitStatus>>,
+    pub words: Arc<Events<String>>,
+    ended: Arc<Events<ExitStatus>>,
     threads: Option<(JoinHandle<()>, JoinHandle<String>, JoinHandle<()>)>,
     started: Instant,
 }

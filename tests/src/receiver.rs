@@ -14,7 +14,7 @@ use std::time::Instant;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, setsockopt, shutdown, sockopt};
 use serde_json::Value;
 
-use crate::feed::Feed;
+use crate::events::Events;
 use crate::json;
 
 /// How long a shipper may take to close its side.
@@ -40,9 +40,9 @@ impl Line {
 }
 
 /// Everything that arrived at one receiver.
-pub type Lines = Feed<Line>;
+pub type Lines = Events<Line>;
 
-impl Feed<Line> {
+impl Events<Line> {
     /// Waits until a record whose `msg` holds `part` is there.
     #[track_caller]
     pub fn wait_for(&self, part: &str, within: Duration) -> Line {
@@ -88,7 +88,7 @@ impl Feed<Line> {
 
 /// What a TCP receiver does with a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Manner {
+pub enum TcpBehaviour {
     /// Reads all there is.
     Reads,
     /// Closes it as soon as it is there.
@@ -107,13 +107,13 @@ pub enum Manner {
     Crawls,
 }
 
-impl Manner {
+impl TcpBehaviour {
     /// How much it reads at once, and how long it waits then.
     fn pace(self) -> (usize, Duration) {
         match self {
-            Manner::Crawls => (1, Duration::from_secs(1)),
-            Manner::Sips => (4096, Duration::from_millis(50)),
-            Manner::HalfClosesAndSips => (1024, Duration::from_millis(50)),
+            TcpBehaviour::Crawls => (1, Duration::from_secs(1)),
+            TcpBehaviour::Sips => (4096, Duration::from_millis(50)),
+            TcpBehaviour::HalfClosesAndSips => (1024, Duration::from_millis(50)),
             _ => (16 * 1024, Duration::ZERO),
         }
     }
@@ -190,24 +190,24 @@ pub struct Tcp {
     /// What arrived.
     pub lines: Arc<Lines>,
     /// When each connection was accepted.
-    pub connections: Arc<Feed<Instant>>,
+    pub connections: Arc<Events<Instant>>,
     gate: Arc<Gate>,
     listener: Option<Arc<TcpListener>>,
     streams: Arc<Mutex<Vec<TcpStream>>>,
     acceptor: Option<JoinHandle<()>>,
     /// All connections have ended.
-    ended: Arc<Feed<()>>,
+    ended: Arc<Events<()>>,
 }
 
 impl Tcp {
     /// On a free port of 127.0.0.1.
-    pub fn new(manner: Manner) -> Tcp {
-        Tcp::at((Ipv4Addr::LOCALHOST, 0).into(), manner)
+    pub fn new(behaviour: TcpBehaviour) -> Tcp {
+        Tcp::at((Ipv4Addr::LOCALHOST, 0).into(), behaviour)
     }
 
     /// At an address.
-    pub fn at(address: SocketAddr, manner: Manner) -> Tcp {
-        Tcp::again(address, manner, Arc::default(), Arc::default())
+    pub fn at(address: SocketAddr, behaviour: TcpBehaviour) -> Tcp {
+        Tcp::again(address, behaviour, Arc::default(), Arc::default())
     }
 
     /// Ends, then listens at the same address and goes on with the same lists after `pause`.
@@ -215,12 +215,12 @@ impl Tcp {
     pub fn restart(mut self, end: End, pause: Duration) -> Tcp {
         self.stop(end);
         thread::sleep(pause); // the fault itself, not a wait for anything
-        Tcp::again(self.address, Manner::Reads, Arc::clone(&self.lines), Arc::clone(&self.connections))
+        Tcp::again(self.address, TcpBehaviour::Reads, Arc::clone(&self.lines), Arc::clone(&self.connections))
     }
 
     /// On a free port of 127.0.0.1, with a receive buffer of this size for each connection.
-    pub fn with_buffer(bytes: usize, manner: Manner) -> Tcp {
-        let receiver = Tcp::new(manner);
+    pub fn with_buffer(bytes: usize, behaviour: TcpBehaviour) -> Tcp {
+        let receiver = Tcp::new(behaviour);
         receiver.set_buffer(bytes);
         receiver
     }
@@ -231,11 +231,16 @@ impl Tcp {
         setsockopt(listener, sockopt::RcvBufForce, &bytes).expect("set SO_RCVBUFFORCE");
     }
 
-    fn again(address: SocketAddr, manner: Manner, lines: Arc<Lines>, connections: Arc<Feed<Instant>>) -> Tcp {
+    fn again(
+        address: SocketAddr,
+        behaviour: TcpBehaviour,
+        lines: Arc<Lines>,
+        connections: Arc<Events<Instant>>,
+    ) -> Tcp {
         let listener = Arc::new(TcpListener::bind(address).unwrap_or_else(|why| panic!("{address}: {why}")));
         let address = listener.local_addr().expect("an address");
         let (gate, streams) = (Arc::new(Gate::default()), Arc::new(Mutex::new(Vec::new())));
-        let ended = Arc::<Feed<()>>::default();
+        let ended = Arc::<Events<()>>::default();
         let acceptor = thread::spawn({
             let (lines, connections, ended) =
                 (Arc::clone(&lines), Arc::clone(&connections), Arc::clone(&ended));
@@ -245,7 +250,7 @@ impl Tcp {
                     while let Ok((stream, _)) = listener.accept() {
                         let connection = connections.len();
                         connections.push(Instant::now());
-                        if manner == Manner::Closes {
+                        if behaviour == TcpBehaviour::Closes {
                             continue;
                         }
                         lock(&streams).push(stream.try_clone().expect("a second handle"));
@@ -253,7 +258,7 @@ impl Tcp {
                         let end = gate.now().1;
                         end.inspect(|end| end.apply(&stream));
                         let (lines, gate) = (&lines, &gate);
-                        scope.spawn(move || serve(stream, connection, manner, lines, gate));
+                        scope.spawn(move || serve(stream, connection, behaviour, lines, gate));
                     }
                 });
                 ended.push(());
@@ -343,21 +348,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn serve(mut stream: TcpStream, connection: usize, manner: Manner, lines: &Lines, gate: &Gate) {
-    if manner == Manner::Ignores {
+fn serve(mut stream: TcpStream, connection: usize, behaviour: TcpBehaviour, lines: &Lines, gate: &Gate) {
+    if behaviour == TcpBehaviour::Ignores {
         gate.set(|now| now.0 = true);
     }
-    if matches!(manner, Manner::HalfCloses | Manner::HalfClosesAndSips) {
+    if matches!(behaviour, TcpBehaviour::HalfCloses | TcpBehaviour::HalfClosesAndSips) {
         End::Close.apply(&stream);
     }
-    let (length, pause) = manner.pace();
+    let (length, pause) = behaviour.pace();
     let mut buffer = vec![0; length];
     let mut partial = Vec::new();
     loop {
         if gate.pass() == Some(End::Reset) {
             return;
         }
-        if manner == Manner::Talks {
+        if behaviour == TcpBehaviour::Talks {
             let _ = stream.write_all(b"hello, I have something to say\n");
         }
         match stream.read(&mut buffer) {

@@ -28,17 +28,23 @@ const LEVELS: [&str; 8] = ["error", "error", "error", "error", "warn", "info", "
 
 impl Record {
     /// Takes a well-formed record apart.
+    #[track_caller]
     pub fn parse(raw: &[u8]) -> Record {
-        let split = raw.iter().position(|&b| b == b';').expect("a record has a ';'");
-        let prefix = str::from_utf8(&raw[..split]).expect("a prefix is text");
+        Record::read(raw).unwrap_or_else(|| panic!("no record: {}", raw.escape_ascii()))
+    }
+
+    /// The same of what may be none.
+    pub fn read(raw: &[u8]) -> Option<Record> {
+        let split = raw.iter().position(|&b| b == b';')?;
+        let prefix = str::from_utf8(&raw[..split]).ok()?;
         let mut fields = prefix.split(',').map(str::parse::<u64>);
-        let mut next = || fields.next().expect("three fields").expect("a number");
-        Record {
-            code: next(),
-            seq: next(),
-            clock: next(),
+        let mut next = || fields.next()?.ok();
+        Some(Record {
+            code: next()?,
+            seq: next()?,
+            clock: next()?,
             msg: text(&raw[split + 1..], raw.len() >= CUT_BYTES_MIN),
-        }
+        })
     }
 
     /// The JSON object that a receiver must get, `talos-time` left out.

@@ -21,7 +21,7 @@ use nix::sys::socket::{
 /// The namespaces that a test runs in. Threads and processes that it starts are in them too.
 #[derive(Debug)]
 pub struct Sandbox {
-    dir: TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// Runs `body` on a thread with a network (only `lo`, up), mounts and a host name of its own.
@@ -33,7 +33,7 @@ pub fn alone<T: Send>(body: impl FnOnce(&Sandbox) -> T + Send) -> T {
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
             .expect("keep mounts to ourselves");
         ip("link set lo up");
-        body(&Sandbox { dir: TempDir::new() })
+        body(&Sandbox { dir: tempfile::tempdir().expect("make a folder") })
     })
 }
 
@@ -283,26 +283,4 @@ fn run(program: &str, words: &str) -> String {
 
 fn in_thread<T: Send>(body: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(body).join().unwrap_or_else(|panic| resume_unwind(panic)))
-}
-
-/// A folder that is gone with its owner. (The tempfile crate would bring std into the program's own crates when
-/// the whole workspace is built at once.)
-#[derive(Debug)]
-struct TempDir(PathBuf);
-
-impl TempDir {
-    fn new() -> TempDir {
-        let template = std::env::temp_dir().join("earlykmsg-test-XXXXXX");
-        TempDir(nix::unistd::mkdtemp(&template).expect("make a folder"))
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use earlykmsg_tests::kmsg::Fake;
 use earlykmsg_tests::program::Run;
-use earlykmsg_tests::receiver::{Manner, Tcp};
+use earlykmsg_tests::receiver::{Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::alone;
 
 const WITHIN: Duration = Duration::from_secs(10);
@@ -90,7 +90,7 @@ fn message(url: &str, why: &str) -> String {
 fn on_the_kernel_command_line() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         // The kernel's limit is 4,096 bytes: several lines.
         for part in URLS
             .iter()
@@ -143,7 +143,7 @@ fn as_an_argument() {
 fn beside_a_good_argument() {
     alone(|sandbox| {
         let _kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let end = Run::fed(&["tpc://10.0.0.1:5044", &receiver.url(), "earlykmsg.level=loud"]).finish(WITHIN);
         assert_eq!(end.code, Some(64), "{end:?}");
         assert!(end.said(&message("tpc://10.0.0.1:5044", SCHEME)), "{end:?}");
@@ -180,7 +180,7 @@ fn command_lines_that_are_none() {
 fn the_last_word_of_a_long_line() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let word = format!("talos.logging.kernel={}", receiver.url());
         sandbox.cmdline(format!("{:x<1$} {word}\n", "", 4094 - word.len()));
         let _program = Run::fed::<&str>(&[]).start_connected();
@@ -194,7 +194,7 @@ fn the_last_word_of_a_long_line() {
 fn a_command_line_with_a_bootconfig() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let word = format!("talos.logging.kernel={}", receiver.url());
         sandbox.cmdline(format!("quiet {} {word} -- {}\n", "kernel.x=1 ".repeat(600), "init.x ".repeat(100)));
         let program = Run::fed::<&str>(&[]).start_connected();
@@ -233,7 +233,7 @@ fn a_command_line_that_is_too_long() {
 fn fifty_destinations() {
     alone(|sandbox| {
         let _kmsg = Fake::new(sandbox);
-        let receivers: Vec<Tcp> = (0..4).map(|_| Tcp::new(Manner::Reads)).collect();
+        let receivers: Vec<Tcp> = (0..4).map(|_| Tcp::new(TcpBehaviour::Reads)).collect();
         let mut urls: Vec<String> = receivers.iter().map(Tcp::url).collect();
         urls.extend((4..50).map(|n| format!("tcp://127.0.0.{n}:9/")));
         let words: Vec<String> = urls.iter().map(|url| format!("talos.logging.kernel={url}")).collect();

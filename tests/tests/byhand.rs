@@ -12,9 +12,9 @@ use std::time::Instant;
 
 use earlykmsg_tests::account::{Stream, account};
 use earlykmsg_tests::json::{seq, timeless, unconfirmed};
-use earlykmsg_tests::kmsg::{Fake, Turn, Writer, ring, tag};
+use earlykmsg_tests::kmsg::{Fake, RingLock, Writer, ring, tag};
 use earlykmsg_tests::program::{Finished, Program, Run, start_on_own_log};
-use earlykmsg_tests::receiver::{Lines, Manner, Tcp, Udp};
+use earlykmsg_tests::receiver::{Lines, Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::record::Record;
 use earlykmsg_tests::sandbox::{Sandbox, alone};
 use earlykmsg_tests::{json, proc};
@@ -45,8 +45,8 @@ fn check_ring(lines: &Lines, before: &[Record], after: &[Record]) {
 #[test]
 fn once_ships_the_whole_ring_over_tcp() {
     alone(|_| {
-        let receiver = Tcp::new(Manner::Reads);
-        let (_turn, before) = (Turn::shared(), ring());
+        let receiver = Tcp::new(TcpBehaviour::Reads);
+        let (_ring_lock, before) = (RingLock::shared(), ring());
         let end = Run::new(&["--once".to_owned(), receiver.url()]).finish(WITHIN);
         assert_eq!(end.code, Some(0), "{end:?}");
         check_ring(&receiver.lines, &before, &ring());
@@ -57,7 +57,7 @@ fn once_ships_the_whole_ring_over_tcp() {
 fn once_ships_the_whole_ring_over_udp() {
     alone(|_| {
         let receiver = Udp::new();
-        let (_turn, before) = (Turn::shared(), ring());
+        let (_ring_lock, before) = (RingLock::shared(), ring());
         let end = Run::new(&["--once".to_owned(), receiver.url()]).finish(WITHIN);
         assert_eq!(end.code, Some(0), "{end:?}");
         receiver.lines.wait_count(before.len(), WITHIN);
@@ -68,7 +68,7 @@ fn once_ships_the_whole_ring_over_udp() {
 #[test]
 fn ships_what_is_written_meanwhile() {
     alone(|sandbox| {
-        let (receiver, mut stream) = (Tcp::new(Manner::Reads), Stream::own(sandbox, "live"));
+        let (receiver, mut stream) = (Tcp::new(TcpBehaviour::Reads), Stream::own(sandbox, "live"));
         let program = start_on_own_log(&receiver.url());
         let mut last = String::new();
         for _ in 0..20 {
@@ -86,7 +86,7 @@ fn ships_what_is_written_meanwhile() {
 #[test]
 fn talos_time_is_the_wall_time_of_the_record() {
     alone(|_| {
-        let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("time"));
+        let (receiver, writer, tag) = (Tcp::new(TcpBehaviour::Reads), Writer::new(), tag("time"));
         let _program = Run::new(&[receiver.url()]).before_all_others().start();
         let mut worst = jiff::SignedDuration::ZERO;
         for number in 0..20 {
@@ -123,7 +123,7 @@ fn once_without_a_route() {
     });
 }
 
-/// It says which records are not confirmed: from the oldest that there was at its start to the newest at its end.
+/// It says which records are not acknowledged: from the oldest that there was at its start to the newest at its end.
 /// Others write too, so that both lie between what was there before and after.
 #[track_caller]
 fn check_unconfirmed(before: &[Record], end: &Finished) {
@@ -142,7 +142,7 @@ fn check_unconfirmed(before: &[Record], end: &Finished) {
 fn signals_drain() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         alone(|sandbox| {
-            let (receiver, mut stream) = (Tcp::new(Manner::Reads), Stream::own(sandbox, "drain"));
+            let (receiver, mut stream) = (Tcp::new(TcpBehaviour::Reads), Stream::own(sandbox, "drain"));
             let program = start_on_own_log(&receiver.url());
             stream.write_and_wait(1, &receiver.lines);
             receiver.pause();
@@ -160,7 +160,7 @@ fn signals_drain() {
 #[test]
 fn a_signal_to_all_drains() {
     alone(|sandbox| {
-        let (receiver, mut stream) = (Tcp::new(Manner::Reads), Stream::own(sandbox, "all"));
+        let (receiver, mut stream) = (Tcp::new(TcpBehaviour::Reads), Stream::own(sandbox, "all"));
         let program = start_on_own_log(&receiver.url());
         stream.write_and_wait(1, &receiver.lines);
         stream.write(49);
@@ -207,7 +207,7 @@ fn no_destination_is_a_usage_error() {
 #[test]
 fn a_log_that_may_not_be_read() {
     alone(|sandbox| {
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let refused = |run: Run| {
             let end = run.finish(WITHIN);
             assert_eq!(end.code, Some(69), "{end:?}");
@@ -230,7 +230,7 @@ fn a_log_that_may_not_be_read() {
 fn an_argument_stands_for_the_command_line() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let (named, given) = (Tcp::new(Manner::Reads), Tcp::new(Manner::Reads));
+        let (named, given) = (Tcp::new(TcpBehaviour::Reads), Tcp::new(TcpBehaviour::Reads));
         sandbox.cmdline(format!("talos.logging.kernel={}\n", named.url()));
         let _program = Run::fed(&[given.url()]).start_connected();
         kmsg.feed("6,1,1,-;one record\n");
@@ -243,7 +243,7 @@ fn an_argument_stands_for_the_command_line() {
 fn only_severe_records() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         sandbox.cmdline(format!("talos.logging.kernel={} earlykmsg.level=warning\n", receiver.url()));
         let _program = Run::fed::<&str>(&[]).start_connected();
         for priority in 0..8 {
@@ -259,12 +259,12 @@ fn only_severe_records() {
 #[test]
 fn a_receiver_that_comes_late() {
     alone(|sandbox| {
-        let address = Tcp::new(Manner::Reads).address;
+        let address = Tcp::new(TcpBehaviour::Reads).address;
         let mut stream = Stream::own(sandbox, "late");
         let _program = start_on_own_log(&format!("tcp://{address}/"));
         let last = stream.write(1);
         thread::sleep(Duration::from_secs(3)); // the fault itself
-        let (receiver, since) = (Tcp::at(address, Manner::Reads), Instant::now());
+        let (receiver, since) = (Tcp::at(address, TcpBehaviour::Reads), Instant::now());
         receiver.connections.wait(WITHIN, "a connection", |all| all.first().copied());
         assert!(since.elapsed() < Duration::from_millis(1_500), "pauses are at most a second");
         receiver.lines.wait_for(&last, WITHIN);
@@ -274,7 +274,7 @@ fn a_receiver_that_comes_late() {
 #[test]
 fn ipv6() {
     alone(|_| {
-        let receiver = Tcp::at("[::1]:0".parse().expect("an address"), Manner::Reads);
+        let receiver = Tcp::at("[::1]:0".parse().expect("an address"), TcpBehaviour::Reads);
         let datagrams = Udp::at("[::1]:0".parse().expect("an address"));
         let (writer, tag) = (Writer::new(), tag("ipv6"));
         writer.write(&tag);
@@ -287,7 +287,7 @@ fn ipv6() {
 #[test]
 fn the_same_destination_twice_counts_once() {
     alone(|sandbox| {
-        let (receiver, kmsg) = (Tcp::new(Manner::Reads), Fake::new(sandbox));
+        let (receiver, kmsg) = (Tcp::new(TcpBehaviour::Reads), Fake::new(sandbox));
         let url = receiver.url();
         let shouted = url.trim_end_matches('/').replace("tcp", "TCP");
         let program = Run::fed(&[&url, &shouted, &url]).start_connected();
@@ -300,7 +300,8 @@ fn the_same_destination_twice_counts_once() {
 #[test]
 fn each_destination_has_progress_of_its_own() {
     alone(|_| {
-        let (first, second, third) = (Tcp::new(Manner::Reads), Udp::new(), Tcp::new(Manner::Reads));
+        let (first, second, third) =
+            (Tcp::new(TcpBehaviour::Reads), Udp::new(), Tcp::new(TcpBehaviour::Reads));
         let late = third.address;
         drop(third);
         let (writer, tag) = (Writer::new(), tag("several"));
@@ -310,7 +311,7 @@ fn each_destination_has_progress_of_its_own() {
         }
         first.lines.wait_for(&format!("{tag} 9."), WITHIN);
         second.lines.wait_for(&format!("{tag} 9."), WITHIN);
-        let third = Tcp::at(late, Manner::Reads);
+        let third = Tcp::at(late, TcpBehaviour::Reads);
         third.lines.wait_for(&format!("{tag} 9."), WITHIN);
         for lines in [&first.lines, &second.lines, &third.lines] {
             assert_eq!(lines.texts(&tag).len(), 10);
@@ -319,9 +320,9 @@ fn each_destination_has_progress_of_its_own() {
 }
 
 /// One receiver with a bad manner beside a good one: the good one gets all at once, and nothing spins.
-fn beside(manner: Manner, then: impl FnOnce(&Sandbox, &Tcp, &Program) + Send) {
+fn beside(behaviour: TcpBehaviour, then: impl FnOnce(&Sandbox, &Tcp, &Program) + Send) {
     alone(|sandbox| {
-        let (bad, good) = (Tcp::new(manner), Tcp::new(Manner::Reads));
+        let (bad, good) = (Tcp::new(behaviour), Tcp::new(TcpBehaviour::Reads));
         let (writer, tag) = (Writer::new(), tag("beside"));
         let program = Run::new(&[bad.url(), good.url()]).start();
         good.connections.wait(WITHIN, "a connection", |all| all.first().copied());
@@ -339,7 +340,7 @@ fn beside(manner: Manner, then: impl FnOnce(&Sandbox, &Tcp, &Program) + Send) {
         // What others wrote meanwhile is work, and each line may be one that it was woken up for.
         let others = good.lines.len() - before;
         let limit = Duration::from_millis(150 + others as u64);
-        println!("{manner:?}: {spent:?} of 3 s, with {others} records of others");
+        println!("{behaviour:?}: {spent:?} of 3 s, with {others} records of others");
         assert!(spent < limit, "5% of a processor is {spent:?} in 3 s, with {others} records of others");
         then(sandbox, &bad, &program);
     });
@@ -355,7 +356,7 @@ fn spent_in(span: Duration, program: &Program) -> Duration {
 
 #[test]
 fn a_receiver_that_talks_back() {
-    beside(Manner::Talks, |_, bad, _| {
+    beside(TcpBehaviour::Talks, |_, bad, _| {
         let (writer, tag) = (Writer::new(), tag("talks"));
         for number in 0..50 {
             writer.write(&format!("{tag} {number}."));
@@ -394,7 +395,7 @@ fn a_receiver_of_datagrams_that_talks_back() {
 
 #[test]
 fn a_receiver_that_closes_at_once() {
-    beside(Manner::Closes, |_, bad, program| {
+    beside(TcpBehaviour::Closes, |_, bad, program| {
         assert!(bad.connections.len() > 1, "it is tried again");
         assert!(bad.connections.len() < 60, "with pauses: {} in a few seconds", bad.connections.len());
         let said = program.words.len();
@@ -404,12 +405,12 @@ fn a_receiver_that_closes_at_once() {
 
 #[test]
 fn a_receiver_that_never_reads() {
-    beside(Manner::Ignores, |_, bad, _| assert_eq!(bad.connections.len(), 1));
+    beside(TcpBehaviour::Ignores, |_, bad, _| assert_eq!(bad.connections.len(), 1));
 }
 
 #[test]
 fn a_receiver_that_reads_a_byte_a_second() {
-    beside(Manner::Crawls, |_, bad, _| assert_eq!(bad.connections.len(), 1));
+    beside(TcpBehaviour::Crawls, |_, bad, _| assert_eq!(bad.connections.len(), 1));
 }
 
 /// The burst of a whole boot arrives complete at a plain socket with the stock buffer.
@@ -435,7 +436,7 @@ fn a_burst_of_datagrams() {
 fn an_ignored_hangup_stays_ignored() {
     const HANGUP: u64 = 1 << (Signal::SIGHUP as u32 - 1);
     alone(|_| {
-        let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("nohup"));
+        let (receiver, writer, tag) = (Tcp::new(TcpBehaviour::Reads), Writer::new(), tag("nohup"));
         let program = Run::new(&[receiver.url()]).without_hangups().start_connected();
         for pid in proc::family(program.pid) {
             let has = |set| u64::from_str_radix(&proc::status(pid, set), 16).expect("a set") & HANGUP != 0;
@@ -475,7 +476,7 @@ fn a_stderr_that_takes_nothing() {
     ] {
         alone(|_| {
             println!("{what}");
-            let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("stderr"));
+            let (receiver, writer, tag) = (Tcp::new(TcpBehaviour::Reads), Writer::new(), tag("stderr"));
             let (_other_end, stderr) = make();
             let run = Run::new(&[receiver.url()]);
             let run = if as_nobody { run.as_nobody() } else { run };
@@ -496,7 +497,7 @@ fn a_stderr_that_takes_nothing() {
 #[test]
 fn a_stderr_that_is_a_file() {
     alone(|sandbox| {
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let path = sandbox.file("stderr", "what was there\n");
         let file = File::options().append(true).open(&path).expect("open a file");
         let program = Run::new(&["--once".to_owned(), receiver.url()]).start_with_stderr(file);

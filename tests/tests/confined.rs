@@ -9,7 +9,7 @@ use earlykmsg_tests::intruder::make_call;
 use earlykmsg_tests::kmsg::{Writer, tag};
 use earlykmsg_tests::proc;
 use earlykmsg_tests::program::{Program, Run};
-use earlykmsg_tests::receiver::{Manner, Tcp, Udp};
+use earlykmsg_tests::receiver::{Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::alone;
 use nix::libc;
 use nix::unistd::Pid;
@@ -29,7 +29,7 @@ fn limits(pid: Pid, name: &str) -> (String, String) {
 #[test]
 fn a_shipper_has_no_privilege() {
     alone(|_| {
-        let (tcp, udp) = (Tcp::new(Manner::Reads), Udp::new());
+        let (tcp, udp) = (Tcp::new(TcpBehaviour::Reads), Udp::new());
         let program = Run::new(&[tcp.url(), udp.url()]).start();
         tcp.lines.wait_count(1, WITHIN);
         udp.lines.wait_count(1, WITHIN);
@@ -89,7 +89,7 @@ fn the_watcher_keeps_what_it_needs() {
     const SYS_PTRACE: u64 = 1 << 19;
     const SYSLOG: u64 = 1 << 34;
     alone(|_| {
-        let tcp = Tcp::new(Manner::Reads);
+        let tcp = Tcp::new(TcpBehaviour::Reads);
         let program = Run::new(&[tcp.url()]).start_connected();
         let has = |set| u64::from_str_radix(&proc::status(program.pid, set), 16).expect("a set");
         let needs = KILL | SETGID | SETUID | SYS_CHROOT | SYS_PTRACE | SYSLOG;
@@ -104,7 +104,7 @@ fn the_watcher_keeps_what_it_needs() {
 #[test]
 fn it_works_for_a_user_without_privileges() {
     alone(|_| {
-        let (tcp, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("nobody"));
+        let (tcp, writer, tag) = (Tcp::new(TcpBehaviour::Reads), Writer::new(), tag("nobody"));
         let program = Run::new(&[tcp.url()]).as_nobody().start_connected();
         writer.write(&format!("{tag} hello"));
         tcp.lines.wait_for(&format!("{tag} hello"), WITHIN);
@@ -195,7 +195,7 @@ fn start(receiver: &Tcp) -> Program {
 fn a_shipper_that_is_taken_over_dies_of_a_forbidden_call() {
     alone(|_| {
         for (name, number, arguments) in FORBIDDEN.into_iter().chain(WATCHERS) {
-            let receiver = Tcp::new(Manner::Reads);
+            let receiver = Tcp::new(TcpBehaviour::Reads);
             let program = start(&receiver);
             let victim = program.shippers()[0];
             make_call(Path::new(INTRUDER), victim, number, arguments);
@@ -214,7 +214,7 @@ fn a_shipper_that_is_taken_over_dies_of_a_forbidden_call() {
 fn a_watcher_that_is_taken_over_dies_of_a_forbidden_call() {
     alone(|_| {
         for (name, number, arguments) in FORBIDDEN.into_iter().chain(BENT) {
-            let receiver = Tcp::new(Manner::Reads);
+            let receiver = Tcp::new(TcpBehaviour::Reads);
             let program = start(&receiver);
             make_call(Path::new(INTRUDER), program.pid, number, arguments);
             let told = format!("the watcher asked for system call {number}, which it may not make, and ends");

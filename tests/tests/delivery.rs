@@ -12,14 +12,14 @@ use std::time::Instant;
 use earlykmsg_tests::account::{Stream, account, check_order_of_losses};
 use earlykmsg_tests::foreign::{unread_bytes, until};
 use earlykmsg_tests::program::{start, start_on_own_log};
-use earlykmsg_tests::receiver::{End, Manner, Tcp};
+use earlykmsg_tests::receiver::{End, Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::{Sandbox, alone};
 
 const WITHIN: Duration = Duration::from_secs(10);
 
 /// A receiver that dies with bytes unread, and one in its place after `pause`.
 fn killed_with_bytes_unread(pause: Duration) {
-    let mut receiver = Tcp::new(Manner::Reads);
+    let mut receiver = Tcp::new(TcpBehaviour::Reads);
     let mut stream = Stream::new("reset");
     let program = start(&receiver.url());
     stream.write_and_wait(10, &receiver.lines);
@@ -58,7 +58,7 @@ fn killed_with_bytes_unread_and_back_soon() {
 #[test]
 fn killed_with_megabytes_unread() {
     alone(|_| {
-        let receiver = Tcp::with_buffer(32 << 20, Manner::Reads);
+        let receiver = Tcp::with_buffer(32 << 20, TcpBehaviour::Reads);
         let port = receiver.address.port();
         let mut stream = Stream::storm("megabytes");
         let program = start(&receiver.url());
@@ -83,7 +83,7 @@ fn killed_with_megabytes_unread() {
 
 /// A receiver that closes with all read: nothing twice, nothing lost.
 fn closed_with_all_read(sandbox: &Sandbox, pause: Duration) {
-    let mut receiver = Tcp::new(Manner::Reads);
+    let mut receiver = Tcp::new(TcpBehaviour::Reads);
     let mut stream = Stream::own(sandbox, "close");
     let program = start_on_own_log(&receiver.url());
     for round in 0..5 {
@@ -118,7 +118,7 @@ fn closed_with_all_read_and_back_soon() {
 #[test]
 fn away_for_a_while() {
     alone(|sandbox| {
-        let mut receiver = Tcp::new(Manner::Reads);
+        let mut receiver = Tcp::new(TcpBehaviour::Reads);
         let mut stream = Stream::own(sandbox, "away");
         let program = start_on_own_log(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
@@ -135,7 +135,7 @@ fn away_for_a_while() {
 #[test]
 fn a_receiver_that_talks() {
     alone(|sandbox| {
-        let receiver = Tcp::new(Manner::Talks);
+        let receiver = Tcp::new(TcpBehaviour::Talks);
         let mut stream = Stream::own(sandbox, "talks");
         let program = start_on_own_log(&receiver.url());
         for _ in 0..20 {
@@ -154,7 +154,7 @@ fn a_receiver_that_talks() {
 #[test]
 fn accepts_and_never_reads() {
     alone(|_| {
-        let receiver = Tcp::new(Manner::Ignores);
+        let receiver = Tcp::new(TcpBehaviour::Ignores);
         let mut stream = Stream::storm("ignores");
         let program = start(&receiver.url());
         stream.write(300);
@@ -171,7 +171,7 @@ fn accepts_and_never_reads() {
 #[test]
 fn stopped_and_continued() {
     alone(|_| {
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let mut stream = Stream::storm("stopped");
         let program = start(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
@@ -193,7 +193,7 @@ fn stopped_and_continued() {
 #[test]
 fn ring_overrun_while_away() {
     alone(|_| {
-        let mut receiver = Tcp::new(Manner::Reads);
+        let mut receiver = Tcp::new(TcpBehaviour::Reads);
         let mut stream = Stream::storm("overrun");
         let program = start(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
@@ -212,7 +212,7 @@ fn ring_overrun_while_away() {
 #[test]
 fn ring_overrun_before_the_first_connection() {
     alone(|_| {
-        let mut receiver = Tcp::new(Manner::Reads);
+        let mut receiver = Tcp::new(TcpBehaviour::Reads);
         receiver.stop(End::Close);
         let mut stream = Stream::storm("first");
         stream.write(10);
@@ -230,7 +230,7 @@ fn ring_overrun_before_the_first_connection() {
 #[test]
 fn ring_overrun_after_a_reset() {
     alone(|_| {
-        let mut receiver = Tcp::new(Manner::Reads);
+        let mut receiver = Tcp::new(TcpBehaviour::Reads);
         let mut stream = Stream::storm("unread");
         let program = start(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
@@ -258,7 +258,7 @@ fn ring_overrun_after_a_reset() {
 #[test]
 fn ring_overrun_and_two_resets() {
     alone(|_| {
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let mut stream = Stream::storm("resets");
         let program = start(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
@@ -278,7 +278,7 @@ fn ring_overrun_and_two_resets() {
 #[test]
 fn storm_without_a_pause() {
     alone(|_| {
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let mut stream = Stream::storm("fast");
         let program = start(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
@@ -301,7 +301,7 @@ fn storm_without_a_pause() {
 #[test]
 fn one_byte_a_second() {
     alone(|_| {
-        let receiver = Tcp::new(Manner::Crawls);
+        let receiver = Tcp::new(TcpBehaviour::Crawls);
         let mut stream = Stream::storm("crawl");
         let program = start(&receiver.url());
         receiver.connections.wait(WITHIN, "a connection", |all| all.first().copied());

@@ -14,7 +14,7 @@ use earlykmsg_tests::foreign::{Foreign, listens, until};
 use earlykmsg_tests::json;
 use earlykmsg_tests::kmsg::{Fake, Writer, tag};
 use earlykmsg_tests::program::{Run, start};
-use earlykmsg_tests::receiver::{End, Lines, Manner, Tcp};
+use earlykmsg_tests::receiver::{End, Lines, Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::{Sandbox, alone, far};
 
 const WITHIN: Duration = Duration::from_secs(10);
@@ -60,14 +60,14 @@ fn half_closed_at_accept(fault: &str, receiver: &Tcp) {
 
 #[test]
 fn half_closed_at_accept_nearby() {
-    alone(|_| half_closed_at_accept("half-closed at accept", &Tcp::new(Manner::HalfCloses)));
+    alone(|_| half_closed_at_accept("half-closed at accept", &Tcp::new(TcpBehaviour::HalfCloses)));
 }
 
 #[test]
 fn half_closed_at_accept_far_away() {
     alone(|sandbox| {
         let distance = Distance::new(sandbox, ONE_WAY);
-        let receiver = distance.network.enter(|| Tcp::at(far(5044), Manner::HalfCloses));
+        let receiver = distance.network.enter(|| Tcp::at(far(5044), TcpBehaviour::HalfCloses));
         half_closed_at_accept("half-closed at accept, 20 ms away", &receiver);
     });
 }
@@ -78,7 +78,7 @@ fn half_closed_at_accept_far_away() {
 fn half_closed_at_accept_and_slow() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::with_buffer(4096, Manner::HalfClosesAndSips);
+        let receiver = Tcp::with_buffer(4096, TcpBehaviour::HalfClosesAndSips);
         let _program = Run::fed(&[receiver.url()]).start_connected();
         kmsg.feed_numbers(0..250);
         receiver.lines.wait_count(250, Duration::from_secs(60));
@@ -146,7 +146,7 @@ fn socat_without_input_far_away() {
 fn closed_with_records_on_their_way() {
     alone(|sandbox| {
         let distance = Distance::new(sandbox, Duration::from_millis(200));
-        let mut receiver = distance.network.enter(|| Tcp::at(far(5044), Manner::Reads));
+        let mut receiver = distance.network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
         sandbox.cmdline(format!("talos.logging.kernel={} earlykmsg.level=crit\n", receiver.url()));
         let (writer, tag) = (Writer::new(), tag("on-their-way"));
         let mut written = Vec::new();
@@ -178,7 +178,7 @@ fn closed_under_load() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
         let distance = Distance::new(sandbox, ONE_WAY);
-        let mut receiver = distance.network.enter(|| Tcp::at(far(5044), Manner::Reads));
+        let mut receiver = distance.network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
         let _program = Run::fed(&[receiver.url()]).start_connected();
         let ended = Arc::new(AtomicBool::new(false));
         let writer = thread::spawn({
@@ -211,7 +211,7 @@ fn closed_under_load() {
 #[test]
 fn half_closed_and_killed_with_bytes_unread() {
     alone(|_| {
-        let receiver = Tcp::with_buffer(4096, Manner::HalfClosesAndSips);
+        let receiver = Tcp::with_buffer(4096, TcpBehaviour::HalfClosesAndSips);
         let mut stream = Stream::new("half-killed");
         stream.write(100);
         let program = start(&receiver.url());

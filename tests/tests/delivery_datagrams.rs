@@ -308,7 +308,7 @@ fn datagrams_held_for_a_silent_neighbour_by_ipv6() {
     silent_neighbour(far6(5044), || drop_packets("icmpv6 type nd-neighbor-solicit"), drop_nothing);
 }
 
-/// The end comes while a datagram waits for its neighbour: that one is not confirmed, which is said.
+/// The end comes while a datagram waits for its neighbour: that one is not acknowledged, which is said.
 #[test]
 fn the_end_says_what_waits_for_the_neighbour() {
     alone(|sandbox| {

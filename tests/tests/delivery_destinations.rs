@@ -7,14 +7,14 @@ use std::time::Instant;
 use earlykmsg_tests::account::{Stream, account};
 use earlykmsg_tests::proc;
 use earlykmsg_tests::program::Run;
-use earlykmsg_tests::receiver::{Manner, Tcp};
+use earlykmsg_tests::receiver::{Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::{FAR, FAR_IP, NEAR, Network, alone, drop_packets_to, far};
 
 /// A storm to a receiver that reads all the time, beside one that never does.
 #[test]
 fn storm_to_a_healthy_receiver_beside_a_stuck_one() {
     alone(|_| {
-        let (healthy, stuck) = (Tcp::new(Manner::Reads), Tcp::new(Manner::Ignores));
+        let (healthy, stuck) = (Tcp::new(TcpBehaviour::Reads), Tcp::new(TcpBehaviour::Ignores));
         let mut stream = Stream::storm("storm");
         let program = Run::new(&[stuck.url(), healthy.url()]).start_on_ring();
         stream.write_and_wait(10, &healthy.lines);
@@ -36,7 +36,7 @@ fn one_dead_one_slow_one_healthy() {
     alone(|_| {
         let network = Network::cable(NEAR, FAR);
         network.enter(|| drop_packets_to(FAR_IP));
-        let (slow, healthy) = (Tcp::with_buffer(4096, Manner::Sips), Tcp::new(Manner::Reads));
+        let (slow, healthy) = (Tcp::with_buffer(4096, TcpBehaviour::Sips), Tcp::new(TcpBehaviour::Reads));
         let mut stream = Stream::storm("beside");
         let dead = format!("tcp://{}/", far(5044));
         let program = Run::new(&[dead, slow.url(), healthy.url()]).start_on_ring();

@@ -9,7 +9,7 @@ use earlykmsg_tests::account::{Stream, account};
 use earlykmsg_tests::json;
 use earlykmsg_tests::kmsg::Fake;
 use earlykmsg_tests::program::{Finished, Program, Run, start};
-use earlykmsg_tests::receiver::{End, Manner, Tcp};
+use earlykmsg_tests::receiver::{End, Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::{FAR, FAR_IP, NEAR, Network, alone, drop_packets_to, far};
 use nix::sys::signal::Signal;
 
@@ -21,7 +21,7 @@ fn the_end_says_what_is_unconfirmed() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
         let network = Network::cable(NEAR, FAR);
-        let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
+        let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
         let program = Run::fed(&[receiver.url()]).start_connected();
         kmsg.feed_numbers(0..10);
         receiver.lines.wait_count(10, WITHIN);
@@ -52,7 +52,7 @@ fn reboot(program: Program, grace: Duration) -> Finished {
 fn reboot_with_a_receiver_that_reads() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let program = Run::fed(&[receiver.url()]).start_connected();
         kmsg.feed_numbers(0..210);
         let end = reboot(program, Duration::from_secs(10));
@@ -66,7 +66,8 @@ fn reboot_with_a_receiver_that_reads() {
 #[test]
 fn reboot_with_a_slow_receiver() {
     alone(|_| {
-        let (receiver, mut stream) = (Tcp::with_buffer(4096, Manner::Sips), Stream::storm("reboot-slow"));
+        let (receiver, mut stream) =
+            (Tcp::with_buffer(4096, TcpBehaviour::Sips), Stream::storm("reboot-slow"));
         let program = start_with_all_read(&receiver, &mut stream);
         stream.write(400);
         let since = Instant::now();
@@ -83,7 +84,8 @@ fn reboot_with_a_slow_receiver() {
 #[test]
 fn reboot_that_kills_before_a_slow_receiver_reads() {
     alone(|_| {
-        let (receiver, mut stream) = (Tcp::with_buffer(4096, Manner::Sips), Stream::storm("reboot-kill"));
+        let (receiver, mut stream) =
+            (Tcp::with_buffer(4096, TcpBehaviour::Sips), Stream::storm("reboot-kill"));
         let program = start_with_all_read(&receiver, &mut stream);
         receiver.pause();
         let last = stream.write(300);
@@ -112,7 +114,7 @@ fn start_with_all_read(receiver: &Tcp, stream: &mut Stream) -> Program {
 fn reboot_with_a_receiver_that_comes_back() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let mut receiver = Tcp::new(Manner::Reads);
+        let mut receiver = Tcp::new(TcpBehaviour::Reads);
         let program = Run::fed(&[receiver.url()]).start_connected();
         kmsg.feed_numbers(0..10);
         receiver.lines.wait_count(10, WITHIN);
@@ -133,7 +135,7 @@ fn reboot_with_a_receiver_that_comes_back() {
 #[test]
 fn reboot_with_a_receiver_that_was_killed_and_comes_back() {
     alone(|_| {
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let mut stream = Stream::new("reboot-killed");
         let program = start(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
@@ -158,7 +160,7 @@ fn reboot_with_a_receiver_that_was_killed_and_comes_back() {
 fn reboot_with_a_receiver_that_is_away() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let mut receiver = Tcp::new(Manner::Reads);
+        let mut receiver = Tcp::new(TcpBehaviour::Reads);
         let program = Run::fed(&[receiver.url()]).start_connected();
         kmsg.feed_numbers(0..10);
         receiver.lines.wait_count(10, WITHIN);
@@ -179,7 +181,7 @@ fn reboot_with_a_receiver_that_is_away() {
 #[test]
 fn once_with_a_receiver_that_comes_late() {
     alone(|_| {
-        let mut receiver = Tcp::new(Manner::Reads);
+        let mut receiver = Tcp::new(TcpBehaviour::Reads);
         receiver.stop(End::Close);
         let mut stream = Stream::new("once-late");
         let last = stream.write(100);
@@ -196,7 +198,7 @@ fn once_with_a_receiver_that_comes_late() {
 #[test]
 fn once_with_a_receiver_that_is_busy_at_first() {
     alone(|_| {
-        let receiver = Tcp::with_buffer(4096, Manner::Reads);
+        let receiver = Tcp::with_buffer(4096, TcpBehaviour::Reads);
         receiver.pause();
         let mut stream = Stream::new("once-busy");
         let last = stream.write(100);

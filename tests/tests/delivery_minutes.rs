@@ -9,9 +9,9 @@ use std::time::Instant;
 use earlykmsg_tests::account::{Stream, account};
 use earlykmsg_tests::foreign::{Foreign, listens, until};
 use earlykmsg_tests::json;
-use earlykmsg_tests::kmsg::{Fake, Turn};
+use earlykmsg_tests::kmsg::{Fake, RingLock};
 use earlykmsg_tests::program::{Program, Run, start};
-use earlykmsg_tests::receiver::{End, Manner, Tcp};
+use earlykmsg_tests::receiver::{End, Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::{
     FAR, FAR_IP, NEAR, Network, Sandbox, alone, drop_nothing, drop_packets_from, drop_packets_to, far, ip,
 };
@@ -30,7 +30,7 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(25);
 /// busy machine has as much time again.
 const BACK_WITHIN: Duration = Duration::from_secs(2 * (3 + 1));
 
-type Case = fn(&Sandbox, &Turn);
+type Case = fn(&Sandbox, &RingLock);
 
 /// One test, so that they run side by side however many threads tests have. All together they write less than the
 /// ring holds, but within a minute other tests would write more: they wait.
@@ -41,25 +41,25 @@ fn what_lasts() {
         ("closed_and_back_after_a_minute", closed_and_back_after_a_minute),
         ("stopped_for_a_minute", stopped_for_a_minute),
         ("a_black_hole_of_a_minute", a_black_hole_of_a_minute),
-        ("no_route_for_long", |_, turn| {
+        ("no_route_for_long", |_, ring_lock| {
             let begin = |_: &Network| ip("route del 10.9.0.0/24");
-            away_for_long(turn, "no route", begin, |_| ip("route add 10.9.0.0/24 dev near"));
+            away_for_long(ring_lock, "no route", begin, |_| ip("route add 10.9.0.0/24 dev near"));
         }),
-        ("interface_down_for_long", |_, turn| {
+        ("interface_down_for_long", |_, ring_lock| {
             let begin = |_: &Network| ip("link set near down");
-            away_for_long(turn, "interface down", begin, |_| ip("link set near up"));
+            away_for_long(ring_lock, "interface down", begin, |_| ip("link set near up"));
         }),
-        ("packets_dropped_for_long", |_, turn| {
+        ("packets_dropped_for_long", |_, ring_lock| {
             let begin = |network: &Network| network.enter(|| drop_packets_to(FAR_IP));
-            away_for_long(turn, "packets dropped", begin, |network| network.enter(drop_nothing));
+            away_for_long(ring_lock, "packets dropped", begin, |network| network.enter(drop_nothing));
         }),
         ("a_connection_that_is_forgotten_on_the_way", a_connection_that_is_forgotten_on_the_way),
         ("half_open_and_idle", half_open_and_idle),
     ];
-    let turn = &Turn::alone();
+    let ring_lock = &RingLock::alone();
     let failed: Vec<&str> = thread::scope(|scope| {
         let run = |(name, case): (&'static str, Case)| {
-            (name, scope.spawn(move || alone(|sandbox| case(sandbox, turn))))
+            (name, scope.spawn(move || alone(|sandbox| case(sandbox, ring_lock))))
         };
         let running = cases.map(run);
         running.into_iter().filter_map(|(name, case)| case.join().err().map(|_| name)).collect()
@@ -68,9 +68,9 @@ fn what_lasts() {
 }
 
 /// A receiver dies and is away for a minute: what it had not read, and what was written meanwhile, is in the ring.
-fn killed_and_back_after_a_minute(_: &Sandbox, turn: &Turn) {
-    let receiver = Tcp::new(Manner::Reads);
-    let mut stream = Stream::within(turn, "minute");
+fn killed_and_back_after_a_minute(_: &Sandbox, ring_lock: &RingLock) {
+    let receiver = Tcp::new(TcpBehaviour::Reads);
+    let mut stream = Stream::within(ring_lock, "minute");
     let program = start(&receiver.url());
     stream.write_and_wait(10, &receiver.lines);
     receiver.pause();
@@ -87,9 +87,9 @@ fn killed_and_back_after_a_minute(_: &Sandbox, turn: &Turn) {
 
 /// A receiver closes and is away for a minute: nothing comes twice. (The log is its own: no record of others is on its way
 /// at the close, and none overruns it.)
-fn closed_and_back_after_a_minute(sandbox: &Sandbox, _: &Turn) {
+fn closed_and_back_after_a_minute(sandbox: &Sandbox, _: &RingLock) {
     let kmsg = Fake::new(sandbox);
-    let mut receiver = Tcp::new(Manner::Reads);
+    let mut receiver = Tcp::new(TcpBehaviour::Reads);
     let program = Run::fed(&[receiver.url()]).start_connected();
     kmsg.feed_numbers(0..10);
     receiver.lines.wait_count(10, WITHIN);
@@ -113,7 +113,7 @@ fn is_back(program: &Program, receiver: &Tcp, after: Duration) {
 
 /// A process is stopped for a minute, its buffers full, and continued: one connection (it takes no other), and nothing
 /// twice.
-fn stopped_for_a_minute(sandbox: &Sandbox, _: &Turn) {
+fn stopped_for_a_minute(sandbox: &Sandbox, _: &RingLock) {
     let kmsg = Fake::new(sandbox);
     let output = sandbox.dir().join("out");
     let listen = "TCP-LISTEN:5044,bind=127.0.0.1,rcvbuf=4096";
@@ -142,21 +142,32 @@ fn stopped_for_a_minute(sandbox: &Sandbox, _: &Turn) {
 }
 
 /// Nothing answers for a minute, neither for a connection nor, later, for an attempt to make one.
-fn a_black_hole_of_a_minute(_: &Sandbox, turn: &Turn) {
+fn a_black_hole_of_a_minute(_: &Sandbox, ring_lock: &RingLock) {
     let begin = |network: &Network| network.enter(|| drop_packets_to(FAR_IP));
-    away(turn, "black hole", MINUTE, begin, |network| network.enter(drop_nothing));
+    away(ring_lock, "black hole", MINUTE, begin, |network| network.enter(drop_nothing));
 }
 
-fn away_for_long(turn: &Turn, fault: &str, begin: impl FnOnce(&Network), end: impl FnOnce(&Network)) {
-    away(turn, fault, LONG, begin, end);
+fn away_for_long(
+    ring_lock: &RingLock,
+    fault: &str,
+    begin: impl FnOnce(&Network),
+    end: impl FnOnce(&Network),
+) {
+    away(ring_lock, fault, LONG, begin, end);
 }
 
 /// The way to the receiver is interrupted until the connection counts as dead. When it is there again, so is a
 /// connection.
-fn away(turn: &Turn, fault: &str, time: Duration, begin: impl FnOnce(&Network), end: impl FnOnce(&Network)) {
+fn away(
+    ring_lock: &RingLock,
+    fault: &str,
+    time: Duration,
+    begin: impl FnOnce(&Network),
+    end: impl FnOnce(&Network),
+) {
     let network = Network::cable(NEAR, FAR);
-    let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
-    let mut stream = Stream::within(turn, "away");
+    let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
+    let mut stream = Stream::within(ring_lock, "away");
     let program = start(&receiver.url());
     stream.write_and_wait(10, &receiver.lines);
     begin(&network);
@@ -183,10 +194,10 @@ fn away(turn: &Turn, fault: &str, time: Duration, begin: impl FnOnce(&Network), 
 
 /// A firewall forgets one connection and drops what comes by it without a word; new ones pass. That is noticed even
 /// when no record waits.
-fn a_connection_that_is_forgotten_on_the_way(_: &Sandbox, turn: &Turn) {
+fn a_connection_that_is_forgotten_on_the_way(_: &Sandbox, ring_lock: &RingLock) {
     let network = Network::cable(NEAR, FAR);
-    let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
-    let mut stream = Stream::within(turn, "forgotten");
+    let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
+    let mut stream = Stream::within(ring_lock, "forgotten");
     let program = start(&receiver.url());
     stream.write_and_wait(10, &receiver.lines);
     let peer = receiver.peer();
@@ -203,10 +214,10 @@ fn a_connection_that_is_forgotten_on_the_way(_: &Sandbox, turn: &Turn) {
 
 /// The peer's machine comes back and knows nothing of the connection, and no record waits: keep-alive notices, and a
 /// connection is there before it is needed.
-fn half_open_and_idle(_: &Sandbox, turn: &Turn) {
+fn half_open_and_idle(_: &Sandbox, ring_lock: &RingLock) {
     let network = Network::cable(NEAR, FAR);
-    let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
-    let mut stream = Stream::within(turn, "idle");
+    let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
+    let mut stream = Stream::within(ring_lock, "idle");
     let program = start(&receiver.url());
     stream.write_and_wait(10, &receiver.lines);
     network.enter(|| ip("link set far down"));

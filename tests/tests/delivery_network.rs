@@ -8,7 +8,7 @@ use std::time::Instant;
 use earlykmsg_tests::account::{Stream, account};
 use earlykmsg_tests::kmsg::Fake;
 use earlykmsg_tests::program::{Run, start, start_on_own_log};
-use earlykmsg_tests::receiver::{End, Manner, Tcp, Udp};
+use earlykmsg_tests::receiver::{End, Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::{
     FAR, FAR_IP, NEAR, Network, alone, drop_nothing, drop_packets_to, far, far6, ip,
 };
@@ -24,7 +24,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(2 * (3 + 1));
 fn outlived(fault: &str, begin: impl FnOnce(&Network) + Send, end: impl FnOnce(&Network) + Send) {
     alone(|sandbox| {
         let network = Network::cable(NEAR, FAR);
-        let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
+        let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
         let mut stream = Stream::own(sandbox, "outlived");
         let program = start_on_own_log(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
@@ -66,7 +66,7 @@ fn mtu(bytes: u32) {
         let network = Network::cable(&NEAR[..1], &FAR[..1]);
         ip(&format!("link set near mtu {bytes}"));
         network.enter(|| ip(&format!("link set far mtu {bytes}")));
-        let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
+        let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
         let mut stream = Stream::storm("mtu");
         let program = start(&receiver.url());
         let write = |stream: &mut Stream| {
@@ -103,7 +103,7 @@ fn mtu_9000() {
 fn ipv6_only() {
     alone(|_| {
         let network = Network::cable(&NEAR[1..], &FAR[1..]);
-        let receiver = network.enter(|| Tcp::at(far6(5044), Manner::Reads));
+        let receiver = network.enter(|| Tcp::at(far6(5044), TcpBehaviour::Reads));
         let mut stream = Stream::new("ipv6");
         let program = start(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
@@ -128,7 +128,7 @@ fn a_link_local_address() {
         let at = |scope| SocketAddrV6::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2), 5044, 0, scope).into();
         let (tcp, udp) = network.enter(|| {
             let far = nix::net::if_::if_nametoindex("far").expect("a device");
-            (Tcp::at(at(far), Manner::Reads), Udp::at(at(far)))
+            (Tcp::at(at(far), TcpBehaviour::Reads), Udp::at(at(far)))
         });
         for (scheme, lines) in [("tcp", &tcp.lines), ("udp", &udp.lines)] {
             let url = format!("{scheme}://[fe80::2%near]:5044/");
@@ -152,7 +152,7 @@ fn a_black_hole_that_ends() {
         let network = Network::cable(NEAR, FAR);
         let receiver = network.enter(|| {
             drop_packets_to(FAR_IP);
-            Tcp::at(far(5044), Manner::Reads)
+            Tcp::at(far(5044), TcpBehaviour::Reads)
         });
         let mut stream = Stream::own(sandbox, "hole");
         let program = start_on_own_log(&receiver.url());
@@ -176,7 +176,7 @@ fn a_black_hole_that_ends() {
 fn half_open() {
     alone(|_| {
         let network = Network::cable(NEAR, FAR);
-        let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
+        let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
         let mut stream = Stream::new("half");
         let program = start(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
@@ -200,7 +200,7 @@ fn half_open() {
 fn a_link_that_comes_late() {
     alone(|sandbox| {
         let network = Network::cable(NEAR, FAR);
-        let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
+        let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
         ip("link set near down");
         let mut stream = Stream::own(sandbox, "link");
         let _program = start_on_own_log(&receiver.url());

@@ -27,27 +27,15 @@ use earlykmsg_tests::json;
 use earlykmsg_tests::program::start;
 use earlykmsg_tests::receiver::{Lines, take};
 use earlykmsg_tests::sandbox::alone;
+use fastrand::Rng;
 use nix::sys::socket::{setsockopt, shutdown, sockopt};
 use serde_json::Value;
 
 const SEEDS: [u64; 6] = [1, 2, 3, 4, 5, 6];
 const TIME: Duration = Duration::from_secs(14);
 
-/// Random numbers from a seed (`SplitMix64`).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((bits ^ (bits >> 31)) % bound as u64) as usize
-    }
-
-    fn up_to(&mut self, time: Duration) -> Duration {
-        time * self.below(1_000) as u32 / 1_000
-    }
+fn up_to(time: Duration, random: &mut Rng) -> Duration {
+    time.mul_f64(random.f64())
 }
 
 /// How a connection ended.
@@ -63,7 +51,7 @@ enum Ended {
 
 /// A receiver of moods.
 struct Moody<'a> {
-    random: Random,
+    random: Rng,
     lines: &'a Lines,
     /// From now on it only reads.
     calm: &'a AtomicBool,
@@ -88,14 +76,14 @@ impl Moody<'_> {
     fn one(&mut self, mut stream: TcpStream) -> Ended {
         loop {
             let calm = self.calm.load(Ordering::Relaxed);
-            match if calm { 0 } else { self.random.below(16) } {
+            match if calm { 0 } else { self.random.usize(..16) } {
                 0..12 => {
-                    let length = 1 + self.random.below(20_000);
+                    let length = 1 + self.random.usize(..20_000);
                     if self.read(&mut stream, length, Duration::from_millis(30)) == Some(0) {
                         return Ended::Crossed; // the shipper has ended it, at the end of the test
                     }
                 }
-                12 | 13 => thread::sleep(self.random.up_to(Duration::from_millis(300))),
+                12 | 13 => thread::sleep(up_to(Duration::from_millis(300), &mut self.random)),
                 14 => {
                     // All that there is for now; what the feeder writes meanwhile may cross.
                     while self.read(&mut stream, 65_536, Duration::from_millis(10)).is_some_and(|n| n > 0) {}
@@ -214,7 +202,7 @@ fn receivers_of_moods() {
                 .map(|(seed, (listener, lines))| {
                     let (calm, done) = (&calm, &done);
                     scope.spawn(move || {
-                        let random = Random(seed);
+                        let random = Rng::with_seed(seed);
                         let partial = Vec::new();
                         Moody { random, lines, calm, connection: 0, partial }.serve(listener, done)
                     })
@@ -247,18 +235,18 @@ fn receivers_of_moods() {
 
 /// A few records, many, or more than the ring holds, of any length, and some peace between them.
 fn feed(stream: &mut Stream) {
-    let mut random = Random(0);
+    let mut random = Rng::with_seed(0);
     let end = Instant::now() + TIME;
     while Instant::now() < end {
-        let count = match random.below(40) {
+        let count = match random.usize(..40) {
             0 => 4_000,
-            1..10 => 100 + random.below(200),
-            _ => 1 + random.below(30),
+            1..10 => 100 + random.usize(..200),
+            _ => 1 + random.usize(..30),
         };
         for _ in 0..count {
-            let filler = "x".repeat(random.below(200));
+            let filler = "x".repeat(random.usize(..200));
             stream.write_one(&filler);
         }
-        thread::sleep(random.up_to(Duration::from_millis(200)));
+        thread::sleep(up_to(Duration::from_millis(200), &mut random));
     }
 }

@@ -15,10 +15,10 @@ use std::time::Instant;
 
 use earlykmsg_tests::foreign::until;
 use earlykmsg_tests::kmsg::{Writer, ring, tag};
+use earlykmsg_tests::pid1_sandbox::{Boot, cannot_fail, image, ran, script};
 use earlykmsg_tests::program::{Finished, Program, Run};
-use earlykmsg_tests::receiver::{End, Lines, Manner, Tcp, Udp};
+use earlykmsg_tests::receiver::{End, Lines, Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::{Sandbox, alone};
-use earlykmsg_tests::stage::{Boot, cannot_fail, image, ran, script};
 use earlykmsg_tests::{json, proc};
 use nix::errno::Errno::{self, *};
 use nix::libc;
@@ -160,7 +160,7 @@ fn run(fault: Fault, sandbox: &Sandbox) -> Result<Outcome, String> {
         numbers.for_each(|number| writer.write(&format!("{tag} {number}.")));
         ring().iter().rfind(|record| record.msg.contains(&tag)).map_or(0, |record| record.seq)
     };
-    let mut tcp = (used != Use::Udp).then(|| Tcp::new(Manner::Reads));
+    let mut tcp = (used != Use::Udp).then(|| Tcp::new(TcpBehaviour::Reads));
     let udp = (used == Use::Udp).then(Udp::new);
     let url = tcp.as_ref().map(Tcp::url).or(udp.as_ref().map(Udp::url)).expect("one of the two");
     let lines =

@@ -5,7 +5,7 @@ use core::time::Duration;
 use earlykmsg_tests::json::{checked, is_lost, timeless};
 use earlykmsg_tests::kmsg::{FAKE_RECORD_BYTES_MAX, Fake, golden};
 use earlykmsg_tests::program::Run;
-use earlykmsg_tests::receiver::{Lines, Manner, Tcp, Udp};
+use earlykmsg_tests::receiver::{Lines, Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::alone;
 use serde_json::Value;
 
@@ -55,7 +55,7 @@ fn check(kmsg: &Fake, lines: &Lines) {
 fn over_tcp() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let _program = Run::fed(&[receiver.url()]).start_connected();
         check(&kmsg, &receiver.lines);
         assert_eq!(receiver.connections.len(), 1);
@@ -87,7 +87,7 @@ fn what_cannot_be_parsed_later() {
 fn check_unparsable(first: &[&str]) {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let _program = Run::fed(&[receiver.url()]).start_connected();
         let bad: [&[u8]; 9] = [
             b"no record at all\n",
@@ -123,7 +123,7 @@ fn check_unparsable(first: &[&str]) {
 fn every_facility_and_priority() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let _program = Run::fed(&[receiver.url()]).start_connected();
         let raw: Vec<String> =
             (0..256 * 8).map(|code| format!("{code},{code},{code},-;record {code}.\n")).collect();

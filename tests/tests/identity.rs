@@ -7,9 +7,9 @@ use std::process::Command;
 
 use earlykmsg_tests::account::{Stream, account_with};
 use earlykmsg_tests::json::{checked_with, msg, report, seq, timeless};
-use earlykmsg_tests::kmsg::{Fake, Turn, Writer, ring, tag};
+use earlykmsg_tests::kmsg::{Fake, RingLock, Writer, ring, tag};
 use earlykmsg_tests::program::{Program, Run};
-use earlykmsg_tests::receiver::{End, Lines, Manner, Tcp, Udp};
+use earlykmsg_tests::receiver::{End, Lines, Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::{FAR, NEAR, Network, Sandbox, alone, far, far6, ip};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::sethostname;
@@ -83,8 +83,8 @@ fn every_record_says_where_it_comes_from() {
         ip("addr add 10.7.0.1/24 dev beside");
         let network = Network::cable(NEAR, FAR);
         ip(&format!("link set near address {}", MACS[0]));
-        let (tcp4, tcp6) =
-            network.enter(|| (Tcp::at(far(5044), Manner::Reads), Tcp::at(far6(5044), Manner::Reads)));
+        let (tcp4, tcp6) = network
+            .enter(|| (Tcp::at(far(5044), TcpBehaviour::Reads), Tcp::at(far6(5044), TcpBehaviour::Reads)));
         let (udp4, udp6) = network.enter(|| (Udp::with_room(far(5044)), Udp::with_room(far6(5044))));
         let (writer, oldest) = (Writer::new(), ring()[0].seq);
         let words: String =
@@ -108,7 +108,7 @@ fn another_interface_on_the_way() {
     alone(|sandbox| {
         let network = Network::cable(NEAR, FAR);
         ip(&format!("link set near address {}", MACS[0]));
-        let receiver = network.enter(|| Tcp::at(far(5044), Manner::Reads));
+        let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
         let writer = Writer::new();
         let program = start(sandbox, &(destination(&receiver.url()) + "earlykmsg.tags=mac={mac}"));
         let before = tag("before");
@@ -148,7 +148,7 @@ fn an_address_of_another_interface() {
         ip("route replace 10.9.0.0/24 dev near src 10.77.0.1");
         let (tcp, udp) = network.enter(|| {
             ip("route add 10.77.0.1/32 dev far");
-            (Tcp::at(far(5044), Manner::Reads), Udp::with_room(far(5044)))
+            (Tcp::at(far(5044), TcpBehaviour::Reads), Udp::with_room(far(5044)))
         });
         let writer = Writer::new();
         let words = destination(&tcp.url()) + &destination(&udp.url()) + "earlykmsg.tags=mac={mac}";
@@ -166,7 +166,7 @@ fn an_address_of_another_interface() {
 #[test]
 fn no_interface_on_the_way() {
     alone(|sandbox| {
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let writer = Writer::new();
         let _program = start(sandbox, &(destination(&receiver.url()) + "earlykmsg.tags=mac=<{mac}>"));
         let last = tag("loopback");
@@ -180,7 +180,7 @@ fn no_interface_on_the_way() {
 #[test]
 fn the_name_of_the_machine() {
     alone(|sandbox| {
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let writer = Writer::new();
         sethostname("(none)").expect("set the name of this machine");
         let words = "ip=10.0.0.2::10.0.0.1:255.255.255.0:node7:eth0:off earlykmsg.tags=host={hostname}. ";
@@ -210,7 +210,7 @@ fn the_name_of_the_machine() {
 #[test]
 fn each_destination_has_tags_of_its_own() {
     alone(|sandbox| {
-        let (tcp, udp) = (Tcp::new(Manner::Reads), Udp::new());
+        let (tcp, udp) = (Tcp::new(TcpBehaviour::Reads), Udp::new());
         let writer = Writer::new();
         let words = format!(
             "earlykmsg.tags.4=who=second {} talos.logging.kernel=http://wrong/ {} {} \
@@ -237,7 +237,7 @@ fn each_destination_has_tags_of_its_own() {
 #[test]
 fn tags_of_any_bytes_and_of_standard_names() {
     alone(|sandbox| {
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let writer = Writer::new();
         let words = "earlykmsg.tags=facility=rack%2012,earlykmsg=lost,seqs=rack%2012,~=%22%5C%00%FF%C3%A9%0A%2c%7Duuid},!=first,\
                      =left,alone,b=%4,c={mac,talos-level={nothing},zone=old,zone=new ";
@@ -258,7 +258,7 @@ fn tags_of_any_bytes_and_of_standard_names() {
             "alone: must be NAME=VALUE",
             "b=%4: two hexadecimal digits",
             "c={mac: what stands in",
-            "talos-level={nothing}: a standard member has this name; this tag is left out",
+            "talos-level={nothing}: a standard field has this name; this tag is left out",
             "facility=rack%2012: a standard member",
             "earlykmsg=lost: a standard member",
         ] {
@@ -277,7 +277,7 @@ fn tags_of_any_bytes_and_of_standard_names() {
 #[test]
 fn too_many_tags_and_too_long_ones() {
     alone(|sandbox| {
-        let mut receiver = Tcp::new(Manner::Reads);
+        let mut receiver = Tcp::new(TcpBehaviour::Reads);
         let writer = Writer::new();
         let many: Vec<String> = (0..18).map(|n| format!("n{n:02}=x")).collect();
         let long = "y".repeat(900);
@@ -324,7 +324,7 @@ fn too_many_tags_and_too_long_ones() {
 fn callers_and_dictionaries() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let words = ["earlykmsg.extra=dict,caller", "earlykmsg.tags=site=x,zone=y"];
         let _program = Run::fed(&[&words[..], &[&receiver.url()]].concat()).start_connected();
         kmsg.feed("6,700,1000,-,caller=T148;one\n SUBSYSTEM=pci\n DEVICE=+pci:0000:00:01.0\n");
@@ -377,8 +377,8 @@ fn callers_and_dictionaries() {
 #[test]
 fn extras_of_the_ring() {
     alone(|_| {
-        let receiver = Tcp::new(Manner::Reads);
-        let (_turn, before) = (Turn::shared(), ring());
+        let receiver = Tcp::new(TcpBehaviour::Reads);
+        let (_ring_lock, before) = (RingLock::shared(), ring());
         let end = Run::new(&["--once", "earlykmsg.extra=caller,dict", &receiver.url()]).finish(WITHIN);
         assert_eq!(end.code, Some(0), "{end:?}");
         let (oldest, mut dictionaries) = (ring()[0].seq, 0);
@@ -418,7 +418,7 @@ fn extras_of_the_ring() {
 fn what_is_sent_again_has_its_tags() {
     alone(|sandbox| {
         sethostname("node-2").expect("set the name of this machine");
-        let mut receiver = Tcp::new(Manner::Reads);
+        let mut receiver = Tcp::new(TcpBehaviour::Reads);
         let mut stream = Stream::new("again");
         let program = start(sandbox, &(destination(&receiver.url()) + ALL));
         let first = stream.write(10);
@@ -453,13 +453,13 @@ fn what_is_sent_again_has_its_tags() {
     });
 }
 
-/// What is left of these objects by the recipe of docs/records.md, which is that of README.md.
+/// What is left of these objects by the recipe of docs/output.md, which is that of README.md.
 #[track_caller]
 fn by_the_recipe(sandbox: &Sandbox, objects: &[Value]) -> Vec<Value> {
     let recipe = |page: &'static str| {
         page.lines().map(str::trim).find(|line| line.starts_with("jq -cs ")).expect("a recipe")
     };
-    let recipe_of_all = recipe(include_str!("../../docs/records.md"));
+    let recipe_of_all = recipe(include_str!("../../docs/output.md"));
     assert_eq!(recipe(include_str!("../../README.md")), recipe_of_all);
     let lines: String = objects.iter().map(|object| format!("{object}\n")).collect();
     let file = sandbox.file("kernels.jsonl", lines.as_bytes());
@@ -477,7 +477,8 @@ fn a_shipper_that_is_started_again() {
         sethostname("node-3").expect("set the name of this machine");
         let network = Network::cable(NEAR, FAR);
         ip(&format!("link set near address {}", MACS[0]));
-        let (tcp, udp) = network.enter(|| (Tcp::at(far(5044), Manner::Reads), Udp::with_room(far(5044))));
+        let (tcp, udp) =
+            network.enter(|| (Tcp::at(far(5044), TcpBehaviour::Reads), Udp::with_room(far(5044))));
         let mut stream = Stream::new("killed");
         let program = start(sandbox, &(destination(&tcp.url()) + &destination(&udp.url()) + ALL));
         let first = stream.write(10);

@@ -10,7 +10,7 @@ use earlykmsg_tests::json::{is_lost, msg, report, reported, seq, timeless};
 use earlykmsg_tests::kmsg::{Fake, Writer, ring, tag};
 use earlykmsg_tests::proc;
 use earlykmsg_tests::program::Run;
-use earlykmsg_tests::receiver::{End, Lines, Manner, Tcp, Udp};
+use earlykmsg_tests::receiver::{End, Lines, Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::record::Record;
 use earlykmsg_tests::sandbox::alone;
 use nix::sys::signal::{Signal, kill};
@@ -66,7 +66,7 @@ impl Known {
 #[test]
 fn only_what_is_as_severe() {
     alone(|_| {
-        let (tcp, udp) = (Tcp::new(Manner::Reads), Udp::new());
+        let (tcp, udp) = (Tcp::new(TcpBehaviour::Reads), Udp::new());
         let writer = Writer::new();
         let _program = Run::new(&[ONLY_WARNINGS.to_owned(), tcp.url(), udp.url()]).start();
         let own = tag("level");
@@ -89,7 +89,7 @@ fn only_what_is_as_severe() {
 #[test]
 fn the_ring_is_overwritten() {
     alone(|_| {
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let writer = Writer::storm();
         let program = Run::new(&[ONLY_WARNINGS.to_owned(), receiver.url()]).start_connected();
         let mut known = Known::default();
@@ -130,11 +130,11 @@ fn the_ring_is_overwritten() {
 }
 
 /// Whoever may write to the log can write the words of a report, but no report: beside a true one, forged ones are
-/// records, and the recipe of docs/records.md tells them apart.
+/// records, and the recipe of docs/output.md tells them apart.
 #[test]
 fn forged_reports() {
     alone(|sandbox| {
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let writer = Writer::storm();
         let words = [ONLY_WARNINGS, "earlykmsg.extra=caller,dict"];
         let program = Run::new(&[&words[..], &[&receiver.url()]].concat()).start_connected();
@@ -171,7 +171,7 @@ fn forged_reports() {
         let reports: Vec<Value> = objects.iter().filter(|object| report(object).is_some()).cloned().collect();
         assert!(reports.iter().any(|report| is_lost(report) && seq(report) > before), "{reports:#?}");
 
-        let page = include_str!("../../docs/records.md");
+        let page = include_str!("../../docs/output.md");
         let recipe = page.lines().map(str::trim).find(|line| line.starts_with("jq -c 'select("));
         let lines: String = objects.iter().map(|object| format!("{object}\n")).collect();
         let file = sandbox.file("kernels.jsonl", lines.as_bytes());
@@ -195,7 +195,7 @@ fn forged_reports() {
 fn a_shipper_that_dies() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let program = Run::fed(&[ONLY_WARNINGS.to_owned(), receiver.url()]).start_connected();
         kmsg.feed("4,10,0,-;sent\n");
         receiver.lines.wait_for("sent", WITHIN);
@@ -215,7 +215,7 @@ fn a_shipper_that_dies() {
     });
 }
 
-/// Who is told what was not confirmed is told of nothing that was not wanted.
+/// Who is told what was not acknowledged is told of nothing that was not wanted.
 #[test]
 fn once_without_a_receiver() {
     for (wanted, code) in [(false, 0), (true, 69)] {
@@ -230,18 +230,43 @@ fn once_without_a_receiver() {
             }
             let end = program.finish(WITHIN);
             assert_eq!(end.code, Some(code), "{end:?}");
-            let said = end.words.iter().any(|line| line.contains(": 11 records, seq 15-25, not confirmed"));
+            let said =
+                end.words.iter().any(|line| line.contains(": 11 records, seq 15-25, not acknowledged"));
             assert_eq!(said, wanted, "{end:?}");
-            assert_eq!(end.words.iter().any(|line| line.contains("not confirmed")), wanted, "{end:?}");
+            assert_eq!(end.words.iter().any(|line| line.contains("not acknowledged")), wanted, "{end:?}");
         });
     }
+}
+
+/// The same where the records are on their way, and what was read behind them is not wanted.
+#[test]
+fn a_receiver_that_reads_nothing() {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
+        let receiver = Tcp::with_buffer(4096, TcpBehaviour::Ignores);
+        let program = Run::fed(&[ONLY_WARNINGS.to_owned(), receiver.url()]).start_connected();
+        for seq in 10..=29 {
+            kmsg.feed(format!("{WARNING},{seq},0,-;{}\n", "x".repeat(2_000)));
+        }
+        for seq in 30..=60 {
+            kmsg.feed(format!("{INFO},{seq},0,-;x\n"));
+        }
+        let [shipper] = program.shippers()[..] else { panic!("one shipper") };
+        until("all is read, and it waits again", || kmsg.is_read() && proc::waits_in_poll(shipper));
+        program.signal(Signal::SIGTERM);
+        let end = program.finish(WITHIN);
+        assert!(
+            end.words.iter().any(|line| line.contains("-29, not acknowledged")),
+            "it ends with the last one that is wanted: {end:?}"
+        );
+    });
 }
 
 /// After a connection that broke with bytes unread, it goes on with the same choice.
 #[test]
 fn what_is_sent_again() {
     alone(|_| {
-        let mut receiver = Tcp::new(Manner::Reads);
+        let mut receiver = Tcp::new(TcpBehaviour::Reads);
         let writer = Writer::new();
         let _program = Run::new(&[ONLY_WARNINGS.to_owned(), receiver.url()]).start_connected();
         let write = || {

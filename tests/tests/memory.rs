@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::fs;
 
 use earlykmsg_tests::program::Run;
-use earlykmsg_tests::receiver::{Manner, Tcp, Udp};
+use earlykmsg_tests::receiver::{Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::alone;
 use earlykmsg_tests::{binary, proc};
 use nix::unistd::Pid;
@@ -50,7 +50,7 @@ fn relocated() -> Range<u64> {
 #[test]
 fn what_runs_cannot_be_written() {
     alone(|_| {
-        let (tcp, udp) = (Tcp::new(Manner::Reads), Udp::new());
+        let (tcp, udp) = (Tcp::new(TcpBehaviour::Reads), Udp::new());
         let program = Run::new(&[tcp.url(), udp.url()]).start();
         tcp.lines.wait_count(1, WITHIN);
         udp.lines.wait_count(1, WITHIN);
@@ -104,7 +104,7 @@ fn writable_bytes(pid: Pid) -> u64 {
 fn what_can_be_written_is_bounded() {
     const MOST_KB: u64 = 200;
     alone(|_| {
-        let (tcp, udp) = (Tcp::new(Manner::Reads), Udp::new());
+        let (tcp, udp) = (Tcp::new(TcpBehaviour::Reads), Udp::new());
         let program = Run::new(&[tcp.url(), udp.url()]).start();
         tcp.lines.wait_count(1, WITHIN);
         udp.lines.wait_count(1, WITHIN);

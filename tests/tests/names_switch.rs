@@ -11,11 +11,11 @@ use std::time::Instant;
 
 use earlykmsg_tests::foreign::until;
 use earlykmsg_tests::kmsg::{Writer, ring, tag};
-use earlykmsg_tests::nameserver::{Habit, NameServer};
+use earlykmsg_tests::nameserver::{DnsFault, NameServer};
+use earlykmsg_tests::pid1_sandbox::{Boot, Machine, image};
 use earlykmsg_tests::proc;
-use earlykmsg_tests::receiver::{End, Lines, Manner, Tcp, Udp};
+use earlykmsg_tests::receiver::{End, Lines, Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::{Sandbox, alone};
-use earlykmsg_tests::stage::{Boot, Machine, image};
 use nix::sys::signal::{Signal, kill};
 
 const WITHIN: Duration = Duration::from_secs(20);
@@ -32,7 +32,7 @@ fn at(last: u8) -> SocketAddr {
 }
 
 fn receiver(last: u8) -> Tcp {
-    Tcp::at(at(last), Manner::Reads)
+    Tcp::at(at(last), TcpBehaviour::Reads)
 }
 
 /// A boot whose receiver has a name that nothing else on this machine has.
@@ -68,9 +68,9 @@ impl World {
     }
 
     /// A name server of the image (0) or of the main system (1).
-    fn server(&self, of: usize, last: u8, ttl_s: u32, habit: Habit) -> NameServer {
+    fn server(&self, of: usize, last: u8, ttl_s: u32, dns_fault: DnsFault) -> NameServer {
         let address = SERVERS[of].parse::<core::net::IpAddr>().expect("an address");
-        NameServer::new(address, &self.zone(last, ttl_s), habit)
+        NameServer::new(address, &self.zone(last, ttl_s), dns_fault)
     }
 
     fn boot(&self, scheme: &str) -> Machine {
@@ -119,13 +119,13 @@ fn an_answer_that_comes_after_the_switch() {
     alone(|sandbox| {
         let world = World::new(sandbox);
         let (mut old, new) = (receiver(1), receiver(2));
-        let image = world.server(0, 1, 300, Habit::Silent);
-        let _main = world.server(1, 2, 300, Habit::Answers);
+        let image = world.server(0, 1, 300, DnsFault::Silent);
+        let _main = world.server(1, 2, 300, DnsFault::Answers);
         let mut machine = world.boot("tcp");
         image.asked.wait(WITHIN, "a question", |asked| asked.first().map(|_| ()));
         switch(&mut machine);
         // It is asked once more after a second, and twice in a second round.
-        image.becomes(Habit::Answers);
+        image.becomes(DnsFault::Answers);
         world.reached(&old.lines);
         old.stop(End::Close);
         world.reached(&new.lines);
@@ -139,7 +139,7 @@ fn the_watcher_is_gone() {
     alone(|sandbox| {
         let world = World::new(sandbox);
         let mut receivers = [1, 2, 3].map(receiver);
-        let server = world.server(0, 1, 0, Habit::Answers);
+        let server = world.server(0, 1, 0, DnsFault::Answers);
         let machine = world.boot("tcp");
         world.reached(&receivers[0].lines);
         let watcher = proc::children(machine.init().expect("PID 1"))[0];
@@ -158,11 +158,11 @@ fn taken_over_during_a_search() {
     alone(|sandbox| {
         let world = World::new(sandbox);
         let mut receiver = receiver(1);
-        let servers = [0, 1].map(|of| world.server(of, 1, 0, Habit::Answers));
+        let servers = [0, 1].map(|of| world.server(of, 1, 0, DnsFault::Answers));
         let mut machine = world.boot("tcp");
         world.reached(&receiver.lines);
         switch(&mut machine);
-        servers.iter().for_each(|server| server.becomes(Habit::Silent));
+        servers.iter().for_each(|server| server.becomes(DnsFault::Silent));
         receiver.stop(End::Close);
         let _listener = TcpListener::bind(at(1)).expect("listen");
         let _delivery = TcpStream::connect(at(1)).expect("deliver");
@@ -182,7 +182,7 @@ fn taken_over_at_another_address() {
                     world.write(etc, "hosts", &format!("{} {}\n", at(last).ip(), world.host));
                 }
             }
-            let _servers = [(0, 1), (1, 2)].map(|(of, last)| world.server(of, last, 1, Habit::Answers));
+            let _servers = [(0, 1), (1, 2)].map(|(of, last)| world.server(of, last, 1, DnsFault::Answers));
             let (_tcp, _udp, lines);
             if udp {
                 let own = [1, 2].map(|last| Udp::with_room(at(last)));
@@ -220,7 +220,7 @@ fn the_same_address_after_the_switch() {
     alone(|sandbox| {
         let world = World::new(sandbox);
         let receiver = receiver(1);
-        let servers = [0, 1].map(|of| world.server(of, 1, 1, Habit::Answers));
+        let servers = [0, 1].map(|of| world.server(of, 1, 1, DnsFault::Answers));
         let mut machine = world.boot("tcp");
         world.reached(&receiver.lines);
         switch(&mut machine);

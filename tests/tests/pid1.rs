@@ -6,9 +6,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use earlykmsg_tests::kmsg::{Writer, ring, tag};
-use earlykmsg_tests::receiver::{Manner, Tcp};
+use earlykmsg_tests::pid1_sandbox::{Boot, Fate, image, ran, script};
+use earlykmsg_tests::receiver::{Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::{Sandbox, alone};
-use earlykmsg_tests::stage::{Boot, Fate, image, ran, script};
 use earlykmsg_tests::{binary, json, proc};
 use nix::errno::Errno;
 
@@ -446,7 +446,7 @@ exit 42
 #[test]
 fn one_watcher_for_a_log() {
     alone(|sandbox| {
-        let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("one watcher"));
+        let (receiver, writer, tag) = (Tcp::new(TcpBehaviour::Reads), Writer::new(), tag("one watcher"));
         let root = image(sandbox.dir(), AGAIN);
         let boot = Boot {
             proc_at: Some("/proc".into()),
@@ -524,7 +524,7 @@ fn world(sandbox: &Sandbox, boot: impl FnOnce(Boot) -> Boot) -> (String, String)
 #[test]
 fn the_next_init_finds_the_world_untouched() {
     alone(|sandbox| {
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let ship = format!("talos.logging.kernel={} earlykmsg.tags=uuid={{uuid}}", receiver.url());
         let plain = |boot: Boot| {
             let mut boot = Boot { program: "/init".to_owned(), ..boot };
@@ -585,7 +585,7 @@ fn the_next_init_finds_the_world_untouched() {
 /// left in the image's tree.
 fn ships(boot: impl FnOnce(Boot) -> Boot + Send) {
     alone(|sandbox| {
-        let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("pid1"));
+        let (receiver, writer, tag) = (Tcp::new(TcpBehaviour::Reads), Writer::new(), tag("pid1"));
         let root = image(sandbox.dir(), "echo it runs; read line; exit 42");
         writer.write(&format!("{tag} before"));
         let ship = format!("quiet talos.logging.kernel={}", receiver.url());
@@ -679,7 +679,7 @@ fn ships_from_pid_1_where_all_is_mounted() {
 fn ships_from_pid_1_with_closed_descriptors() {
     // The next init cannot speak: what arrives must do.
     alone(|sandbox| {
-        let (receiver, writer, tag) = (Tcp::new(Manner::Reads), Writer::new(), tag("closed"));
+        let (receiver, writer, tag) = (Tcp::new(TcpBehaviour::Reads), Writer::new(), tag("closed"));
         let root = image(sandbox.dir(), "while :; do /bin/busybox sleep 1; done");
         let ship = format!("talos.logging.kernel={}", receiver.url());
         let machine = Boot { no_stdio: true, ..Boot::of(&root).cmdline(ship) }.start();

@@ -11,11 +11,11 @@ use std::time::Instant;
 use earlykmsg_tests::foreign::until;
 use earlykmsg_tests::json::{msg, reported, seq, timeless};
 use earlykmsg_tests::kmsg::{Fake, Writer, ring, tag};
+use earlykmsg_tests::pid1_sandbox::{Boot, image};
 use earlykmsg_tests::program::Run;
-use earlykmsg_tests::receiver::{Lines, Manner, Tcp, Udp};
+use earlykmsg_tests::receiver::{Lines, Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::record::Record;
 use earlykmsg_tests::sandbox::{Sandbox, alone, ip};
-use earlykmsg_tests::stage::{Boot, image};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
@@ -82,7 +82,7 @@ fn every_start_ships_the_oldest_record() {
             overwrite(&writer, &text);
             (0..3).for_each(|_| writer.write("short"));
             for once in [true, false] {
-                let (tcp, udp) = (Tcp::new(Manner::Reads), Udp::new());
+                let (tcp, udp) = (Tcp::new(TcpBehaviour::Reads), Udp::new());
                 let last = tag("last");
                 writer.write(&last);
                 let before = ring();
@@ -111,7 +111,7 @@ fn every_start_ships_the_oldest_record() {
 fn a_shipper_that_is_started_again_ships_the_oldest_record() {
     alone(|_| {
         let writer = Writer::storm();
-        let address = Tcp::new(Manner::Reads).address;
+        let address = Tcp::new(TcpBehaviour::Reads).address;
         let oldest = ring()[0].json();
         let program = Run::new(&[format!("tcp://{address}/")]).start();
         until("a shipper", || program.shippers().len() == 1);
@@ -119,7 +119,7 @@ fn a_shipper_that_is_started_again_ships_the_oldest_record() {
         let [shipper] = program.shippers()[..] else { panic!("one shipper") };
         kill(shipper, Signal::SIGKILL).expect("kill a shipper");
         program.says("the shipper is started again", WITHIN);
-        let receiver = Tcp::at(address, Manner::Reads);
+        let receiver = Tcp::at(address, TcpBehaviour::Reads);
         let last = tag("last");
         writer.write(&last);
         receiver.lines.wait_for(&last, WITHIN);
@@ -132,7 +132,7 @@ fn a_shipper_that_is_started_again_ships_the_oldest_record() {
 fn two_causes_are_two_losses() {
     alone(|sandbox| {
         let writer = Writer::storm();
-        let address = Tcp::new(Manner::Reads).address;
+        let address = Tcp::new(TcpBehaviour::Reads).address;
         let root = image(sandbox.dir(), "echo it runs; read line; exit 42");
         let oldest = ring()[0].seq;
         assert!(oldest > 0, "this machine's ring has never gone round");
@@ -140,7 +140,7 @@ fn two_causes_are_two_losses() {
         let mut machine = Boot::of(&root).cmdline(cmdline).start();
         until("the start line", || ring().iter().any(|record| record.msg.contains(&address.to_string())));
         overwrite(&writer, "x");
-        let receiver = Tcp::at(address, Manner::Reads);
+        let receiver = Tcp::at(address, TcpBehaviour::Reads);
         let last = tag("last");
         writer.write(&last);
         receiver.lines.wait_for(&last, WITHIN);
@@ -151,8 +151,8 @@ fn two_causes_are_two_losses() {
             panic!("two losses: {lost:?}")
         };
         assert_eq!(*before, 0..=oldest - 1);
-        assert_eq!(before_cause, "the kernel's ring had overflowed before the start");
-        assert_eq!(later_cause, "the kernel's ring was overwritten before they could be sent");
+        assert_eq!(before_cause, "the kernel log buffer had overflowed before the start");
+        assert_eq!(later_cause, "the kernel log buffer was overwritten before they could be sent");
         let seqs: Vec<u64> = objects.iter().map(seq).filter(|seq| !later.contains(seq)).collect();
         assert!(seqs.contains(&oldest) && *later.start() > oldest, "what was kept arrived: {later:?}");
         // Apart from the two, each number is there.
@@ -182,7 +182,7 @@ fn a_log_that_has_an_end() {
 fn a_log_that_ends_later() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let program = Run::fed(&[receiver.url()]).start_connected();
         kmsg.feed("6,1,1,-;one\n");
         drop(kmsg);
@@ -254,7 +254,7 @@ const ONLY_EMERGENCIES: &str = "earlykmsg.level=emerg";
 fn endless_records_that_are_not_wanted() {
     alone(|sandbox| {
         sandbox.bind(Path::new(ENDLESS), "/dev/kmsg");
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let program = Run::new(&[ONLY_EMERGENCIES.to_owned(), receiver.url()]).start_connected();
         program.signal(Signal::SIGTERM);
         let end = program.finish(END_WITHIN);

@@ -12,7 +12,7 @@ use earlykmsg_tests::json::seq;
 use earlykmsg_tests::kmsg::Fake;
 use earlykmsg_tests::proc;
 use earlykmsg_tests::program::{Program, Run, start_on_own_log};
-use earlykmsg_tests::receiver::{Manner, Tcp, Udp};
+use earlykmsg_tests::receiver::{Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::alone;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -37,7 +37,7 @@ fn sockets(pid: Pid) -> BTreeSet<String> {
 #[test]
 fn each_holds_only_its_own() {
     alone(|_| {
-        let (tcp, udp) = (Tcp::new(Manner::Reads), Udp::new());
+        let (tcp, udp) = (Tcp::new(TcpBehaviour::Reads), Udp::new());
         let program = Run::new(&[tcp.url(), udp.url()]).holding(Path::new("/etc/passwd")).start();
         let shippers = set_up(&program, &tcp, &udp);
         let tables: String = ["net/tcp", "net/tcp6", "net/udp", "net/udp6", "net/raw"]
@@ -71,7 +71,7 @@ fn each_holds_only_its_own() {
 #[test]
 fn a_killed_shipper_is_replaced_and_reported() {
     alone(|sandbox| {
-        let (receiver, mut stream) = (Tcp::new(Manner::Reads), Stream::own(sandbox, "killed"));
+        let (receiver, mut stream) = (Tcp::new(TcpBehaviour::Reads), Stream::own(sandbox, "killed"));
         let program = start_on_own_log(&receiver.url());
         for life in 0..3 {
             let last = stream.write(5);
@@ -102,7 +102,7 @@ fn a_killed_shipper_is_replaced_and_reported() {
 fn restarts_have_pauses() {
     alone(|sandbox| {
         let _kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let program = Run::fed(&[receiver.url()]).start_connected();
         for pause in [200, 400, 800, 1_600].map(Duration::from_millis) {
             let [shipper] = program.shippers()[..] else { panic!("one shipper") };
@@ -120,7 +120,7 @@ fn restarts_have_pauses() {
 #[test]
 fn an_orphan_ends() {
     alone(|_| {
-        let (tcp, udp) = (Tcp::new(Manner::Reads), Udp::new());
+        let (tcp, udp) = (Tcp::new(TcpBehaviour::Reads), Udp::new());
         let program = Run::new(&[tcp.url(), udp.url()]).start();
         let shippers = set_up(&program, &tcp, &udp);
         program.signal(Signal::SIGKILL);
@@ -138,7 +138,7 @@ fn an_orphan_ends() {
 fn idle_costs_nothing() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let program = Run::fed(&[receiver.url()]).start_connected();
         kmsg.feed("6,1,1,-;one record\n");
         receiver.lines.wait_for("one record", WITHIN);
@@ -172,7 +172,7 @@ fn idle_costs_nothing() {
 fn memory_is_fixed() {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(Manner::Reads);
+        let receiver = Tcp::new(TcpBehaviour::Reads);
         let program = Run::fed(&[receiver.url()]).start_connected();
         let mut next = 0..;
         let mut feed = |count: usize, text: &str| {

@@ -11,10 +11,10 @@ use std::time::Instant;
 
 use earlykmsg_tests::foreign::until;
 use earlykmsg_tests::kmsg::{Writer, ring, tag};
+use earlykmsg_tests::pid1_sandbox::{Boot, Machine, image};
 use earlykmsg_tests::proc;
-use earlykmsg_tests::receiver::{Lines, Manner, Tcp, Udp};
+use earlykmsg_tests::receiver::{Lines, Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::{Sandbox, alone};
-use earlykmsg_tests::stage::{Boot, Machine, image};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -48,7 +48,7 @@ impl World {
         let port = free_port();
         let to = SocketAddr::from((IP, port));
         let (lines, receiver) = if scheme == "tcp" {
-            let tcp = Tcp::at(to, Manner::Reads);
+            let tcp = Tcp::at(to, TcpBehaviour::Reads);
             (tcp.lines.clone(), (Some(tcp), None))
         } else {
             let udp = Udp::with_room(to);

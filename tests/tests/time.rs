@@ -7,7 +7,7 @@ use core::time::Duration;
 use earlykmsg_tests::json::{checked_with, time};
 use earlykmsg_tests::kmsg::{Writer, tag};
 use earlykmsg_tests::program::Run;
-use earlykmsg_tests::receiver::{Lines, Manner, Tcp, Udp};
+use earlykmsg_tests::receiver::{Lines, Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::alone;
 use jiff::Timestamp;
 
@@ -60,7 +60,7 @@ fn as_the_wall_clock_says() {
     alone(|_| {
         let mut outside: Vec<i128> = Vec::new();
         for _ in 0..3 {
-            let (tcp, udp) = (Tcp::new(Manner::Reads), Udp::new());
+            let (tcp, udp) = (Tcp::new(TcpBehaviour::Reads), Udp::new());
             let words = ["earlykmsg.tags=site=x".to_owned(), tcp.url(), udp.url()];
             let _program = Run::new(&words).start_connected();
             let all = write(20);

@@ -11,8 +11,9 @@
 use core::hint::black_box;
 use core::ops::Range;
 
+use earlykmsg::config::Extra;
 use earlykmsg::limits::{LINE_BYTES_MAX, RECORD_BYTES_MAX};
-use earlykmsg::line::{Encoder, Extra};
+use earlykmsg::line::Encoder;
 use earlykmsg::record::Record;
 use earlykmsg::record::clock::WallOffset;
 use sys::args::Args;

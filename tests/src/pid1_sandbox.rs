@@ -30,7 +30,7 @@ use nix::unistd::Pid;
 use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
-use crate::feed::Feed;
+use crate::events::Events;
 use crate::{binary, proc};
 
 /// A boot: what PID 1 finds.
@@ -152,20 +152,20 @@ impl Boot {
     /// Starts it, when no other boot is at work: the program ships a kernel log once, and all boots in namespaces have
     /// the machine's.
     pub fn start(&self) -> Machine {
-        let turn =
+        let boots_alone =
             File::create(std::env::temp_dir().join("earlykmsg-tests-pid1.lock")).expect("make a lock file");
-        turn.lock().expect("lock a file");
+        boots_alone.lock().expect("lock a file");
         let mut child = self.command().spawn().expect("start the stage");
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else { unreachable!("all three are piped") };
-        Machine::new(child, stdin, stdout, stderr, turn)
+        Machine::new(child, stdin, stdout, stderr, boots_alone)
     }
 
     /// The command that makes this boot: [`enter_if_asked`] of the tests' `stage`, or of this program itself
     /// where that is an example.
     pub fn command(&self) -> Command {
         let this = std::env::current_exe().expect("the path of this program");
-        let stage = this.parent().and_then(Path::parent).map(|target| target.join("stage"));
+        let stage = this.parent().and_then(Path::parent).map(|target| target.join("pid1_sandbox"));
         let examples = this.parent().is_some_and(|folder| folder.ends_with("examples"));
         let mut command = Command::new(if examples { this } else { stage.expect("a target folder") });
         command.arg(OUTER).arg(serde_json::to_string(self).expect("a boot is data"));
@@ -205,12 +205,12 @@ pub fn ran(root: &Path) -> String {
 pub struct Machine {
     stage: Pid,
     /// What was printed, by line, stderr among it.
-    pub console: Arc<Feed<String>>,
-    ended: Arc<Feed<ExitStatus>>,
+    pub console: Arc<Events<String>>,
+    ended: Arc<Events<ExitStatus>>,
     stdin: Option<ChildStdin>,
     waiter: Option<JoinHandle<()>>,
     /// Held until all of it has ended.
-    _turn: File,
+    _boots_alone: File,
 }
 
 impl Machine {
@@ -219,10 +219,10 @@ impl Machine {
         stdin: ChildStdin,
         stdout: ChildStdout,
         stderr: ChildStderr,
-        turn: File,
+        boots_alone: File,
     ) -> Machine {
         let stage = Pid::from_raw(child.id().cast_signed());
-        let (console, ended) = (Arc::new(Feed::default()), Arc::new(Feed::default()));
+        let (console, ended) = (Arc::new(Events::default()), Arc::new(Events::default()));
         let out = printer(stdout, &console);
         let err = printer(stderr, &console);
         let waiter = thread::spawn({
@@ -233,7 +233,7 @@ impl Machine {
                 ended.push(status);
             }
         });
-        Machine { stage, console, ended, stdin: Some(stdin), waiter: Some(waiter), _turn: turn }
+        Machine { stage, console, ended, stdin: Some(stdin), waiter: Some(waiter), _boots_alone: boots_alone }
     }
 
     /// PID 1, as the machine knows it.
@@ -263,7 +263,7 @@ impl Machine {
     }
 }
 
-fn printer(mut from: impl Read + Send + 'static, console: &Arc<Feed<String>>) -> JoinHandle<()> {
+fn printer(mut from: impl Read + Send + 'static, console: &Arc<Events<String>>) -> JoinHandle<()> {
     let console = Arc::clone(console);
     thread::spawn(move || {
         let (mut buffer, mut partial) = ([0; 4096], Vec::new());

@@ -14,19 +14,19 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 
-use crate::foreign::until;
-use crate::kmsg::Fake;
-use crate::nameserver::{Habit, NameServer};
-use crate::proc;
-use crate::program::{Program, start_on_own_log};
-use crate::receiver::{Lines, Manner, Tcp, Udp};
-use crate::sandbox::{Network, Sandbox, drop_nothing, drop_packets_to, ip};
+use earlykmsg_tests::foreign::until;
+use earlykmsg_tests::kmsg::Fake;
+use earlykmsg_tests::nameserver::{DnsFault, NameServer};
+use earlykmsg_tests::proc;
+use earlykmsg_tests::program::{Program, start_on_own_log};
+use earlykmsg_tests::receiver::{Lines, Tcp, TcpBehaviour, Udp};
+use earlykmsg_tests::sandbox::{Network, Sandbox, drop_nothing, drop_packets_to, ip};
 
 const WITHIN: Duration = Duration::from_secs(20);
 
 /// What is missing at first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Missing {
+pub(crate) enum Missing {
     /// An address of ours.
     Address,
     /// The way to the receiver, which is behind a router.
@@ -39,15 +39,15 @@ pub enum Missing {
 
 /// A receiver and what keeps it from being reached.
 #[derive(Clone, Copy, Debug)]
-pub struct Late {
+pub(crate) struct Late {
     /// What is missing.
-    pub missing: Missing,
+    pub(crate) missing: Missing,
     /// Over UDP, else TCP.
-    pub udp: bool,
+    pub(crate) udp: bool,
     /// Over IPv6, else IPv4.
     pub v6: bool,
     /// By name: the receiver's machine is the name server too.
-    pub named: bool,
+    pub(crate) named: bool,
 }
 
 impl Display for Late {
@@ -60,20 +60,20 @@ impl Display for Late {
 
 /// How long it took.
 #[derive(Clone, Copy, Debug)]
-pub struct Took {
+pub(crate) struct Took {
     /// From before the command that brings what was missing until the first record is complete.
-    pub command: Duration,
+    pub(crate) command: Duration,
     /// From the kernel's last word about it before that record; zero when the record was faster.
-    pub event: Duration,
+    pub(crate) event: Duration,
     /// From before the command until the machine asked for its neighbour, which is the first that an attempt does.
-    pub asked: Duration,
+    pub(crate) asked: Duration,
 }
 
 impl Late {
     /// Keeps the program waiting for so long, and until it has just tried in vain after a long pause, then brings what
     /// is missing. (Without a carrier it tries all the time.) In a sandbox of the caller's own, which is used up.
     #[track_caller]
-    pub fn run(self, sandbox: &Sandbox, away: Duration) -> Took {
+    pub(crate) fn run(self, sandbox: &Sandbox, away: Duration) -> Took {
         let (ours, theirs, behind, all) = match self.v6 {
             false => ("10.96.0.1/24", "10.96.0.2", "10.97.0.1", "0.0.0.0/0"),
             true => ("2001:db8:96::1/64", "2001:db8:96::2", "2001:db8:97::1", "::/0"),
@@ -109,7 +109,7 @@ impl Late {
             (lines, url) = (Arc::clone(&receiver.lines), receiver.url());
             (_udp, _tcp) = (Some(receiver), None);
         } else {
-            let receiver = network.enter(|| Tcp::at(address, Manner::Reads));
+            let receiver = network.enter(|| Tcp::at(address, TcpBehaviour::Reads));
             (lines, url) = (Arc::clone(&receiver.lines), receiver.url());
             (_tcp, _udp) = (Some(receiver), None);
         }
@@ -117,7 +117,7 @@ impl Late {
             fs::write(sandbox.etc().join("resolv.conf"), format!("nameserver {host}\n"))
                 .expect("write a file");
             let zone = format!("logs.example 300 {} {host}", if self.v6 { "AAAA" } else { "A" });
-            network.enter(|| NameServer::new(address.ip(), &zone, Habit::Answers))
+            network.enter(|| NameServer::new(address.ip(), &zone, DnsFault::Answers))
         });
         let url = if self.named { url.replace(&address.to_string(), "logs.example:5044") } else { url };
         let (program, _log) = with_a_record(sandbox, &url);
@@ -148,8 +148,8 @@ impl Late {
 /// Keeps the receiver behind a hole that swallows every packet, for so long. Returns how long the first record then
 /// takes; nothing tells the machine of the hole's end. In a network of the caller's own, which is used up.
 #[track_caller]
-pub fn hole(sandbox: &Sandbox, long: Duration) -> Duration {
-    let receiver = Tcp::at(SocketAddr::from(([127, 0, 9, 1], 5044)), Manner::Reads);
+pub(crate) fn hole(sandbox: &Sandbox, long: Duration) -> Duration {
+    let receiver = Tcp::at(SocketAddr::from(([127, 0, 9, 1], 5044)), TcpBehaviour::Reads);
     drop_packets_to(receiver.address.ip());
     let _running = with_a_record(sandbox, &receiver.url());
     thread::sleep(long); // the fault itself

@@ -6,18 +6,18 @@ use std::time::Instant;
 
 /// Things that happened, in order.
 #[derive(Debug)]
-pub struct Feed<T> {
+pub struct Events<T> {
     items: Mutex<Vec<T>>,
     changed: Condvar,
 }
 
-impl<T> Default for Feed<T> {
-    fn default() -> Feed<T> {
-        Feed { items: Mutex::new(Vec::new()), changed: Condvar::new() }
+impl<T> Default for Events<T> {
+    fn default() -> Events<T> {
+        Events { items: Mutex::new(Vec::new()), changed: Condvar::new() }
     }
 }
 
-impl<T> Feed<T> {
+impl<T> Events<T> {
     /// Adds one.
     pub fn push(&self, item: T) {
         self.items().push(item);

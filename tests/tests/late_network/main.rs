@@ -5,8 +5,11 @@
 
 use core::time::Duration;
 
-use earlykmsg_tests::late::{Late, Missing};
+#[allow(dead_code)] // examples/route_time.rs uses all of it
+mod late;
+
 use earlykmsg_tests::sandbox::alone;
+use late::{Late, Missing};
 
 const AWAY: Duration = Duration::from_secs(1);
 /// Less than a pause, much more than it takes.

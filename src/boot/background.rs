@@ -1,0 +1,41 @@
+//! `earlykmsg --background`: started by an init script, it ships as if PID 1 had started it, and returns at once.
+
+use rustix::fs::statfs;
+
+use super::detach::{Start, open_kernel_log, start_watcher};
+use crate::exit;
+use crate::kernel_fs::KernelFs;
+use crate::logger::error;
+use crate::sys::args::Args;
+use crate::watch::{Origin, watch};
+use earlykmsg::config::Options;
+
+/// Starts the watcher, unless another one runs. `read_options` is called by its process, and logs what is wrong.
+/// Returns the exit code.
+pub fn run(args: Args, read_options: impl FnOnce() -> Options<'static>) -> i32 {
+    let kernel_fs = KernelFs::detached();
+    open_kernel_log(&kernel_fs);
+    let started = start_watcher(&kernel_fs, |kernel_log| {
+        // systemd's initrd sends SIGTERM to all processes but those of root whose name begins so.
+        args.mark_as_spared();
+        let options = read_options();
+        watch(&options, &kernel_fs, Origin::Background { in_initramfs: is_initramfs() }, kernel_log)
+    });
+    match started {
+        Ok(Start::Started | Start::AnotherRuns) => exit::DONE,
+        Err(error) => {
+            error!("{error}; the log is not shipped");
+            exit::UNAVAILABLE
+        }
+    }
+}
+
+/// From the kernel's `magic.h`.
+const RAMFS_MAGIC: i64 = 0x8584_58f6;
+/// See `RAMFS_MAGIC`.
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+
+/// Whether the root file system is one that an initramfs has: a main system's root is on a disk or on the network.
+fn is_initramfs() -> bool {
+    statfs("/").is_ok_and(|root| [RAMFS_MAGIC, TMPFS_MAGIC].contains(&root.f_type))
+}

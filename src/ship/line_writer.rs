@@ -1,0 +1,64 @@
+//! Writes the lines of a record or a gap into the batch, and notes in the ledger where they stand.
+
+use super::reader::{Gap, GapCause};
+use earlykmsg::delivery::batch::{Batch, MadeOf};
+use earlykmsg::delivery::ledger::Ledger;
+use earlykmsg::line::{Encoder, Lost, Unread};
+use earlykmsg::record::Record;
+use earlykmsg::record::clock::WallOffset;
+
+/// Where the next lines go, and what they are made with.
+pub struct LineWriter<'a> {
+    /// What takes them.
+    pub batch: &'a mut Batch,
+    /// What knows where they stand.
+    pub ledger: &'a mut Ledger,
+    /// What makes them.
+    pub encoder: &'a mut Encoder,
+    /// The wall clock.
+    pub wall: WallOffset,
+    /// Where the first of them stands, as the ledger counts.
+    pub position: u64,
+    /// The first record of which no byte was ever sent.
+    pub unsent: Option<u64>,
+}
+
+impl LineWriter<'_> {
+    /// The line of a record.
+    pub fn write_record(&mut self, record: &Record<'_>) {
+        let Record { seq, clock_us, .. } = *record;
+        self.ledger.note(self.position, seq);
+        // It was taken because it fits. If ever it does not, that is reported in its place.
+        match self.encoder.encode(self.batch.room(), record, self.wall) {
+            Some(len) => self.batch.push(len, MadeOf { seq, clock_us }),
+            None => self.push_lost(Lost { from: seq, to: seq, why: "its line has no room" }, clock_us),
+        }
+    }
+
+    /// The reports of records that are gone: those that were sent before may have arrived, the others have not.
+    pub fn write_gap(&mut self, gap: Gap) {
+        let Gap { from, to, clock_us, cause } = gap;
+        self.ledger.note(self.position, from);
+        let (unsent, why) = match cause {
+            GapCause::BeforeStart => (from, "the kernel log buffer had overflowed before the start"),
+            GapCause::Overwritten => (
+                self.unsent.unwrap_or(from),
+                "the kernel log buffer was overwritten before they could be sent",
+            ),
+        };
+        let first_lost = unsent.clamp(from, to.saturating_add(1));
+        if first_lost > from {
+            let unread = Unread { from, to: first_lost - 1 };
+            let len = unread.encode(self.encoder, self.batch.room(), clock_us, self.wall);
+            self.batch.push(len, MadeOf { seq: from, clock_us });
+        }
+        if first_lost <= to {
+            self.push_lost(Lost { from: first_lost, to, why }, clock_us);
+        }
+    }
+
+    fn push_lost(&mut self, lost: Lost, clock_us: u64) {
+        let len = lost.encode(self.encoder, self.batch.room(), clock_us, self.wall);
+        self.batch.push(len, MadeOf { seq: lost.from, clock_us });
+    }
+}

@@ -161,6 +161,8 @@ mod tests {
         assert_eq!(all[7], Address::new([10, 0, 0, 7]));
         assert_eq!(all[8], ipv6);
         assert!(!found.is_empty());
+        found.clear();
+        assert!(found.is_empty());
     }
 
     #[test]

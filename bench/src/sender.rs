@@ -161,7 +161,8 @@ impl Sender {
     pub fn start(&self, receivers: &[Receiver], tracer: &[&str]) -> Running {
         let dir = tempfile::tempdir().expect("make a folder");
         let fill = |text: &str| {
-            let mut text = text.replace("{host}", "127.0.0.1").replace("{dir}", &dir.path().display().to_string());
+            let mut text =
+                text.replace("{host}", "127.0.0.1").replace("{dir}", &dir.path().display().to_string());
             for (number, receiver) in receivers.iter().enumerate() {
                 let name = if number == 0 { "{port}".to_owned() } else { format!("{{port{}}}", number + 1) };
                 text = text.replace(&name, &receiver.port.to_string());

@@ -85,6 +85,7 @@ impl Installed {
         }
         let mut hash = DefaultHasher::new();
         package.hash(&mut hash);
+        hash_below(&guest_folder().join("installed/install.sh"), &mut hash)?;
         let folder = base.join(format!("package-{:016x}", hash.finish()));
         if !folder.exists() {
             make_whole(&base, "package-", &folder, |part| {
@@ -97,14 +98,13 @@ impl Installed {
         Ok(Installed { kernel: Kernel::at(&base.join("vmlinuz"))?, folder })
     }
 
-    /// The names in the initramfs of one time.
+    /// What is in the initramfs of one time, as the machine's own tools list it: a line for each file, its name last.
     ///
     /// # Errors
-    /// That it cannot be unpacked.
+    /// That the list cannot be read.
     pub fn names_in_initramfs(&self, when: When) -> Result<String> {
-        let path = self.folder.join(format!("{}.initrd", when.name()));
-        let unpack = "set -o pipefail; zstd --decompress --stdout \"$0\" | cpio --list --quiet";
-        run(Command::new("bash").args(["-c", unpack]).arg(path))
+        let path = self.folder.join(format!("{}.names", when.name()));
+        fs::read_to_string(&path).map_err(Error::at(format!("unable to read {}", path.display())))
     }
 
     /// The paths that purging left behind or took with it, as `diff` has them.
@@ -138,7 +138,7 @@ impl Installed {
 /// What a Debian is made of.
 fn recipe() -> Result<u64> {
     let mut hash = DefaultHasher::new();
-    for name in ["installed", "debian/tree", "steps.sh", "tool.c"] {
+    for name in ["installed/make.sh", "installed/tree", "debian/tree", "steps.sh", "tool.c"] {
         hash_below(&guest_folder().join(name), &mut hash)?;
     }
     Ok(hash.finish())

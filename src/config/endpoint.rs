@@ -297,6 +297,30 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_names() {
+        let label = "a".repeat(LABEL_BYTES_MAX);
+        check(&std::format!("tcp://{label}:1"), &std::format!("tcp://{label}:1/"));
+        let name = "a.".repeat(NAME_BYTES_MAX / 2) + "a";
+        assert_eq!(name.len(), NAME_BYTES_MAX);
+        check(&std::format!("tcp://{name}.:1"), &std::format!("tcp://{name}.:1/"));
+        check(&std::format!("tcp://{name}b:1"), &UrlError::Name.to_string());
+    }
+
+    #[test]
+    fn interfaces_of_addresses() {
+        let cases =
+            [("fe80::1", ""), ("fe80::1%eth0", "eth0"), ("fe80::1%25eth0", "eth0"), ("fe80::1%25", "25")];
+        for (host, want) in cases {
+            let url = std::format!("udp://[{host}]:1");
+            let Ok(Endpoint { host: Host::Address { scope, .. }, .. }) = Endpoint::parse(url.as_bytes())
+            else {
+                panic!("{url}");
+            };
+            assert_eq!(scope, want.as_bytes(), "{url}");
+        }
+    }
+
+    #[test]
     fn the_same_destination() {
         let same = |a: &str, b: &str| Endpoint::parse(a.as_bytes()) == Endpoint::parse(b.as_bytes());
         assert!(same("tcp://h:1", "TCP://H.:1/"));

@@ -240,6 +240,18 @@ mod tests {
         let mut full = batch(&["x"]);
         full.len = BATCH_BYTES - 1;
         assert!(!full.push_front(b"y", made_of(9)));
+        full.len = BATCH_BYTES - 2;
+        assert!(full.push_front(b"y", made_of(9)), "to the byte");
+    }
+
+    #[test]
+    fn where_waiting_lines_begin() {
+        let mut batch = batch(&["one", "two", "three"]);
+        assert!(batch.waiting_lines().eq([(0, made_of(0)), (4, made_of(1)), (8, made_of(2))]));
+        batch.written(4);
+        assert!(batch.waiting_lines().eq([(0, made_of(1)), (4, made_of(2))]));
+        batch.clear();
+        assert_eq!(batch.waiting_lines().next(), None);
     }
 
     #[test]

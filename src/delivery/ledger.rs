@@ -152,6 +152,44 @@ mod tests {
         assert_eq!((ledger.record_at(5), ledger.first()), (None, None));
     }
 
+    #[test]
+    fn the_last_record_that_does_not_begin_after_the_position() {
+        let mut ledger = ledger(10);
+        for (position, seq) in [(0, 5), (4, 6), (4, 7), (9, 8), (30, 9)] {
+            ledger.note(position, seq);
+        }
+        for (position, seq) in [(0, 5), (3, 5), (4, 6), (8, 6), (9, 8), (29, 8), (30, 9), (100, 9)] {
+            assert_eq!(ledger.record_at(position), Some(seq), "{position}");
+        }
+    }
+
+    /// A record at each position, one step more than the longest stretch has places for.
+    #[test]
+    fn the_further_back_the_coarser() {
+        let (step, far_step) = (10, 10 * LEDGER_FAR_STEPS);
+        let end = far_step * (LEDGER_FAR_MARKS as u64 + 1);
+        let mut ledger = ledger(step);
+        for position in 0..end {
+            ledger.note(position, position);
+        }
+        let last = end - LEDGER_LAST_MARKS as u64;
+        let near = end - step * LEDGER_MARKS as u64;
+        for (position, seq) in [
+            (end - 1, end - 1),
+            (last, last),
+            (last - 1, (last - 1) / step * step),
+            (near + step - 1, near),
+            (near, near),
+            (near - 1, (near - 1) / far_step * far_step),
+            (2 * far_step, 2 * far_step),
+            (2 * far_step - 1, far_step),
+            (0, far_step),
+        ] {
+            assert_eq!(ledger.record_at(position), Some(seq), "{position}");
+        }
+        assert_eq!(ledger.first(), Some(0));
+    }
+
     /// Random lines against a list that keeps them all.
     #[test]
     fn invariants_hold() {

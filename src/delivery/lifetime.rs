@@ -267,19 +267,37 @@ mod tests {
         );
 
         let mut life = Lifetime::new(true, Linger::default());
-        life.switched(0);
-        check_end(&mut life, NEVER_REACHED_MS, Some((Why::NeverReached, NEVER_REACHED_MS + DRAIN_MS)));
+        life.switched(1_000);
+        check_end(&mut life, NEVER_REACHED_MS, None);
+        let end_ms = 1_000 + NEVER_REACHED_MS;
+        check_end(&mut life, end_ms, Some((Why::NeverReached, end_ms + DRAIN_MS)));
+    }
+
+    #[test]
+    fn once_ends_at_the_start() {
+        let mut life = Lifetime::new(false, Linger::default());
+        life.once(10);
+        check_end(&mut life, 10, Some((Why::Once, 10 + DRAIN_MS)));
+    }
+
+    #[test]
+    fn without_a_watcher_the_root_counts_as_switched() {
+        let mut life = Lifetime::new(true, Linger::default());
+        life.orphaned(10);
+        assert!(life.looks());
+        check_end(&mut life, 10, None);
     }
 
     #[test]
     fn taken_over_when_seen_twice_two_seconds_apart() {
         let mut life = Lifetime::new(true, Linger::default());
-        assert!(!life.must_look(1_000), "not before the switch");
+        assert!(!life.must_look(1_000) && !life.looks(), "not before the switch");
         life.switched(1_000);
         life.reached(1_000);
-        assert!(life.must_look(2_000));
+        assert!(life.must_look(2_000) && life.looks());
         assert!(!life.must_look(2_999));
         assert_eq!(life.wake_ms(), 3_000);
+        assert!(life.must_look(3_000));
         life.looked(true, 2_000);
         life.looked(false, 3_000);
         life.looked(true, 4_000);
@@ -287,7 +305,7 @@ mod tests {
         check_end(&mut life, 5_999, None);
         life.looked(true, 6_000);
         check_end(&mut life, 6_000, Some((Why::TakenOver, 6_000 + DRAIN_MS)));
-        assert!(!life.must_look(60_000));
+        assert!(!life.must_look(60_000) && !life.looks());
     }
 
     #[test]

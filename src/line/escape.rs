@@ -109,6 +109,12 @@ mod tests {
         assert_eq!(string(escaped, 64).as_deref(), Some("\"A\u{e9}\\\\\\\"\""));
     }
 
+    #[test]
+    fn what_is_copied_as_it_stands() {
+        assert!(b" !#[]a~\x7f".iter().all(|&byte| is_plain(byte)));
+        assert!(!b"\0\n\x1f\"\\\x80\xff".iter().any(|&byte| is_plain(byte)));
+    }
+
     /// Whatever the text: the same as `core`'s and jzon's way, and no more than is said of its length.
     #[test]
     fn any_text() {

@@ -311,6 +311,19 @@ mod tests {
             assert_eq!(bytes, if left_out == 0 { TAGS_BYTES_MAX } else { 0 });
         }
         assert_eq!(encoder.set(Extra::default(), [b"a=b", b""], &Facts::NONE), 0, "set anew");
+        // The punctuation of each tag counts.
+        let room = TAGS_BYTES_MAX - ",\"a\":\"b\",\"c\":\"d\",\"n\":\"\"".len();
+        for (value, left_out) in [(room, 0), (room + 1, 1)] {
+            let word = format!("c=d,n={}", "x".repeat(value));
+            assert_eq!(encoder.set(Extra::default(), [b"a=b", word.as_bytes()], &Facts::NONE), left_out);
+        }
+    }
+
+    #[test]
+    fn all_tags_of_both_arguments_have_a_place() {
+        let word = |kind| (0..TAGS_MAX).map(|at| format!("{kind}{at}=")).collect::<Vec<_>>().join(",");
+        let mut encoder = with_tags(Extra::default(), [&word('a'), &word('b')], &Facts::NONE);
+        assert_eq!(object(&encode_with(&mut encoder, b"6,1,2,-;x\n")).len(), 7 + 2 * TAGS_MAX);
     }
 
     #[test]

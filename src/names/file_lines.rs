@@ -79,6 +79,9 @@ mod tests {
         let long = vec![b'x'; 3 * FILE_PIECE_BYTES];
         let file = [b"a\n", &long[..], b"\nb\n"].concat();
         assert_eq!(read(&[&file, b"c\n"], || FILE_PIECE_BYTES), b"a\nb\n|c\n|");
+        // One whose beginning leaves room for just one piece more is not.
+        let line = [&long[..FILE_PIECE_BYTES], b"\n"].concat();
+        assert_eq!(read(&[&line], || FILE_PIECE_BYTES), [&line[..], b"|"].concat());
         // One that the file ends with does not hide the next file.
         let file = [b"a\n", &long[..]].concat();
         assert_eq!(read(&[&file, b"c\n"], || FILE_PIECE_BYTES), b"a\n|c\n|");

@@ -834,6 +834,31 @@ mod tests {
     }
 
     #[test]
+    fn the_first_answer_to_a_question_counts() {
+        let got = run(
+            "www",
+            "",
+            &[&|asked| {
+                let no_such_name_then_servfail = [3, 2].map(|code| answer(&asked.query, code, &[]));
+                Reply::After(if asked.v6 { 10 } else { 5 }, no_such_name_then_servfail.to_vec())
+            }],
+        );
+        assert_eq!((got.told.as_str(), got.asked.len()), ("10.9.0.0 NXDOMAIN", 2));
+    }
+
+    /// Two servers, each asked twice for both families in each round.
+    #[test]
+    fn long_answers_are_welcome_in_the_first_round() {
+        let edns = core::cell::RefCell::new(Vec::new());
+        let silent = |asked: &Asked| {
+            edns.borrow_mut().push(asked.edns);
+            Reply::Nothing
+        };
+        run("www", "", &[&silent, &silent]);
+        assert_eq!(*edns.borrow(), [[true; 8], [false; 8]].concat());
+    }
+
+    #[test]
     fn two_questions_over_tcp_come_one_after_the_other() {
         let got = run("www", "", &[&|asked| if asked.tcp { good(asked) } else { asked.flags(0x200) }]);
         assert_eq!(got.asked, ["0 www A", "0 www AAAA", "0 www A tcp", "0 www AAAA tcp"]);
@@ -1008,6 +1033,29 @@ mod tests {
         }
         assert!(done > 500, "{done}");
         assert!(longest < 120_000, "{longest}");
+    }
+
+    #[test]
+    fn other_servers_take_the_place_of_those_known() {
+        let config = |text: &str| {
+            let mut config = Config::empty();
+            config.read(text.as_bytes(), &mut |_| 0);
+            config
+        };
+        let mut lookup = Lookup::idle();
+        lookup.use_config(&mut config("nameserver 10.0.0.1"));
+        lookup.begin(b"www");
+        while lookup.next(0) != Action::Failed {
+            lookup.failed(Transport::Udp, libc::ENETUNREACH);
+        }
+        for (text, told) in [
+            ("", "10.0.0.1 unreachable"),
+            ("search a\nnameserver 10.0.0.1", "10.0.0.1 unreachable"),
+            ("nameserver 10.0.0.2", "10.0.0.2 not asked"),
+        ] {
+            lookup.use_config(&mut config(text));
+            assert_eq!(lookup.to_string(), told);
+        }
     }
 
     #[test]

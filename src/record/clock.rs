@@ -172,6 +172,16 @@ mod tests {
     }
 
     #[test]
+    fn the_text_of_a_second_is_kept_only_for_it() {
+        let mut time = TimeText::NONE;
+        for (second, want) in
+            [(5, "1970-01-01T00:00:05Z"), (6, "1970-01-01T00:00:06Z"), (5, "1970-01-01T00:00:05Z")]
+        {
+            assert_eq!(time.text(second, 0), want.as_bytes());
+        }
+    }
+
+    #[test]
     fn every_day_follows_the_one_before() {
         let mut before = date(0);
         assert_eq!(before, (0, 1, 1));
@@ -199,6 +209,7 @@ mod tests {
         assert_eq!(wall, before, "a small change is not followed");
         wall.follow(stamp, Reading { wall_ns: now.wall_ns + 5_000_000_000, ..now });
         assert_eq!(wall.wall(0), (second + 5, 0), "a step is");
+        assert_eq!(WallOffset(600_000).wall(500_000), (1, 100_000));
         assert_eq!(WallOffset(-1).wall(0), (-1, 999_999));
         assert_eq!(WallOffset(i64::MAX).wall(u64::MAX).1, 327_422);
     }

@@ -381,6 +381,15 @@ mod tests {
     }
 
     #[test]
+    fn a_run_of_plain_bytes_is_taken_as_a_whole() {
+        let mut chars = Chars::new(Body::Escaped { text: b"ab\\x41c", cut: false });
+        assert_eq!(chars.take_run(|byte| byte != b'\\'), b"ab");
+        assert_eq!(chars.next(), Some('A'));
+        assert_eq!(chars.take_run(|byte| byte != b'\\'), b"c");
+        assert_eq!(chars.next(), None);
+    }
+
+    #[test]
     fn a_cut_record_keeps_its_newline() {
         for cut in ["\\\n", "\\x\n", "\\x4\n"] {
             check_text(cut, true, "\n");
@@ -404,6 +413,7 @@ mod tests {
             assert!(Record::parse(broken.as_bytes()).is_none(), "{broken}");
         }
         assert!(Record::parse(b"6,18446744073709551616,2,-;x").is_none());
+        assert!(Record::parse(b"6,99999999999999999999,2,-;x").is_none());
         assert_eq!(Record::parse(b"6,18446744073709551615,2,-;x").unwrap().seq, u64::MAX);
     }
 

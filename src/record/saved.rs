@@ -65,4 +65,13 @@ mod tests {
         assert!(saved.push(b"6,4,1,-;four\n"), "a short one still fits");
         assert!(saved.records().eq(records.into_iter().chain([&b"6,4,1,-;four\n"[..]])));
     }
+
+    #[test]
+    fn is_full_to_the_byte() {
+        let longest = SAVED_BYTES - LENGTH_BYTES;
+        let mut saved = Saved::EMPTY;
+        assert!(!saved.push(&vec![b'x'; longest + 1]));
+        assert!(saved.push(&vec![b'x'; longest]));
+        assert!(!saved.push(b""));
+    }
 }

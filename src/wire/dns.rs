@@ -497,6 +497,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pointer_beyond_the_first_256_bytes() {
+        let query = asked("www", QueryType::A, true);
+        let long = record(&wire("www"), 16, 1, 60, &[0; 300]);
+        let alias = record(&wire("www"), 5, 1, 60, &wire("a"));
+        let at = answer(&query, 0, &[long.clone(), alias.clone()]).len() - wire("a").len();
+        let owned = record(&(0xc000 | at as u16).to_be_bytes(), 1, 1, 60, &[10, 0, 0, 1]);
+        check(&answer(&query, 0, &[long, alias, owned]), ADDRESSES, &["10.0.0.1"]);
+    }
+
+    #[test]
     fn aliases_that_lead_out_of_the_answer() {
         check(&lines(&["www CNAME a.b"]), Answer::Alias(name("a.b")), &[]);
         check(&lines(&["x CNAME y", "WWW CNAME x"]), Answer::Alias(name("y")), &[]);

@@ -97,11 +97,7 @@ const FAULTS: &[Fault] = &[
         name: "killed with bytes unread, restarted after 60 s",
         lasts: true,
         happen: |scene| {
-            scene.receiver().pause();
-            scene.stream.write(1); // for the read that is under way
-            thread::sleep(Duration::from_millis(300));
-            scene.stream.write(60);
-            thread::sleep(Duration::from_secs(1));
+            scene.leave_unread();
             scene.receiver().stop(End::Reset);
             for _ in 0..60 {
                 scene.stream.write(1);
@@ -473,10 +469,10 @@ impl Scene {
 
     fn leave_unread(&mut self) {
         self.receiver().pause();
-        self.stream.write(1); // for the read that is under way
-        thread::sleep(Duration::from_millis(300));
-        self.stream.write(200);
-        thread::sleep(Duration::from_secs(1));
+        // One read may be under way; what comes after it stays unread.
+        self.stream.write(20);
+        let last = self.stream.write(200);
+        self.receiver().wait_unread(&last, RECOVERY);
     }
 
     fn drop_packets(&mut self, seconds: u64) {

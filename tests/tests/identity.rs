@@ -259,8 +259,8 @@ fn tags_of_any_bytes_and_of_standard_names() {
             "b=%4: two hexadecimal digits",
             "c={mac: what stands in",
             "talos-level={nothing}: a standard field has this name; this tag is left out",
-            "facility=rack%2012: a standard member",
-            "earlykmsg=lost: a standard member",
+            "facility=rack%2012: a standard field has this name",
+            "earlykmsg=lost: a standard field has this name",
         ] {
             let said = program
                 .words

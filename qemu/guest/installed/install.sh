@@ -4,7 +4,7 @@
 #   install.sh BASE DEB OUT    BASE: what make.sh made
 #
 # OUT gets, of both times, the disk (installed.img, purged.img) and the initramfs that the machine's own packages made
-# (installed.initrd, purged.initrd); and in `left` the paths that purging left or took.
+# (installed.initrd, purged.initrd) and what their tools list of it (installed.names, purged.names); and in `left` the paths that purging left or took.
 set -euo pipefail
 base=$1 deb=$2 out=$3
 root=$out/root
@@ -30,6 +30,9 @@ paths() {
 
 keep() {
     cp "$root"/boot/initrd.img-* "$out/$1.initrd"
+    local lister=lsinitrd
+    [ ! -e "$root/usr/bin/lsinitramfs" ] || lister=lsinitramfs
+    inside sh -c "$lister /boot/initrd.img-*" > "$out/$1.names"
     truncate --size=1200M "$out/$1.img"
     mke2fs -q -t ext4 -E no_copy_xattrs -O ^has_journal -d "$root" "$out/$1.img"
 }

@@ -2,9 +2,11 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
-use std::sync::Arc;
-
-use earlykmsg_tests::receiver::{Line, Lines, Tcp, TcpBehaviour, Udp};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::record::{Record, all_received, ring_records};
@@ -21,46 +23,70 @@ pub enum Protocol {
 /// A receiver that keeps what it gets, over any number of connections.
 #[derive(Debug)]
 pub struct Receiver {
-    socket: Socket,
-    lines: Arc<Lines>,
+    protocol: Protocol,
+    address: SocketAddr,
+    inbox: Arc<Inbox>,
 }
 
-#[derive(Debug)]
-enum Socket {
-    Tcp(Tcp),
-    Udp(Udp),
+#[derive(Debug, Default)]
+struct Inbox {
+    mail: Mutex<Mail>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Mail {
+    pieces: Vec<Piece>,
+    connections: usize,
+    open: Vec<(usize, TcpStream)>,
+    closing: bool,
+}
+
+/// A line or a datagram.
+#[derive(Clone, Debug)]
+struct Piece {
+    at: Instant,
+    connection: usize,
+    bytes: Vec<u8>,
 }
 
 impl Receiver {
     /// Listens for TCP on 127.0.0.1, at a free port.
     ///
     /// # Errors
-    /// None.
+    /// That no port can be had.
     pub fn tcp() -> Result<Receiver> {
-        Ok(Receiver::tcp_at((Ipv4Addr::LOCALHOST, 0).into()))
+        Receiver::tcp_at((Ipv4Addr::LOCALHOST, 0).into())
     }
 
     /// Listens for TCP on ::1, which a guest finds at fec0::2.
     ///
     /// # Errors
-    /// None.
+    /// That no port can be had.
     pub fn tcp6() -> Result<Receiver> {
-        Ok(Receiver::tcp_at((Ipv6Addr::LOCALHOST, 0).into()))
+        Receiver::tcp_at((Ipv6Addr::LOCALHOST, 0).into())
     }
 
     /// Listens for datagrams on 127.0.0.1, at a free port.
     ///
     /// # Errors
-    /// None.
+    /// That no port can be had.
     pub fn udp() -> Result<Receiver> {
-        let udp = Udp::stock();
-        Ok(Receiver { lines: Arc::clone(&udp.lines), socket: Socket::Udp(udp) })
+        let socket =
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::at("unable to bind for UDP"))?;
+        let address = socket.local_addr().map_err(Error::at("unable to learn the port"))?;
+        let inbox = Arc::new(Inbox::default());
+        thread::spawn({
+            let inbox = Arc::clone(&inbox);
+            move || inbox.take_datagrams(&socket)
+        });
+        Ok(Receiver { protocol: Protocol::Udp, address, inbox })
     }
 
     /// As the protocol says.
     ///
     /// # Errors
-    /// None.
+    /// That no port can be had.
     pub fn new(protocol: Protocol) -> Result<Receiver> {
         match protocol {
             Protocol::Tcp => Receiver::tcp(),
@@ -68,32 +94,31 @@ impl Receiver {
         }
     }
 
-    fn tcp_at(address: SocketAddr) -> Receiver {
-        let tcp = Tcp::at(address, TcpBehaviour::Reads);
-        Receiver { lines: Arc::clone(&tcp.lines), socket: Socket::Tcp(tcp) }
-    }
-
-    fn address(&self) -> SocketAddr {
-        match &self.socket {
-            Socket::Tcp(tcp) => tcp.address,
-            Socket::Udp(udp) => udp.address,
-        }
+    fn tcp_at(address: SocketAddr) -> Result<Receiver> {
+        let listener = TcpListener::bind(address).map_err(Error::at("unable to listen for TCP"))?;
+        let address = listener.local_addr().map_err(Error::at("unable to learn the port"))?;
+        let inbox = Arc::new(Inbox::default());
+        thread::spawn({
+            let inbox = Arc::clone(&inbox);
+            move || inbox.accept(&listener)
+        });
+        Ok(Receiver { protocol: Protocol::Tcp, address, inbox })
     }
 
     /// The port, the same inside and outside of a guest.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.address().port()
+        self.address.port()
     }
 
     /// The destination as a guest's command line has it, such as `tcp://10.0.2.2:40001/`.
     #[must_use]
     pub fn url(&self) -> String {
-        let scheme = match self.socket {
-            Socket::Tcp(_) => "tcp",
-            Socket::Udp(_) => "udp",
+        let scheme = match self.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
         };
-        let host = if self.address().is_ipv6() { "[fec0::2]" } else { "10.0.2.2" };
+        let host = if self.address.is_ipv6() { "[fec0::2]" } else { "10.0.2.2" };
         format!("{scheme}://{host}:{}/", self.port())
     }
 
@@ -106,36 +131,24 @@ impl Receiver {
     /// All records so far, each checked to be what a receiver must get.
     ///
     /// # Errors
-    /// The first line or datagram that is no record, and why.
+    /// The first piece that is no record, and why.
     pub fn records(&self) -> Result<Vec<Record>> {
-        parse(&self.lines.items())
+        parse(&self.inbox.lock().pieces)
     }
 
     /// All bytes so far, for what is no stream of records.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
-        match &self.socket {
-            Socket::Tcp(_) => self.streams().concat(),
-            Socket::Udp(_) => self.lines.items().iter().flat_map(|line| line.bytes.clone()).collect(),
-        }
+        self.inbox.lock().pieces.iter().flat_map(|piece| piece.bytes.clone()).collect()
     }
 
     /// The bytes of each connection so far, in the order in which the connections were made.
     #[must_use]
     pub fn streams(&self) -> Vec<Vec<u8>> {
-        let Socket::Tcp(tcp) = &self.socket else { return Vec::new() };
-        let mut streams = vec![Vec::new(); tcp.connections.len()];
-        // Connections that come now are left to the next call.
-        for line in self.lines.items().iter() {
-            if let Some(stream) = line.connection.and_then(|connection| streams.get_mut(connection)) {
-                stream.extend_from_slice(&line.bytes);
-                stream.push(b'\n');
-            }
-        }
-        for (connection, rest) in tcp.closed.items().iter() {
-            if let Some(stream) = streams.get_mut(*connection) {
-                stream.extend_from_slice(rest);
-            }
+        let mail = self.inbox.lock();
+        let mut streams = vec![Vec::new(); mail.connections];
+        for piece in &mail.pieces {
+            streams[piece.connection].extend_from_slice(&piece.bytes);
         }
         streams
     }
@@ -143,10 +156,8 @@ impl Receiver {
     /// How many connections were made so far, and how many of them are open.
     #[must_use]
     pub fn connections(&self) -> (usize, usize) {
-        let Socket::Tcp(tcp) = &self.socket else { return (0, 0) };
-        let closed = tcp.closed.len(); // first: none is counted as closed that is not counted
-        let made = tcp.connections.len();
-        (made, made - closed)
+        let mail = self.inbox.lock();
+        (mail.connections, mail.open.len())
     }
 
     /// Waits until the records satisfy a condition, and gives them.
@@ -154,24 +165,24 @@ impl Receiver {
     /// # Errors
     /// That they do not in time, with the last of them, or that one is none.
     pub fn wait_for(&self, timeout: Duration, condition: impl Fn(&[Record]) -> bool) -> Result<Vec<Record>> {
+        let deadline = Instant::now() + timeout;
         let mut records: Vec<Record> = Vec::new();
-        let found = self.lines.try_wait(timeout, |lines| match parse(&lines[records.len()..]) {
-            Ok(new) => {
-                records.extend(new);
-                condition(&records).then_some(Ok(()))
+        let mut mail = self.inbox.lock();
+        loop {
+            records.extend(parse(&mail.pieces[records.len()..])?);
+            if condition(&records) {
+                return Ok(records);
             }
-            Err(why) => Some(Err(why)),
-        });
-        match found {
-            Some(result) => result.map(|()| records),
-            None => {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 let last = records.iter().rev().take(5).rev().map(|record| format!("\n  {}", record.json));
                 let last: String = last.collect();
                 let count = records.len();
-                Err(Error::new(format!(
+                return Err(Error::new(format!(
                     "the receiver did not get what it waited for within {timeout:?}; it has {count} records, the last:{last}"
-                )))
+                )));
             }
+            mail = self.inbox.wait(mail, left);
         }
     }
 
@@ -184,14 +195,21 @@ impl Receiver {
             .map_err(Error::at(format!("no record with {text:?}")))
     }
 
-    /// Waits until a line contains the text, whether it is a record or not.
+    /// Waits until a piece contains the text, whether it is a record or not.
     ///
     /// # Errors
     /// That none does in time.
     pub fn wait_bytes(&self, text: &str, timeout: Duration) -> Result<()> {
-        let holds = |line: &Line| String::from_utf8_lossy(&line.bytes).contains(text);
-        let found = self.lines.try_wait(timeout, |lines| lines.iter().any(holds).then_some(()));
-        found.ok_or_else(|| Error::new(format!("nothing received with {text:?} within {timeout:?}")))
+        let deadline = Instant::now() + timeout;
+        let mut mail = self.inbox.lock();
+        while !mail.pieces.iter().any(|piece| String::from_utf8_lossy(&piece.bytes).contains(text)) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Error::new(format!("nothing received with {text:?} within {timeout:?}")));
+            }
+            mail = self.inbox.wait(mail, left);
+        }
+        Ok(())
     }
 
     /// Waits until everything is here that a guest sent of its own ring (`send_ring`, to another receiver),
@@ -213,15 +231,99 @@ impl Receiver {
     /// # Errors
     /// That one is still open.
     pub fn wait_closed(&self, timeout: Duration) -> Result<()> {
-        let Socket::Tcp(tcp) = &self.socket else { return Err(Error::new("datagrams have no connection")) };
-        let all = |closed: &[_]| (!closed.is_empty() && closed.len() == tcp.connections.len()).then_some(());
-        tcp.closed.try_wait(timeout, all).ok_or_else(|| {
-            let (made, open) = self.connections();
-            Error::new(format!("{made} connections made, {open} still open after {timeout:?}"))
-        })
+        let deadline = Instant::now() + timeout;
+        let mut mail = self.inbox.lock();
+        while mail.connections == 0 || !mail.open.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let (made, open) = (mail.connections, mail.open.len());
+                return Err(Error::new(format!(
+                    "{made} connections made, {open} still open after {timeout:?}"
+                )));
+            }
+            mail = self.inbox.wait(mail, left);
+        }
+        Ok(())
     }
 }
 
-fn parse(lines: &[Line]) -> Result<Vec<Record>> {
-    lines.iter().map(|line| Record::parse(&line.bytes, line.at, line.connection.unwrap_or(0))).collect()
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let mut mail = self.inbox.lock();
+        mail.closing = true;
+        for (_, stream) in mail.open.drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        drop(mail);
+        // Something to wake up for.
+        match self.protocol {
+            Protocol::Tcp => drop(TcpStream::connect(self.address)),
+            Protocol::Udp => {
+                let _ = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|s| s.send_to(&[], self.address));
+            }
+        }
+    }
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, Mail> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, mail: MutexGuard<'a, Mail>, at_most: Duration) -> MutexGuard<'a, Mail> {
+        self.changed.wait_timeout(mail, at_most).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn accept(self: &Arc<Inbox>, listener: &TcpListener) {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else { return };
+            let mut mail = self.lock();
+            if mail.closing {
+                return;
+            }
+            let connection = mail.connections;
+            mail.connections += 1;
+            if let Ok(handle) = stream.try_clone() {
+                mail.open.push((connection, handle));
+            }
+            drop(mail);
+            let inbox = Arc::clone(self);
+            thread::spawn(move || {
+                inbox.take_lines(connection, stream);
+                inbox.lock().open.retain(|(open, _)| *open != connection);
+                inbox.changed.notify_all();
+            });
+        }
+    }
+
+    fn take_lines(&self, connection: usize, stream: impl Read) {
+        let mut lines = BufReader::with_capacity(64 * 1024, stream);
+        loop {
+            let mut bytes = Vec::new();
+            match lines.read_until(b'\n', &mut bytes) {
+                Ok(1..) => self.put(Piece { at: Instant::now(), connection, bytes }),
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => return,
+            }
+        }
+    }
+
+    fn take_datagrams(&self, socket: &UdpSocket) {
+        let mut bytes = vec![0; 65536];
+        while let Ok(count) = socket.recv(&mut bytes) {
+            if self.lock().closing {
+                return;
+            }
+            self.put(Piece { at: Instant::now(), connection: 0, bytes: bytes[..count].to_vec() });
+        }
+    }
+
+    fn put(&self, piece: Piece) {
+        self.lock().pieces.push(piece);
+        self.changed.notify_all();
+    }
+}
+
+fn parse(pieces: &[Piece]) -> Result<Vec<Record>> {
+    pieces.iter().map(|piece| Record::parse(&piece.bytes, piece.at, piece.connection)).collect()
 }

@@ -69,20 +69,30 @@ impl Fake {
     }
 }
 
-/// All that the machine's ring holds now, oldest first.
+/// All that the machine's ring holds now, oldest first. What is written while it is read pushes the oldest out: those are
+/// left out.
 pub fn ring() -> Vec<Record> {
+    let mut records = read_ring(usize::MAX);
+    let oldest = read_ring(1).first().map_or(0, |record| record.seq);
+    records.retain(|record| record.seq >= oldest);
+    records
+}
+
+/// The oldest records of the ring, at most so many.
+fn read_ring(most: usize) -> Vec<Record> {
     let nonblocking = OFlag::O_NONBLOCK.bits();
     let mut kmsg =
         OpenOptions::new().read(true).custom_flags(nonblocking).open(KMSG).expect("open /dev/kmsg");
     let (mut records, mut buffer) = (Vec::new(), [0; 8192]);
-    loop {
+    while records.len() < most {
         match kmsg.read(&mut buffer) {
             Ok(length) => records.push(Record::parse(&buffer[..length])),
-            Err(why) if why.kind() == ErrorKind::WouldBlock => return records,
+            Err(why) if why.kind() == ErrorKind::WouldBlock => break,
             Err(why) if why.kind() == ErrorKind::BrokenPipe => {} // overrun: go on with the oldest left
             Err(why) => panic!("read /dev/kmsg: {why}"),
         }
     }
+    records
 }
 
 /// A lock of the machine's ring, which is small: a test that overruns it has it alone, among all threads and

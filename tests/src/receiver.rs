@@ -191,8 +191,6 @@ pub struct Tcp {
     pub lines: Arc<Lines>,
     /// When each connection was accepted.
     pub connections: Arc<Events<Instant>>,
-    /// Each connection that has ended, with what came by it behind the last newline.
-    pub closed: Arc<Events<(usize, Vec<u8>)>>,
     gate: Arc<Gate>,
     listener: Option<Arc<TcpListener>>,
     streams: Arc<Mutex<Vec<TcpStream>>>,
@@ -243,30 +241,24 @@ impl Tcp {
         let address = listener.local_addr().expect("an address");
         let (gate, streams) = (Arc::new(Gate::default()), Arc::new(Mutex::new(Vec::new())));
         let ended = Arc::<Events<()>>::default();
-        let closed = Arc::<Events<(usize, Vec<u8>)>>::default();
         let acceptor = thread::spawn({
             let (lines, connections, ended) =
                 (Arc::clone(&lines), Arc::clone(&connections), Arc::clone(&ended));
             let (gate, streams, listener) = (Arc::clone(&gate), Arc::clone(&streams), Arc::clone(&listener));
-            let closed = Arc::clone(&closed);
             move || {
                 thread::scope(|scope| {
                     while let Ok((stream, _)) = listener.accept() {
                         let connection = connections.len();
                         connections.push(Instant::now());
                         if behaviour == TcpBehaviour::Closes {
-                            closed.push((connection, Vec::new()));
                             continue;
                         }
                         lock(&streams).push(stream.try_clone().expect("a second handle"));
                         // It may have come while the others were being ended.
                         let end = gate.now().1;
                         end.inspect(|end| end.apply(&stream));
-                        let (lines, gate, closed) = (&lines, &gate, &closed);
-                        scope.spawn(move || {
-                            let rest = serve(stream, connection, behaviour, lines, gate);
-                            closed.push((connection, rest));
-                        });
+                        let (lines, gate) = (&lines, &gate);
+                        scope.spawn(move || serve(stream, connection, behaviour, lines, gate));
                     }
                 });
                 ended.push(());
@@ -276,7 +268,6 @@ impl Tcp {
             address,
             lines,
             connections,
-            closed,
             gate,
             listener: Some(listener),
             streams,
@@ -357,14 +348,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Serves a connection until it ends; gives what came behind the last newline.
-fn serve(
-    mut stream: TcpStream,
-    connection: usize,
-    behaviour: TcpBehaviour,
-    lines: &Lines,
-    gate: &Gate,
-) -> Vec<u8> {
+fn serve(mut stream: TcpStream, connection: usize, behaviour: TcpBehaviour, lines: &Lines, gate: &Gate) {
     if behaviour == TcpBehaviour::Ignores {
         gate.set(|now| now.0 = true);
     }
@@ -376,13 +360,13 @@ fn serve(
     let mut partial = Vec::new();
     loop {
         if gate.pass() == Some(End::Reset) {
-            return partial;
+            return;
         }
         if behaviour == TcpBehaviour::Talks {
             let _ = stream.write_all(b"hello, I have something to say\n");
         }
         match stream.read(&mut buffer) {
-            Ok(0) | Err(_) => return partial,
+            Ok(0) | Err(_) => return,
             Ok(length) => take(&buffer[..length], connection, &mut partial, lines),
         }
         gate.pace(pause);

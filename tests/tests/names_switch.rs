@@ -14,7 +14,7 @@ use earlykmsg_tests::kmsg::{Writer, ring, tag};
 use earlykmsg_tests::nameserver::{DnsFault, NameServer};
 use earlykmsg_tests::pid1_sandbox::{Boot, Machine, image};
 use earlykmsg_tests::proc;
-use earlykmsg_tests::receiver::{End, Lines, Tcp, TcpBehaviour, Udp};
+use earlykmsg_tests::receiver::{End, Line, Lines, Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::{Sandbox, alone};
 use nix::sys::signal::{Signal, kill};
 
@@ -113,6 +113,13 @@ fn switch(machine: &mut Machine) {
     });
 }
 
+/// The shipper knows of the switch, and of the sockets before it: the watcher tells it before, or as, it says so. A
+/// delivery that begins now is one from after the switch.
+fn knows_of_the_switch(lines: &[&Lines]) {
+    let is_told = |line: &Line| String::from_utf8_lossy(&line.bytes).contains("root switched");
+    until("the word of the switch", || lines.iter().any(|lines| lines.items().iter().any(is_told)));
+}
+
 /// What the image's name server says after the switch holds for one connection.
 #[test]
 fn an_answer_that_comes_after_the_switch() {
@@ -162,6 +169,7 @@ fn taken_over_during_a_search() {
         let mut machine = world.boot("tcp");
         world.reached(&receiver.lines);
         switch(&mut machine);
+        knows_of_the_switch(&[&receiver.lines]);
         servers.iter().for_each(|server| server.becomes(DnsFault::Silent));
         receiver.stop(End::Close);
         let _listener = TcpListener::bind(at(1)).expect("listen");
@@ -194,6 +202,7 @@ fn taken_over_at_another_address() {
             let mut machine = world.boot(if udp { "udp" } else { "tcp" });
             world.reached(&lines[0]);
             switch(&mut machine);
+            knows_of_the_switch(&[&lines[0], &lines[1]]);
             if udp {
                 // There, the next record asks.
                 until("the other address", || {

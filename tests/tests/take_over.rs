@@ -66,8 +66,8 @@ impl World {
         machine
     }
 
-    /// The root becomes another one, and the shipper knows of the change of mounts before it: what it was told then it
-    /// has read when it has sent a record that was written later.
+    /// The root becomes another one, and the shipper knows of it and of the sockets before it: the watcher tells it
+    /// before, or as, it says so.
     #[track_caller]
     fn switch(&self, machine: &mut Machine) {
         let init = init(machine);
@@ -75,7 +75,7 @@ impl World {
         until("the switch", || {
             fs::read_link(format!("/proc/{init}/root")).is_ok_and(|root| root.ends_with("main"))
         });
-        self.reached();
+        self.lines.wait_for("root switched", WITHIN);
     }
 
     /// What is written now arrives.

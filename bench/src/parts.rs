@@ -215,13 +215,13 @@ impl Report {
                 format!("{:.0}", disk as f64 / 1024.0),
                 format!("{:.1}", packed as f64 / 1024.0),
             ]);
-            sizes.push((sender.name.as_str(), pss, disk as f64, packed as f64));
+            sizes.push((sender.name.as_str(), pss, disk as f64));
         }
         self.part("space", space.0);
 
         let ours = figures(EARLYKMSG);
         let median = |spread: Option<Spread>| spread.map_or(f64::NAN, |spread| spread.median);
-        let (_, pss, disk, packed) =
+        let (_, pss, disk) =
             sizes.iter().find(|(name, ..)| *name == EARLYKMSG).copied().expect("it was measured");
         let set_up = (0..SET_UPS * runs).map(|_| through(measure::set_up).as_secs_f64() * 1e3);
         let set_up = spread(set_up).expect("there are runs");
@@ -259,7 +259,6 @@ impl Report {
             ),
             Budget::new("Pss of all processes, one destination", 250.0, pss, "kB"),
             Budget::new("binary", 128.0, disk / 1024.0, "KiB"),
-            Budget::new("overlay, cpio.zst", 32.0, packed / 1024.0, "KiB"),
         ]);
 
         let bars = |figure: &dyn Fn(&Figures) -> Option<f64>| -> Vec<(&str, f64)> {
@@ -285,7 +284,7 @@ impl Report {
             },
             Panel {
                 title: "On disk with all libraries, KiB",
-                bars: sizes.iter().map(|&(name, _, disk, _)| (name, disk / 1024.0)).collect(),
+                bars: sizes.iter().map(|&(name, _, disk)| (name, disk / 1024.0)).collect(),
             },
         ]));
     }

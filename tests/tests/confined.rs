@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use earlykmsg_tests::intruder::make_call;
-use earlykmsg_tests::kmsg::{Writer, tag};
+use earlykmsg_tests::kmsg::{RingLock, Writer, tag};
 use earlykmsg_tests::proc;
 use earlykmsg_tests::program::{Program, Run};
 use earlykmsg_tests::receiver::{Tcp, TcpBehaviour, Udp};
@@ -194,6 +194,8 @@ fn start(receiver: &Tcp) -> Program {
 #[test]
 fn a_shipper_that_is_taken_over_dies_of_a_forbidden_call() {
     alone(|_| {
+        // Others' storms would overwrite what is said of it before its successor reads that.
+        let _lock = RingLock::shared();
         for (name, number, arguments) in FORBIDDEN.into_iter().chain(WATCHERS) {
             let receiver = Tcp::new(TcpBehaviour::Reads);
             let program = start(&receiver);

@@ -6,11 +6,12 @@ use std::sync::OnceLock;
 
 use earlykmsg_tests::binary::workspace;
 
-/// The build script, compiled as cargo would.
+/// The build script, compiled as cargo would. Each test is a process of its own, and compiles its own.
 fn script() -> &'static PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("build-script");
+        let name = format!("build-script-{}", std::process::id());
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         let status = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
             .args(["--edition", "2024", "-o"])
             .arg(&path)

@@ -16,6 +16,14 @@ pub struct Error {
     pub errno: Errno,
 }
 
+impl Error {
+    /// Whether it is about reading the kernel's log: then it is this machine's own, and no other connection would be
+    /// better.
+    pub fn is_of_kernel_log(self) -> bool {
+        matches!(self.step, Step::ReadKmsg | Step::KmsgEnded)
+    }
+}
+
 /// What can fail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)] // the texts below explain them

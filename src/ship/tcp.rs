@@ -21,8 +21,7 @@ const BROKEN_PIPE: Errno = Errno(libc::EPIPE);
 /// An attempt, or a receiver's answer, took too long.
 const TIMED_OUT: Errno = Errno(libc::ETIMEDOUT);
 
-/// How a connection ended. (An error is the receiver's or the network's; but one of [`Step::ReadKmsg`] is this machine's
-/// own, and no other connection would be better.)
+/// How a connection ended. (An error is the receiver's or the network's, unless [`Error::is_of_kernel_log`].)
 enum Ended {
     /// The shipper's own end: everything is acknowledged.
     Done,
@@ -60,7 +59,7 @@ pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
                     }
                     Ok(Ended::AllArrived) => go_on_behind(shipper),
                     Ok(Ended::NothingSince(position)) => shipper.rewind_to(position, None)?,
-                    Err(error) if is_own(error) => return Err(error),
+                    Err(error) if error.is_of_kernel_log() => return Err(error),
                     Err(error) => repeat_what_may_be_unread(shipper, &tcp, error)?,
                 }
                 shipper.note_progress(None);
@@ -75,11 +74,6 @@ pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
             return shipper.end_unacknowledged(None);
         }
     }
-}
-
-/// Whether an error is this machine's own.
-fn is_own(error: Error) -> bool {
-    matches!(error.step, Step::ReadKmsg | Step::KmsgEnded)
 }
 
 /// The first record that a connection carried and that is not acknowledged.

@@ -18,7 +18,7 @@ use crate::net::udp::{Report, Sent, Udp};
 use crate::sys::time;
 use crate::sys::wait::Awaited;
 use earlykmsg::delivery::outage::Backoff;
-use earlykmsg::error::{Result, Step};
+use earlykmsg::error::Result;
 use earlykmsg::limits::{
     NEVER_MS, UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS, UDP_MTU_REPEAT_MS,
     UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS, UDP_REPORTS_MAX, UDP_SEND_TRIES,
@@ -43,8 +43,8 @@ enum State {
     Idle,
 }
 
-/// How the work with a socket ended. (An error is the receiver's or the network's; but one of [`Step::ReadKmsg`] is this
-/// machine's own, and no other socket would be better.)
+/// How the work with a socket ended. (An error is the receiver's or the network's, unless
+/// [`Error::is_of_kernel_log`](earlykmsg::error::Error::is_of_kernel_log).)
 enum Ended {
     /// The shipper's own end: everything is sent.
     Done,
@@ -103,7 +103,7 @@ pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
                 }
                 // The name has another address now.
                 Ok(Ended::Moved) => continue,
-                Err(error) if matches!(error.step, Step::ReadKmsg | Step::KmsgEnded) => return Err(error),
+                Err(error) if error.is_of_kernel_log() => return Err(error),
                 Err(error) => {
                     shipper.rewind_to(time::now_ms().saturating_sub(UDP_REPEAT_MS), None)?;
                     shipper.note_progress(None);

@@ -10,7 +10,7 @@ use earlykmsg_tests::json;
 use earlykmsg_tests::kmsg::Fake;
 use earlykmsg_tests::program::{Finished, Program, Run, start};
 use earlykmsg_tests::receiver::{End, Tcp, TcpBehaviour};
-use earlykmsg_tests::sandbox::{FAR, FAR_IP, NEAR, Network, alone, drop_packets_to, far};
+use earlykmsg_tests::sandbox::{FAR, FAR_IP, NEAR, Network, Sandbox, alone, drop_packets_to, far};
 use nix::sys::signal::Signal;
 
 const WITHIN: Duration = Duration::from_secs(10);
@@ -109,15 +109,21 @@ fn start_with_all_read(receiver: &Tcp, stream: &mut Stream) -> Program {
     program
 }
 
+/// A program whose log had ten records, which have arrived.
+fn ten_arrived(sandbox: &Sandbox) -> (Fake, Tcp, Program) {
+    let kmsg = Fake::new(sandbox);
+    let receiver = Tcp::new(TcpBehaviour::Reads);
+    let program = Run::fed(&[receiver.url()]).start_connected();
+    kmsg.feed_numbers(0..10);
+    receiver.lines.wait_count(10, WITHIN);
+    (kmsg, receiver, program)
+}
+
 /// A receiver that is away at the SIGTERM and back two seconds later gets everything.
 #[test]
 fn reboot_with_a_receiver_that_comes_back() {
     alone(|sandbox| {
-        let kmsg = Fake::new(sandbox);
-        let mut receiver = Tcp::new(TcpBehaviour::Reads);
-        let program = Run::fed(&[receiver.url()]).start_connected();
-        kmsg.feed_numbers(0..10);
-        receiver.lines.wait_count(10, WITHIN);
+        let (kmsg, mut receiver, program) = ten_arrived(sandbox);
         receiver.stop(End::Close);
         kmsg.feed_numbers(10..110);
         let receiver = thread::scope(|scope| {
@@ -159,11 +165,7 @@ fn reboot_with_a_receiver_that_was_killed_and_comes_back() {
 #[test]
 fn reboot_with_a_receiver_that_is_away() {
     alone(|sandbox| {
-        let kmsg = Fake::new(sandbox);
-        let mut receiver = Tcp::new(TcpBehaviour::Reads);
-        let program = Run::fed(&[receiver.url()]).start_connected();
-        kmsg.feed_numbers(0..10);
-        receiver.lines.wait_count(10, WITHIN);
+        let (kmsg, mut receiver, program) = ten_arrived(sandbox);
         receiver.stop(End::Close);
         kmsg.feed_numbers(10..60);
         let since = Instant::now();

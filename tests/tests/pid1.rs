@@ -426,14 +426,15 @@ fn only_copies_of_itself() {
     });
 }
 
-/// Starts the program again and again as PID 1; the third time, the watcher of the first two is gone.
+/// Starts the program again and again as PID 1; the fourth time, the watcher of the first three is gone. The shell
+/// looks for it only when told to: a watcher names itself some time after PID 1 has gone on.
 const AGAIN: &str = r#"
-/bin/busybox grep -l @earlykmsg /proc/[0-9]*/cmdline > /watchers$1
 case $1 in
     '') exec /earlykmsg 2 ;;
     2) exec /earlykmsg 3 ;;
-    3) echo watchers counted; read line
-       watcher=$(/bin/busybox sed 's:/proc/::;s:/cmdline::' /watchers3 | /bin/busybox head -n 1)
+    3) echo started three times; read line
+       watcher=$(/bin/busybox grep -l @earlykmsg /proc/[0-9]*/cmdline |
+           /bin/busybox sed 's:/proc/::;s:/cmdline::' | /bin/busybox head -n 1)
        /bin/busybox kill -9 $watcher
        while [ -d /proc/$watcher ] && ! /bin/busybox grep -q 'State:.Z' /proc/$watcher/status; do :; done
        exec /earlykmsg 4 ;;
@@ -458,7 +459,7 @@ fn one_watcher_for_a_log() {
         let wait = |line: &str| {
             machine.console.wait(WITHIN, line, |lines| lines.iter().any(|l| l == line).then_some(()));
         };
-        wait("watchers counted");
+        wait("started three times");
         writer.write(&format!("{tag} first"));
         receiver.lines.wait_for(&format!("{tag} first"), WITHIN);
         let family = proc::children(machine.init().expect("PID 1"));

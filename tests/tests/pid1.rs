@@ -492,10 +492,17 @@ echo "cwd $(/bin/busybox readlink /mnt/1/cwd) root $(/bin/busybox readlink /mnt/
 for ns in mnt pid net uts ipc user cgroup; do
     echo "$ns $(/bin/busybox readlink /mnt/1/ns/$ns)"
 done | /bin/busybox sed -E '/^(mnt|pid)/s/[0-9]+/N/' >&3
+# A watcher that has just been forked still has the name of the program.
+unnamed() {
+    name=$(/bin/busybox tr '\0' ' ' < $1/cmdline)
+    case $name in
+        '' | /earlykmsg*) [ -d $1 ] && ! /bin/busybox grep -q 'State:.Z' $1/status ;;
+        *) false ;;
+    esac
+}
 for child in /mnt/[0-9]*; do
-    # A watcher that has just been forked still has the name of the program.
-    while /bin/busybox grep -q ^/earlykmsg $child/cmdline 2>/dev/null; do :; done
-    [ "$child" = /mnt/1 ] || /bin/busybox tr '\0' ' ' < $child/cmdline
+    while unnamed $child; do :; done
+    [ "$child" = /mnt/1 ] || echo "$name"
 done > /others
 /bin/busybox umount /mnt
 exit 42

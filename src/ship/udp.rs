@@ -230,22 +230,25 @@ fn wait_for_burst(shipper: &mut Shipper<'_>, socket: &mut Socket, until_ms: u64)
 
 fn wait_for_neighbour(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Next> {
     // Nothing tells that the address is known: it is looked for.
-    wait_for_burst(shipper, socket, shipper.events.woken_ms + UDP_NEIGHBOUR_LOOK_MS)
+    let next = wait_for_burst(shipper, socket, shipper.events.woken_ms + UDP_NEIGHBOUR_LOOK_MS)?;
+    if !matches!(next, Continue(State::Neighbour)) {
+        // What waited has left just now, or the kernel has dropped it and is about to report that.
+        socket.sent_ms = Some(shipper.events.woken_ms);
+    }
+    Ok(next)
 }
 
 /// Waits for records, or ends.
 fn wait_for_records(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Next> {
     let (now, quiet_ms) = (shipper.events.woken_ms, socket.quiet_ms());
-    let mut until_ms = if now < quiet_ms { quiet_ms } else { NEVER_MS };
+    let until_ms = if now < quiet_ms { quiet_ms } else { NEVER_MS };
     if let Some(end) = shipper.events.lifetime.end(now) {
         if shipper.log_farewell(end) {
             return Ok(Continue(State::Burst));
         }
         if now >= quiet_ms {
-            if !socket.udp.holds_unsent() {
-                return Ok(Break(Ended::Done));
-            }
-            until_ms = now + UDP_NEIGHBOUR_LOOK_MS;
+            let waits = socket.udp.holds_unsent();
+            return Ok(if waits { Continue(State::Neighbour) } else { Break(Ended::Done) });
         }
     }
     wait(shipper, socket, Ring::Wakes, until_ms)?;

@@ -140,9 +140,10 @@ struct Bench<'a> {
     load: &'a Load,
     tag: String,
     log: Log,
+    // Before its receivers: it would log that they close.
+    running: Running,
     receivers: Vec<Receiver>,
     from: Vec<Place>,
-    running: Running,
     pids: Vec<Pid>,
     written: usize,
     arrived: usize,
@@ -293,7 +294,7 @@ impl Bench<'_> {
     fn has_arrived(&mut self, text: &str, within: Duration) -> Option<Instant> {
         let arrived =
             self.receivers.iter().zip(&self.from).map(|(receiver, from)| receiver.wait(*from, text, within));
-        arrived.collect::<Option<Vec<_>>>()?.into_iter().map(|(when, _)| when).max()
+        arrived.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
     /// Writes marks until one arrives.
@@ -325,14 +326,13 @@ impl Bench<'_> {
         for pid in &self.pids {
             let _ = kill(*pid, Signal::SIGCONT);
         }
-        if !self.receivers.is_empty() && self.receivers[0].port != 0 {
+        if self.receivers.first().is_some_and(|receiver| receiver.port().is_some()) {
             if self.has_arrived(&mark, WITHIN).is_none() {
                 eprintln!("{}: the last record does not arrive", self.name);
                 return None;
             }
             self.written += written;
-            let now = self.receivers[0].now();
-            self.arrived += self.receivers[0].count(self.from[0], now, &self.tag);
+            self.arrived += self.receivers[0].count(self.from[0], &self.tag);
         }
         Some((self.rest().checked_sub(before)?, last - first))
     }

@@ -1,14 +1,9 @@
 //! Who listens: it takes what comes as fast as it comes and remembers when.
 
-use core::net::Ipv4Addr;
 use core::time::Duration;
-use std::io::Read;
-use std::net::{TcpListener, UdpSocket};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
 use std::time::Instant;
 
-use nix::sys::socket::{setsockopt, sockopt};
+use earlykmsg_tests::receiver::{Line, Lines, Tcp, TcpBehaviour, Udp};
 
 /// How records travel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,134 +16,70 @@ pub enum Transport {
     Udp,
 }
 
-/// A listener and all that it got.
+/// A listener on 127.0.0.1 and all that it got.
 #[derive(Debug)]
-pub struct Receiver {
-    /// Where it listens, on 127.0.0.1.
-    pub port: u16,
-    inbox: Arc<Inbox>,
+pub enum Receiver {
+    /// Of a sender that sends nothing.
+    None,
+    /// Of a stream.
+    Tcp(Tcp),
+    /// Of records that come each alone, with room for all of them.
+    Udp(Udp),
 }
 
-#[derive(Debug, Default)]
-struct Inbox {
-    mail: Mutex<Mail>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Mail {
-    bytes: Vec<u8>,
-    /// How many bytes there were at which time.
-    times: Vec<(Instant, usize)>,
-}
-
-/// Where a reader of the mail stands.
+/// Where a reader of the lines stands: so many came before.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Place(usize);
 
 impl Receiver {
-    /// Listens. Its threads end with what is connected to it, or with the program.
+    /// Listens.
     #[must_use]
     pub fn new(transport: Transport) -> Receiver {
-        let inbox = Arc::new(Inbox::default());
-        let keep = Arc::clone(&inbox);
-        let port = match transport {
-            Transport::None => 0,
-            Transport::Tcp => {
-                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
-                let port = listener.local_addr().expect("a port").port();
-                thread::spawn(move || {
-                    for mut stream in listener.incoming().map_while(Result::ok) {
-                        let inbox = Arc::clone(&keep);
-                        thread::spawn(move || {
-                            let mut buffer = vec![0; 1 << 18];
-                            while let Ok(1..) = stream.read(&mut buffer).inspect(|&length| {
-                                inbox.add(&buffer[..length], b"");
-                            }) {}
-                        });
-                    }
-                });
-                port
-            }
-            Transport::Udp => {
-                let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
-                setsockopt(&socket, sockopt::RcvBufForce, &(64 << 20)).expect("make a large buffer");
-                let port = socket.local_addr().expect("a port").port();
-                thread::spawn(move || {
-                    let mut buffer = vec![0; 1 << 16];
-                    while let Ok(length) = socket.recv(&mut buffer) {
-                        keep.add(
-                            &buffer[..length],
-                            if buffer[..length].ends_with(b"\n") { b"" } else { b"\n" },
-                        );
-                    }
-                });
-                port
-            }
-        };
-        Receiver { port, inbox }
+        match transport {
+            Transport::None => Receiver::None,
+            Transport::Tcp => Receiver::Tcp(Tcp::new(TcpBehaviour::ReadsMuch)),
+            Transport::Udp => Receiver::Udp(Udp::new()),
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Receiver::None => None,
+            Receiver::Tcp(tcp) => Some(tcp.address.port()),
+            Receiver::Udp(udp) => Some(udp.address.port()),
+        }
+    }
+
+    fn lines(&self) -> Option<&Lines> {
+        match self {
+            Receiver::None => None,
+            Receiver::Tcp(tcp) => Some(&tcp.lines),
+            Receiver::Udp(udp) => Some(&udp.lines),
+        }
     }
 
     /// The end of what has come.
     #[must_use]
     pub fn now(&self) -> Place {
-        Place(self.inbox.lock().bytes.len())
+        Place(self.lines().map_or(0, Lines::len))
     }
 
-    /// Waits until `text` has come after `place`, and says when and up to where; none when it did not in time.
+    /// Waits until a line with `text` has come after `place`, and says when; none when it did not in time.
     #[must_use]
-    pub fn wait(&self, place: Place, text: &str, within: Duration) -> Option<(Instant, Place)> {
-        let end = Instant::now() + within;
+    pub fn wait(&self, place: Place, text: &str, within: Duration) -> Option<Instant> {
         let mut looked = place.0;
-        let mut mail = self.inbox.lock();
-        loop {
-            if let Some(at) = find(&mail.bytes[looked..], text) {
-                let at = looked + at + text.len();
-                return Some((mail.when(at), Place(at)));
-            }
-            looked = mail.bytes.len().saturating_sub(text.len()).max(place.0);
-            let left = end.checked_duration_since(Instant::now())?;
-            mail = self.inbox.changed.wait_timeout(mail, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        self.lines()?.try_wait(within, |lines: &[Line]| {
+            let new = &lines[core::mem::replace(&mut looked, lines.len())..];
+            new.iter().find(|line| line.holds(text)).map(|line| line.at)
+        })
     }
 
-    /// How often `text` came between two places.
+    /// How many lines with `text` came since `place`.
     #[must_use]
-    pub fn count(&self, from: Place, to: Place, text: &str) -> usize {
-        String::from_utf8_lossy(&self.inbox.lock().bytes[from.0..to.0]).matches(text).count()
+    pub fn count(&self, place: Place, text: &str) -> usize {
+        let count = |lines: &Lines| lines.items()[place.0..].iter().filter(|line| line.holds(text)).count();
+        self.lines().map_or(0, count)
     }
-}
-
-impl Inbox {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Mail> {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, bytes: &[u8], end: &[u8]) {
-        let now = Instant::now();
-        let mut mail = self.lock();
-        mail.bytes.extend_from_slice(bytes);
-        mail.bytes.extend_from_slice(end);
-        let length = mail.bytes.len();
-        mail.times.push((now, length));
-        self.changed.notify_all();
-    }
-}
-
-impl Mail {
-    fn when(&self, at: usize) -> Instant {
-        self.times[self.times.partition_point(|(_, length)| *length < at)].0
-    }
-}
-
-fn find(bytes: &[u8], text: &str) -> Option<usize> {
-    let first = text.as_bytes()[0];
-    let mut from = 0;
-    while let Some(at) = bytes[from..].iter().position(|&byte| byte == first) {
-        if bytes[from + at..].starts_with(text.as_bytes()) {
-            return Some(from + at);
-        }
-        from += at + 1;
-    }
-    None
 }

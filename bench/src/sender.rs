@@ -165,7 +165,7 @@ impl Sender {
                 text.replace("{host}", "127.0.0.1").replace("{dir}", &dir.path().display().to_string());
             for (number, receiver) in receivers.iter().enumerate() {
                 let name = if number == 0 { "{port}".to_owned() } else { format!("{{port{}}}", number + 1) };
-                text = text.replace(&name, &receiver.port.to_string());
+                text = text.replace(&name, &receiver.port().unwrap_or_default().to_string());
             }
             text
         };

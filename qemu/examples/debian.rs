@@ -56,7 +56,7 @@ fn run() -> Result<()> {
 }
 
 fn row(maker: Maker, way: Way) -> Result<String> {
-    let (receiver, ring) = (Receiver::tcp()?, Receiver::tcp()?);
+    let (receiver, ring) = (Receiver::tcp(), Receiver::tcp());
     let overlay = Overlay::new(&earlykmsg()?).expect("bytes in memory are packed");
     let debian = Debian::with(&Kernel::debian()?)?;
     let mut boot = match way {

@@ -50,3 +50,6 @@ pub use kernel::{Kernel, Module};
 pub use program::{earlykmsg, guest_tool, target_dir};
 pub use receiver::{Protocol, Receiver};
 pub use record::{Record, RingRecord, all_received, ring_records, seqs_missing, seqs_repeated};
+
+/// How long anything of a boot may take. A machine that shares its processors boots a Debian in a minute and a half.
+pub const LONG: core::time::Duration = core::time::Duration::from_secs(300);

@@ -1,12 +1,9 @@
 //! What listens on the host's loopback, where a guest finds it at 10.0.2.2, and what it got.
 
-use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{Ipv6Addr, SocketAddr};
 use core::time::Duration;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
-use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Instant;
+
+use earlykmsg_tests::receiver::{Line, Lines, Tcp, TcpBehaviour, Udp};
 
 use crate::error::{Error, Result};
 use crate::record::{Record, all_received, ring_records};
@@ -22,103 +19,69 @@ pub enum Protocol {
 
 /// A receiver that keeps what it gets, over any number of connections.
 #[derive(Debug)]
-pub struct Receiver {
-    protocol: Protocol,
-    address: SocketAddr,
-    inbox: Arc<Inbox>,
-}
-
-#[derive(Debug, Default)]
-struct Inbox {
-    mail: Mutex<Mail>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Mail {
-    pieces: Vec<Piece>,
-    connections: usize,
-    open: Vec<(usize, TcpStream)>,
-    closing: bool,
-}
-
-/// A line or a datagram.
-#[derive(Clone, Debug)]
-struct Piece {
-    at: Instant,
-    connection: usize,
-    bytes: Vec<u8>,
+pub enum Receiver {
+    /// Lines on connections.
+    Tcp(Tcp),
+    /// A record a datagram.
+    Udp(Udp),
 }
 
 impl Receiver {
     /// Listens for TCP on 127.0.0.1, at a free port.
-    ///
-    /// # Errors
-    /// That no port can be had.
-    pub fn tcp() -> Result<Receiver> {
-        Receiver::tcp_at((Ipv4Addr::LOCALHOST, 0).into())
+    #[must_use]
+    pub fn tcp() -> Receiver {
+        Receiver::Tcp(Tcp::new(TcpBehaviour::Reads))
     }
 
     /// Listens for TCP on ::1, which a guest finds at fec0::2.
-    ///
-    /// # Errors
-    /// That no port can be had.
-    pub fn tcp6() -> Result<Receiver> {
-        Receiver::tcp_at((Ipv6Addr::LOCALHOST, 0).into())
+    #[must_use]
+    pub fn tcp6() -> Receiver {
+        Receiver::Tcp(Tcp::at((Ipv6Addr::LOCALHOST, 0).into(), TcpBehaviour::Reads))
     }
 
     /// Listens for datagrams on 127.0.0.1, at a free port.
-    ///
-    /// # Errors
-    /// That no port can be had.
-    pub fn udp() -> Result<Receiver> {
-        let socket =
-            UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::at("unable to bind for UDP"))?;
-        let address = socket.local_addr().map_err(Error::at("unable to learn the port"))?;
-        let inbox = Arc::new(Inbox::default());
-        thread::spawn({
-            let inbox = Arc::clone(&inbox);
-            move || inbox.take_datagrams(&socket)
-        });
-        Ok(Receiver { protocol: Protocol::Udp, address, inbox })
+    #[must_use]
+    pub fn udp() -> Receiver {
+        Receiver::Udp(Udp::stock())
     }
 
     /// As the protocol says.
-    ///
-    /// # Errors
-    /// That no port can be had.
-    pub fn new(protocol: Protocol) -> Result<Receiver> {
+    #[must_use]
+    pub fn new(protocol: Protocol) -> Receiver {
         match protocol {
             Protocol::Tcp => Receiver::tcp(),
             Protocol::Udp => Receiver::udp(),
         }
     }
 
-    fn tcp_at(address: SocketAddr) -> Result<Receiver> {
-        let listener = TcpListener::bind(address).map_err(Error::at("unable to listen for TCP"))?;
-        let address = listener.local_addr().map_err(Error::at("unable to learn the port"))?;
-        let inbox = Arc::new(Inbox::default());
-        thread::spawn({
-            let inbox = Arc::clone(&inbox);
-            move || inbox.accept(&listener)
-        });
-        Ok(Receiver { protocol: Protocol::Tcp, address, inbox })
+    fn address(&self) -> SocketAddr {
+        match self {
+            Receiver::Tcp(tcp) => tcp.address,
+            Receiver::Udp(udp) => udp.address,
+        }
+    }
+
+    fn lines(&self) -> &Lines {
+        match self {
+            Receiver::Tcp(tcp) => &tcp.lines,
+            Receiver::Udp(udp) => &udp.lines,
+        }
     }
 
     /// The port, the same inside and outside of a guest.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.address.port()
+        self.address().port()
     }
 
     /// The destination as a guest's command line has it, such as `tcp://10.0.2.2:40001/`.
     #[must_use]
     pub fn url(&self) -> String {
-        let scheme = match self.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
+        let scheme = match self {
+            Receiver::Tcp(_) => "tcp",
+            Receiver::Udp(_) => "udp",
         };
-        let host = if self.address.is_ipv6() { "[fec0::2]" } else { "10.0.2.2" };
+        let host = if self.address().is_ipv6() { "[fec0::2]" } else { "10.0.2.2" };
         format!("{scheme}://{host}:{}/", self.port())
     }
 
@@ -131,33 +94,56 @@ impl Receiver {
     /// All records so far, each checked to be what a receiver must get.
     ///
     /// # Errors
-    /// The first piece that is no record, and why.
+    /// The first line or datagram that is no record, and why.
     pub fn records(&self) -> Result<Vec<Record>> {
-        parse(&self.inbox.lock().pieces)
+        self.parse(&self.lines().items())
     }
 
-    /// All bytes so far, for what is no stream of records.
+    /// These lines as records, if all connections that have ended did so with a whole line.
+    fn parse(&self, lines: &[Line]) -> Result<Vec<Record>> {
+        if let Receiver::Tcp(tcp) = self
+            && let Some(part) = tcp.unfinished.items().first()
+        {
+            let text = String::from_utf8_lossy(&part.bytes);
+            return Err(Error::new(format!("a connection ended within a line: {text}")));
+        }
+        let record = |line: &Line| Record::parse(&line.bytes, line.at, line.connection.unwrap_or_default());
+        lines.iter().map(record).collect()
+    }
+
+    /// All bytes so far, for what is no stream of records: those of each connection, one after the other.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
-        self.inbox.lock().pieces.iter().flat_map(|piece| piece.bytes.clone()).collect()
+        self.streams().concat()
     }
 
-    /// The bytes of each connection so far, in the order in which the connections were made.
+    /// The bytes of each connection so far, in the order in which the connections were made; of datagrams, all.
     #[must_use]
     pub fn streams(&self) -> Vec<Vec<u8>> {
-        let mail = self.inbox.lock();
-        let mut streams = vec![Vec::new(); mail.connections];
-        for piece in &mail.pieces {
-            streams[piece.connection].extend_from_slice(&piece.bytes);
-        }
+        let tcp = match self {
+            Receiver::Tcp(tcp) => tcp,
+            Receiver::Udp(udp) => {
+                return vec![udp.lines.items().iter().flat_map(|line| line.bytes.clone()).collect()];
+            }
+        };
+        // A line can only be there after its connection.
+        let (lines, unfinished) = (tcp.lines.items(), tcp.unfinished.items());
+        let mut streams = vec![Vec::new(); tcp.connections.len()];
+        let mut add = |line: &Line, end: &[u8]| {
+            streams[line.connection.unwrap_or_default()].extend_from_slice(&[&line.bytes, end].concat());
+        };
+        lines.iter().for_each(|line| add(line, b"\n"));
+        unfinished.iter().for_each(|part| add(part, b""));
         streams
     }
 
-    /// How many connections were made so far, and how many of them are open.
+    /// How many connections were made so far.
     #[must_use]
-    pub fn connections(&self) -> (usize, usize) {
-        let mail = self.inbox.lock();
-        (mail.connections, mail.open.len())
+    pub fn connections(&self) -> usize {
+        match self {
+            Receiver::Tcp(tcp) => tcp.connections.len(),
+            Receiver::Udp(_) => 0,
+        }
     }
 
     /// Waits until the records satisfy a condition, and gives them.
@@ -165,24 +151,24 @@ impl Receiver {
     /// # Errors
     /// That they do not in time, with the last of them, or that one is none.
     pub fn wait_for(&self, timeout: Duration, condition: impl Fn(&[Record]) -> bool) -> Result<Vec<Record>> {
-        let deadline = Instant::now() + timeout;
         let mut records: Vec<Record> = Vec::new();
-        let mut mail = self.inbox.lock();
-        loop {
-            records.extend(parse(&mail.pieces[records.len()..])?);
-            if condition(&records) {
-                return Ok(records);
+        let met = self.lines().try_wait(timeout, |lines| match self.parse(&lines[records.len()..]) {
+            Ok(new) => {
+                records.extend(new);
+                condition(&records).then_some(Ok(()))
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            Err(why) => Some(Err(why)),
+        });
+        match met {
+            Some(met) => met.map(|()| records),
+            None => {
                 let last = records.iter().rev().take(5).rev().map(|record| format!("\n  {}", record.json));
                 let last: String = last.collect();
                 let count = records.len();
-                return Err(Error::new(format!(
+                Err(Error::new(format!(
                     "the receiver did not get what it waited for within {timeout:?}; it has {count} records, the last:{last}"
-                )));
+                )))
             }
-            mail = self.inbox.wait(mail, left);
         }
     }
 
@@ -195,21 +181,14 @@ impl Receiver {
             .map_err(Error::at(format!("no record with {text:?}")))
     }
 
-    /// Waits until a piece contains the text, whether it is a record or not.
+    /// Waits until a line or a datagram contains the text, whether it is a record or not.
     ///
     /// # Errors
     /// That none does in time.
     pub fn wait_bytes(&self, text: &str, timeout: Duration) -> Result<()> {
-        let deadline = Instant::now() + timeout;
-        let mut mail = self.inbox.lock();
-        while !mail.pieces.iter().any(|piece| String::from_utf8_lossy(&piece.bytes).contains(text)) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Error::new(format!("nothing received with {text:?} within {timeout:?}")));
-            }
-            mail = self.inbox.wait(mail, left);
-        }
-        Ok(())
+        let holds = |lines: &[Line]| lines.iter().any(|line| line.holds(text)).then_some(());
+        let nothing = || Error::new(format!("nothing received with {text:?} within {timeout:?}"));
+        self.lines().try_wait(timeout, holds).ok_or_else(nothing)
     }
 
     /// Waits until everything is here that a guest sent of its own ring (`send_ring`, to another receiver),
@@ -231,99 +210,14 @@ impl Receiver {
     /// # Errors
     /// That one is still open.
     pub fn wait_closed(&self, timeout: Duration) -> Result<()> {
-        let deadline = Instant::now() + timeout;
-        let mut mail = self.inbox.lock();
-        while mail.connections == 0 || !mail.open.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let (made, open) = (mail.connections, mail.open.len());
-                return Err(Error::new(format!(
-                    "{made} connections made, {open} still open after {timeout:?}"
-                )));
-            }
-            mail = self.inbox.wait(mail, left);
-        }
-        Ok(())
+        let Receiver::Tcp(tcp) = self else { return Err(Error::new("datagrams have no connections")) };
+        let all = |closed: &[usize]| {
+            let made = tcp.connections.len();
+            (made > 0 && closed.len() == made).then_some(())
+        };
+        tcp.closed.try_wait(timeout, all).ok_or_else(|| {
+            let (made, closed) = (tcp.connections.len(), tcp.closed.len());
+            Error::new(format!("{made} connections made, {closed} of them closed after {timeout:?}"))
+        })
     }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        let mut mail = self.inbox.lock();
-        mail.closing = true;
-        for (_, stream) in mail.open.drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-        drop(mail);
-        // Something to wake up for.
-        match self.protocol {
-            Protocol::Tcp => drop(TcpStream::connect(self.address)),
-            Protocol::Udp => {
-                let _ = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|s| s.send_to(&[], self.address));
-            }
-        }
-    }
-}
-
-impl Inbox {
-    fn lock(&self) -> MutexGuard<'_, Mail> {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'a>(&self, mail: MutexGuard<'a, Mail>, at_most: Duration) -> MutexGuard<'a, Mail> {
-        self.changed.wait_timeout(mail, at_most).unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    fn accept(self: &Arc<Inbox>, listener: &TcpListener) {
-        for stream in listener.incoming() {
-            let Ok(stream) = stream else { return };
-            let mut mail = self.lock();
-            if mail.closing {
-                return;
-            }
-            let connection = mail.connections;
-            mail.connections += 1;
-            if let Ok(handle) = stream.try_clone() {
-                mail.open.push((connection, handle));
-            }
-            drop(mail);
-            let inbox = Arc::clone(self);
-            thread::spawn(move || {
-                inbox.take_lines(connection, stream);
-                inbox.lock().open.retain(|(open, _)| *open != connection);
-                inbox.changed.notify_all();
-            });
-        }
-    }
-
-    fn take_lines(&self, connection: usize, stream: impl Read) {
-        let mut lines = BufReader::with_capacity(64 * 1024, stream);
-        loop {
-            let mut bytes = Vec::new();
-            match lines.read_until(b'\n', &mut bytes) {
-                Ok(1..) => self.put(Piece { at: Instant::now(), connection, bytes }),
-                Err(why) if why.kind() == ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => return,
-            }
-        }
-    }
-
-    fn take_datagrams(&self, socket: &UdpSocket) {
-        let mut bytes = vec![0; 65536];
-        while let Ok(count) = socket.recv(&mut bytes) {
-            if self.lock().closing {
-                return;
-            }
-            self.put(Piece { at: Instant::now(), connection: 0, bytes: bytes[..count].to_vec() });
-        }
-    }
-
-    fn put(&self, piece: Piece) {
-        self.lock().pieces.push(piece);
-        self.changed.notify_all();
-    }
-}
-
-fn parse(pieces: &[Piece]) -> Result<Vec<Record>> {
-    pieces.iter().map(|piece| Record::parse(&piece.bytes, piece.at, piece.connection)).collect()
 }

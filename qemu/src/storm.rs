@@ -114,7 +114,7 @@ impl Storm {
     /// What of the boot failed, or a stream that is not as it must be.
     pub fn run(&self) -> Result<Outcome> {
         let kernel = Kernel::debian()?;
-        let results = Receiver::tcp()?;
+        let results = Receiver::tcp();
         let (before, after) = self.manner.steps();
         let (shipper, shipper_lives) = match self.shipper {
             Shipper::Earlykmsg => (String::new(), "true"),

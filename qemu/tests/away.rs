@@ -1,17 +1,14 @@
 //! Receivers that go away while the system changes: around the switch of root, and when the main system ends.
 
-use core::time::Duration;
-
-use earlykmsg_qemu::{Account, Boot, End, Guest, Kernel, Receiver, image, none_known};
+use earlykmsg_qemu::{Account, Boot, End, Guest, Kernel, LONG, Receiver, image, none_known};
 use earlykmsg_tests::json::unconfirmed;
 
-const LONG: Duration = Duration::from_secs(90);
 const PORT: u16 = 5044;
 
 /// What the receiver in the guest got, and the guest.
 fn boot(script: &str, main: &str) -> (Vec<Vec<u8>>, Guest) {
     let kernel = Kernel::debian().unwrap();
-    let results = Receiver::tcp().unwrap();
+    let results = Receiver::tcp();
     let script = format!(
         "network_up; loopback_up; make_main_system; received=/new/tmp/received
          {script}

@@ -1,15 +1,12 @@
 //! A Debian with systemd, as its own tools start it: the overlay behind the initramfs, and `rdinit=/earlykmsg`.
 
-use core::time::Duration;
 use std::time::Instant;
 
 use earlykmsg_initramfs::overlay::Overlay;
 use earlykmsg_qemu::{
-    Debian, End, Guest, Kernel, Maker, Receiver, Record, all_received, earlykmsg, ring_records, seqs_missing,
+    Debian, End, Guest, Kernel, LONG, Maker, Receiver, Record, all_received, earlykmsg, ring_records,
+    seqs_missing,
 };
-
-/// A machine that shares its processors boots a Debian in a minute and a half.
-const LONG: Duration = Duration::from_secs(300);
 
 fn debian() -> Debian {
     Debian::with(&Kernel::debian().unwrap()).unwrap()
@@ -35,7 +32,7 @@ fn of_earlykmsg(receiver: &Receiver) -> Vec<Record> {
 /// From the first record to the hand-over: nothing is missing, nothing is left, and rsyslog goes on.
 fn assert_handed_over(maker: Maker) {
     const FAREWELL: &str = "handed over to the main system";
-    let (receiver, ring) = (Receiver::tcp().unwrap(), Receiver::tcp().unwrap());
+    let (receiver, ring) = (Receiver::tcp(), Receiver::tcp());
     let mut guest = start(maker, &receiver, "");
     guest.type_line(&format!("wait_log '{FAREWELL}'; say 'after the end'; echo HANDED OVER")).unwrap();
     guest.wait_console("HANDED OVER", LONG).unwrap();
@@ -85,7 +82,7 @@ fn assert_switched_off(mut guest: Guest, receiver: &Receiver) {
 
 #[test]
 fn switched_off_while_shipping() {
-    let receiver = Receiver::tcp().unwrap();
+    let receiver = Receiver::tcp();
     let guest = start(Maker::InitramfsTools, &receiver, "systemd.mask=rsyslog.service");
     assert_switched_off(guest, &receiver);
 }
@@ -93,7 +90,7 @@ fn switched_off_while_shipping() {
 /// `init=` on the real root: there is no switch of root to be seen, and systemd is the next init.
 #[test]
 fn as_the_init_of_a_real_root() {
-    let receiver = Receiver::tcp().unwrap();
+    let receiver = Receiver::tcp();
     let debian = debian().and_program("earlykmsg", &earlykmsg().unwrap()).unwrap();
     let boot = debian.boot(Maker::InitramfsTools, &[]).unwrap().word("init=/earlykmsg").word(receiver.word());
     let guest = boot.word("systemd.mask=rsyslog.service").start().unwrap();

@@ -7,9 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 
-use earlykmsg_qemu::{Kernel, Receiver, image, seqs_missing, target_dir};
-
-const LONG: Duration = Duration::from_secs(300);
+use earlykmsg_qemu::{Kernel, LONG, Receiver, image, seqs_missing, target_dir};
 
 fn demo(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
@@ -106,7 +104,7 @@ fn a_whole_boot() {
 /// A receiver, a kernel and an initramfs of one's own.
 #[test]
 fn all_of_ones_own() {
-    let receiver = Receiver::tcp().unwrap();
+    let receiver = Receiver::tcp();
     let kernel = Kernel::debian().unwrap();
     let script = "network_up; say \"of an init of its own: $(cat /proc/cmdline)\"; wait_log 'connected to'; tool say 'the end'; kill -TERM -1; show_leftovers PORT";
     let script = script.replace("PORT", &receiver.port().to_string());

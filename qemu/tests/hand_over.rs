@@ -1,20 +1,16 @@
 //! The end: the main system's own delivery is there, everything is sent, and nothing is left.
 
-use core::time::Duration;
-
-use earlykmsg_qemu::{Boot, End, Kernel, Protocol, Receiver, all_received, image, ring_records};
-
-const LONG: Duration = Duration::from_secs(60);
+use earlykmsg_qemu::{Boot, End, Kernel, LONG, Protocol, Receiver, all_received, image, ring_records};
 
 /// A boot with a switch of root, whose main system runs a command in the background for its delivery.
 /// Claims that earlykmsg then ends with a farewell and after all that it must have sent.
 fn assert_ends(protocol: Protocol, delivery: &str, words: &str, farewell: &str) {
-    assert_ends_with(&Receiver::new(protocol).unwrap(), delivery, words, farewell);
+    assert_ends_with(&Receiver::new(protocol), delivery, words, farewell);
 }
 
 fn assert_ends_with(receiver: &Receiver, delivery: &str, words: &str, farewell: &str) {
     let kernel = Kernel::debian().unwrap();
-    let ring = Receiver::tcp().unwrap();
+    let ring = Receiver::tcp();
     let port = receiver.port();
     let main = format!(
         "say 'after the switch'; wait_for_go; {} & \n\
@@ -59,7 +55,7 @@ fn to_a_connection_of_an_ipv6_socket() {
 
 #[test]
 fn to_another_connection_on_ipv6() {
-    let receiver = Receiver::tcp6().unwrap();
+    let receiver = Receiver::tcp6();
     assert_ends_with(&receiver, "tool hold tcp fec0::2 PORT", "", "handed over to the main system");
 }
 
@@ -78,7 +74,7 @@ fn after_the_time_to_linger() {
 #[test]
 fn not_before_the_switch() {
     let kernel = Kernel::debian().unwrap();
-    let receiver = Receiver::tcp().unwrap();
+    let receiver = Receiver::tcp();
     let script = format!(
         "network_up; tool hold tcp 10.0.2.2 {} & sleep 6; say 'still here'; wait_for_go",
         receiver.port()

@@ -5,9 +5,7 @@ use std::time::Instant;
 
 use earlykmsg_initramfs::Image;
 use earlykmsg_initramfs::overlay::Overlay;
-use earlykmsg_qemu::{Boot, End, Kernel, Receiver, earlykmsg, image, ring_records};
-
-const LONG: Duration = Duration::from_secs(60);
+use earlykmsg_qemu::{Boot, End, Kernel, LONG, Receiver, earlykmsg, image, ring_records};
 
 #[test]
 fn a_boot_to_power_off() {
@@ -24,8 +22,8 @@ fn a_boot_to_power_off() {
 #[test]
 fn the_network_reaches_a_receiver() {
     let kernel = Kernel::debian().unwrap();
-    let receiver = Receiver::tcp().unwrap();
-    let by_dhcp = Receiver::tcp().unwrap();
+    let receiver = Receiver::tcp();
+    let by_dhcp = Receiver::tcp();
     let script = format!(
         "network_up; send_ring {}; ip addr flush dev eth0; rm /modules/*; network_by_dhcp && send_ring {}",
         receiver.port(),

@@ -1,11 +1,7 @@
 //! What a guest says of itself in every record, from the first one on.
 
-use core::time::Duration;
-
-use earlykmsg_qemu::{Boot, End, Kernel, Receiver, Record, all_received, image, ring_records};
+use earlykmsg_qemu::{Boot, End, Kernel, LONG, Receiver, Record, all_received, image, ring_records};
 use serde_json::{Value, json};
-
-const LONG: Duration = Duration::from_secs(60);
 
 /// What QEMU gives the machine.
 const UUID: &str = "4c4c4544-0042-3510-8051-b4c04f4a3732";
@@ -36,7 +32,7 @@ fn plain(record: &Record) -> Record {
 #[test]
 fn every_record_says_who_it_is() {
     let kernel = Kernel::debian().unwrap();
-    let (receiver, ring) = (Receiver::tcp().unwrap(), Receiver::tcp().unwrap());
+    let (receiver, ring) = (Receiver::tcp(), Receiver::tcp());
     let script = "echo \"BOOT $(cat /proc/sys/kernel/random/boot_id)\"; network_up; make_main_system\n\
                   say 'before the switch'; move_mounts; exec switch_root /new /sbin/init";
     // What is encoded while the name is set may have looked at it before.

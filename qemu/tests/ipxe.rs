@@ -1,12 +1,9 @@
 //! Booted over the network by iPXE, with the program given as a file beside an initramfs that is as it was: the
 //! script of docs/install.md.
 
-use core::time::Duration;
 use std::fs;
 
-use earlykmsg_qemu::{Boot, End, Kernel, Receiver, earlykmsg, image, target_dir};
-
-const LONG: Duration = Duration::from_secs(300);
+use earlykmsg_qemu::{Boot, End, Kernel, LONG, Receiver, earlykmsg, image, target_dir};
 
 /// The script as the documentation has it, with this test's server, receiver and console in it.
 fn script(receiver: &Receiver) -> String {
@@ -28,7 +25,7 @@ fn script(receiver: &Receiver) -> String {
 #[test]
 fn the_program_as_a_file_beside_the_initramfs() {
     let kernel = Kernel::debian().unwrap();
-    let (receiver, ring) = (Receiver::tcp().unwrap(), Receiver::tcp().unwrap());
+    let (receiver, ring) = (Receiver::tcp(), Receiver::tcp());
     let folder = target_dir().join("qemu").join(format!("ipxe-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let init = format!(

@@ -1,15 +1,11 @@
 //! Destinations by name, across the switch of root: who knows the name is only there after it.
 
-use core::time::Duration;
-
-use earlykmsg_qemu::{Boot, End, Kernel, Receiver, image};
-
-const LONG: Duration = Duration::from_secs(60);
+use earlykmsg_qemu::{Boot, End, Kernel, LONG, Receiver, image};
 
 /// Boots with a name for the receiver that the main system alone can look up, by these words of its init.
 fn assert_found(by: &str) {
     let kernel = Kernel::debian().unwrap();
-    let (receiver, ring) = (Receiver::tcp().unwrap(), Receiver::tcp().unwrap());
+    let (receiver, ring) = (Receiver::tcp(), Receiver::tcp());
     let script = "network_up; make_main_system; say 'before the switch'\nmove_mounts; exec switch_root /new /sbin/init";
     // A link that begins with a slash means the main system's root.
     let main = format!(

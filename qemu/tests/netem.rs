@@ -1,12 +1,10 @@
 //! A network that loses, delays, repeats, reorders and spoils packets.
 
-use core::time::Duration;
-
 use earlykmsg_qemu::{
-    Account, Boot, End, Guest, Kernel, Protocol, Receiver, all_received, image, none_known, ring_records,
+    Account, Boot, End, Guest, Kernel, LONG, Protocol, Receiver, all_received, image, none_known,
+    ring_records,
 };
 
-const LONG: Duration = Duration::from_secs(120);
 const PORT: u16 = 5044;
 
 /// What the network does, by the words of netem. It is one network for both directions.
@@ -21,7 +19,7 @@ const LOSSY: [&str; 4] =
 /// Boots with a receiver in the guest, and gives what it got, what the ring held at the end, and the guest.
 fn boot(protocol: Protocol, script: &str) -> (Receiver, Receiver, Guest) {
     let kernel = Kernel::debian().unwrap();
-    let (results, ring) = (Receiver::tcp().unwrap(), Receiver::tcp().unwrap());
+    let (results, ring) = (Receiver::tcp(), Receiver::tcp());
     let scheme = match protocol {
         Protocol::Tcp => "tcp",
         Protocol::Udp => "udp",

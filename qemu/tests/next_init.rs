@@ -1,11 +1,8 @@
 //! Boot safety: whatever is wrong, the next init runs.
 
-use core::time::Duration;
-
 use earlykmsg_initramfs::Image;
-use earlykmsg_qemu::{Boot, End, Guest, Kernel, image};
+use earlykmsg_qemu::{Boot, End, Guest, Kernel, LONG, image};
 
-const LONG: Duration = Duration::from_secs(60);
 const DESTINATION: &str = "talos.logging.kernel=tcp://10.0.2.2:5044/";
 
 /// An init that says under which name it runs.

@@ -1,13 +1,9 @@
 //! What a receiver gets of a boot, against what the guest's own ring holds.
 
-use core::time::Duration;
-
 use earlykmsg_initramfs::Image;
-use earlykmsg_qemu::{Boot, End, Kernel, Protocol, Receiver, Record, image, ring_records};
+use earlykmsg_qemu::{Boot, End, Kernel, LONG, Protocol, Receiver, Record, image, ring_records};
 use earlykmsg_qemu::{seqs_missing, seqs_repeated};
 use earlykmsg_tests::json::is_lost;
-
-const LONG: Duration = Duration::from_secs(60);
 
 fn standard(kernel: &Kernel, script: &str) -> Image {
     image::standard(kernel, script).unwrap().with(image::earlykmsg().unwrap())
@@ -15,7 +11,7 @@ fn standard(kernel: &Kernel, script: &str) -> Image {
 
 fn a_boot_arrives_whole(receiver: &Receiver) -> Vec<Record> {
     let kernel = Kernel::debian().unwrap();
-    let ring = Receiver::tcp().unwrap();
+    let ring = Receiver::tcp();
     let script = format!("network_up; say 'of the init'; send_ring {}; wait_for_go", ring.port());
     let boot =
         Boot::new(&kernel, standard(&kernel, &script).to_cpio()).rdinit("/earlykmsg").word(receiver.word());
@@ -32,17 +28,17 @@ fn a_boot_arrives_whole(receiver: &Receiver) -> Vec<Record> {
 
 #[test]
 fn over_tcp() {
-    a_boot_arrives_whole(&Receiver::tcp().unwrap());
+    a_boot_arrives_whole(&Receiver::tcp());
 }
 
 #[test]
 fn over_udp() {
-    a_boot_arrives_whole(&Receiver::udp().unwrap());
+    a_boot_arrives_whole(&Receiver::udp());
 }
 
 #[test]
 fn over_tcp_on_ipv6() {
-    a_boot_arrives_whole(&Receiver::tcp6().unwrap());
+    a_boot_arrives_whole(&Receiver::tcp6());
 }
 
 /// The same again and again; prints what it counts.
@@ -51,7 +47,7 @@ fn over_tcp_on_ipv6() {
 fn twenty_boots_each() {
     for protocol in [Protocol::Tcp, Protocol::Udp] {
         for boot in 1..=20 {
-            let receiver = Receiver::new(protocol).unwrap();
+            let receiver = Receiver::new(protocol);
             let records = a_boot_arrives_whole(&receiver);
             println!("{protocol:?} {boot}: {} records, none missing, none twice", records.len());
         }
@@ -61,7 +57,7 @@ fn twenty_boots_each() {
 #[test]
 fn two_destinations_at_once() {
     let kernel = Kernel::debian().unwrap();
-    let (tcp, udp, ring) = (Receiver::tcp().unwrap(), Receiver::udp().unwrap(), Receiver::tcp().unwrap());
+    let (tcp, udp, ring) = (Receiver::tcp(), Receiver::udp(), Receiver::tcp());
     let script = format!("network_up; say 'of the init'; send_ring {}; wait_for_go", ring.port());
     let boot = Boot::new(&kernel, standard(&kernel, &script).to_cpio())
         .rdinit("/earlykmsg")
@@ -87,7 +83,7 @@ fn two_destinations_at_once() {
 #[test]
 fn a_storm_before_the_network() {
     let kernel = Kernel::debian().unwrap();
-    let (receiver, ring) = (Receiver::tcp().unwrap(), Receiver::tcp().unwrap());
+    let (receiver, ring) = (Receiver::tcp(), Receiver::tcp());
     let script = format!(
         "for n in $(seq 4000); do echo \"<6>storm $n\"; done | tool write-log; network_up; \
          say 'after the storm'; send_ring {}; wait_for_go",
@@ -122,7 +118,7 @@ fn a_storm_before_the_network() {
 #[test]
 fn up_to_a_panic() {
     let kernel = Kernel::debian().unwrap();
-    let receiver = Receiver::tcp().unwrap();
+    let receiver = Receiver::tcp();
     let script = "network_up; say 'before the panic'; wait_for_go; echo c > /proc/sysrq-trigger; sleep 100";
     let boot = Boot::new(&kernel, standard(&kernel, script).to_cpio())
         .rdinit("/earlykmsg")

@@ -1,18 +1,16 @@
 //! Across the switch of root: what is written before, during and after it arrives.
 
-use core::time::Duration;
 use std::path::Path;
 
 use earlykmsg_initramfs::Image;
-use earlykmsg_qemu::{Boot, End, Kernel, Receiver, image};
+use earlykmsg_qemu::{Boot, End, Kernel, LONG, Receiver, image};
 
-const LONG: Duration = Duration::from_secs(60);
 const NUMBERED: usize = 1500; // milliseconds of records: the switch falls into them
 
 /// Switches by a command line that the first init becomes, and claims that nothing is missing.
 fn assert_survives(switch: &str, more: Image) {
     let kernel = Kernel::debian().unwrap();
-    let (receiver, ring) = (Receiver::tcp().unwrap(), Receiver::tcp().unwrap());
+    let (receiver, ring) = (Receiver::tcp(), Receiver::tcp());
     let script = format!(
         "network_up; make_main_system; say 'before the switch'; tool count-log {NUMBERED} & \n\
          wait_log 'numbered 100 of'\n{switch}\necho UNABLE TO SWITCH"
@@ -70,7 +68,7 @@ fn told_to_end_with_all_others() {
 
 fn assert_told_to_end(how: &str) {
     let kernel = Kernel::debian().unwrap();
-    let (receiver, ring) = (Receiver::tcp().unwrap(), Receiver::tcp().unwrap());
+    let (receiver, ring) = (Receiver::tcp(), Receiver::tcp());
     let script = format!(
         "network_up; make_main_system; say 'before the end'; {how}; say 'after the end'\n\
          move_mounts; exec switch_root /new /sbin/init"
@@ -97,7 +95,7 @@ fn assert_told_to_end(how: &str) {
 #[test]
 fn told_to_end_without_a_switch() {
     let kernel = Kernel::debian().unwrap();
-    let (receiver, ring) = (Receiver::tcp().unwrap(), Receiver::tcp().unwrap());
+    let (receiver, ring) = (Receiver::tcp(), Receiver::tcp());
     let script = format!(
         "network_up; say 'before the end'; wait_for_go; send_ring {}; kill -TERM -1; wait_for_go; show_leftovers {}",
         ring.port(),

@@ -1,15 +1,12 @@
 //! Unified kernel images by the commands of docs/uki.md, started by UEFI firmware: built with earlykmsg, and with an
 //! add-on beside an image that stays as it is.
 
-use core::time::Duration;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use earlykmsg_initramfs::overlay::Overlay;
-use earlykmsg_qemu::{Boot, End, Kernel, Receiver, earlykmsg, image, target_dir};
-
-const LONG: Duration = Duration::from_secs(300);
+use earlykmsg_qemu::{Boot, End, Kernel, LONG, Receiver, earlykmsg, image, target_dir};
 
 /// A folder with what the commands of the documentation name.
 struct Bench {
@@ -127,7 +124,7 @@ fn assert_ships(disk: &Path, receiver: &Receiver, ring: &Receiver) {
 
 #[test]
 fn long_built_with_two_archives() {
-    let (receiver, ring) = (Receiver::tcp().unwrap(), Receiver::tcp().unwrap());
+    let (receiver, ring) = (Receiver::tcp(), Receiver::tcp());
     let bench = Bench::new("two", &script(&ring));
     bench.ukify("linux.efi", &format!("{} {CONSOLE}", receiver.word()));
     assert_ships(&bench.disk(&[("linux.efi", "EFI/BOOT/BOOTX64.EFI")]), &receiver, &ring);
@@ -135,7 +132,7 @@ fn long_built_with_two_archives() {
 
 #[test]
 fn long_an_add_on_for_one_image() {
-    let (receiver, ring) = (Receiver::tcp().unwrap(), Receiver::tcp().unwrap());
+    let (receiver, ring) = (Receiver::tcp(), Receiver::tcp());
     let bench = Bench::new("one", &script(&ring));
     bench.plain_image(CONSOLE);
     bench.ukify("earlykmsg.addon.efi", &receiver.word());
@@ -148,7 +145,7 @@ fn long_an_add_on_for_one_image() {
 
 #[test]
 fn long_an_add_on_for_all_images() {
-    let (receiver, ring) = (Receiver::tcp().unwrap(), Receiver::tcp().unwrap());
+    let (receiver, ring) = (Receiver::tcp(), Receiver::tcp());
     let bench = Bench::new("all", &script(&ring));
     bench.plain_image(CONSOLE);
     bench.ukify("earlykmsg.addon.efi", &receiver.word());

@@ -1,12 +1,10 @@
 //! The userspace's own messages reach the receiver by the ways of docs/userspace-log.md, in a Debian with systemd.
 
-use core::time::Duration;
 use std::sync::OnceLock;
 
 use earlykmsg_initramfs::release::{Release, VERSION};
-use earlykmsg_qemu::{Guest, Installed, Maker, Receiver, Suite, When, earlykmsg};
+use earlykmsg_qemu::{Guest, Installed, LONG, Maker, Receiver, Suite, When, earlykmsg};
 
-const LONG: Duration = Duration::from_secs(300);
 const DOCUMENT: &str = include_str!("../../docs/userspace-log.md");
 
 /// The indented block of the document that begins like this.
@@ -54,7 +52,7 @@ fn write_many(guest: &mut Guest, receiver: &Receiver, command: &str, last: &str)
 
 #[test]
 fn what_journald_gets() {
-    let (machine, receiver) = (machine(), Receiver::tcp().unwrap());
+    let (machine, receiver) = (machine(), Receiver::tcp());
     let mut guest = start(&machine, &receiver, &block("systemd.journald.forward_to_kmsg=1"));
     write_many(&mut guest, &receiver, "systemd-cat -t teller -p info", "the last of journald");
     assert_eq!(numbers(&receiver, "number "), (1..=MANY).collect::<Vec<_>>());
@@ -72,7 +70,7 @@ fn what_journald_gets() {
 
 #[test]
 fn what_is_written_to_the_console() {
-    let (machine, receiver) = (machine(), Receiver::tcp().unwrap());
+    let (machine, receiver) = (machine(), Receiver::tcp());
     let words = block("console=tty0 console=ttyprintk");
     let mut guest = start(&machine, &receiver, &words);
     // Before the module is there, /dev/console is another.
@@ -87,7 +85,7 @@ fn what_is_written_to_the_console() {
 
 #[test]
 fn what_a_script_prints() {
-    let (machine, receiver) = (machine(), Receiver::tcp().unwrap());
+    let (machine, receiver) = (machine(), Receiver::tcp());
     let mut guest = start(&machine, &receiver, "");
     // As it is where no systemd has lifted the limit: the loop needs no more than the kernel allows.
     guest.type_line("echo ratelimit > /proc/sys/kernel/printk_devkmsg").unwrap();

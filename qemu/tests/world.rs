@@ -1,11 +1,8 @@
 //! What the next init finds: the same as if earlykmsg had not been there.
 
-use core::time::Duration;
-
 use earlykmsg_initramfs::Image;
-use earlykmsg_qemu::{Boot, End, Kernel, image};
+use earlykmsg_qemu::{Boot, End, Kernel, LONG, image};
 
-const LONG: Duration = Duration::from_secs(60);
 const DESTINATION: &str = "talos.logging.kernel=tcp://10.0.2.2:5044/";
 
 /// What an init sees that is the first program, and one that earlykmsg became.

@@ -469,9 +469,7 @@ impl Scene {
 
     fn leave_unread(&mut self) {
         self.receiver().pause();
-        // One read may be under way; what comes after it stays unread.
-        self.stream.write(20);
-        let last = self.stream.write(200);
+        let last = self.stream.write(220);
         self.receiver().wait_unread(&last, RECOVERY);
     }
 

@@ -5,12 +5,13 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, Shutdown, recv, setsockopt, shutdown, sockopt};
 use serde_json::Value;
 
@@ -37,6 +38,17 @@ impl Line {
     pub fn json(&self) -> Value {
         json::checked(&self.bytes)
     }
+
+    /// Whether its number is above `seq`.
+    #[track_caller]
+    pub fn is_after(&self, seq: u64) -> bool {
+        json::seq(&json::any(&self.bytes)) > seq
+    }
+
+    /// Whether its text holds `part`.
+    pub fn holds(&self, part: &str) -> bool {
+        String::from_utf8_lossy(&self.bytes).contains(part)
+    }
 }
 
 /// Everything that arrived at one receiver.
@@ -46,11 +58,18 @@ impl Events<Line> {
     /// Waits until a record whose `msg` holds `part` is there.
     #[track_caller]
     pub fn wait_for(&self, part: &str, within: Duration) -> Line {
-        let holds = |line: &&Line| String::from_utf8_lossy(&line.bytes).contains(part);
         let mut seen = 0;
         self.wait(within, &format!("a record with '{part}'"), |lines| {
             let new = &lines[core::mem::replace(&mut seen, lines.len())..];
-            new.iter().rev().find(holds).cloned()
+            new.iter().rev().find(|line| line.holds(part)).cloned()
+        })
+    }
+
+    /// The same of a record with a number above `seq`. (What was said before is in the ring, and arrives too.)
+    #[track_caller]
+    pub fn wait_for_after(&self, seq: u64, part: &str, within: Duration) -> Line {
+        self.wait(within, &format!("a record after {seq} with '{part}'"), |lines| {
+            lines.iter().rev().find(|line| line.holds(part) && line.is_after(seq)).cloned()
         })
     }
 
@@ -86,11 +105,16 @@ impl Events<Line> {
     }
 }
 
-/// What a TCP receiver does with a connection.
+/// What a TCP receiver does with a connection. When the peer has closed its side, it closes its own, unless it says
+/// something else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TcpBehaviour {
     /// Reads all there is.
     Reads,
+    /// Reads all there is, much at once: what is measured beside it is to be disturbed little.
+    ReadsMuch,
+    /// Reads all there is, and does not close its side when the peer has closed the other one.
+    KeepsOpen,
     /// Closes it as soon as it is there.
     Closes,
     /// Closes its own side as soon as it is there, and reads all there is.
@@ -114,6 +138,7 @@ impl TcpBehaviour {
             TcpBehaviour::Crawls => (1, Duration::from_secs(1)),
             TcpBehaviour::Sips => (4096, Duration::from_millis(50)),
             TcpBehaviour::HalfClosesAndSips => (1024, Duration::from_millis(50)),
+            TcpBehaviour::ReadsMuch => (256 * 1024, Duration::ZERO),
             _ => (16 * 1024, Duration::ZERO),
         }
     }
@@ -146,6 +171,7 @@ impl End {
     }
 }
 
+/// Lets readers pass, one at a time.
 #[derive(Debug, Default)]
 struct Gate {
     now: Mutex<(bool, Option<End>)>,
@@ -157,30 +183,37 @@ impl Gate {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes who may pass. When this returns, nobody is inside who may not.
     fn set(&self, change: impl FnOnce(&mut (bool, Option<End>))) {
         change(&mut self.now());
         self.changed.notify_all();
     }
 
-    /// Waits while reading is paused; says whether to end.
-    fn pass(&self) -> Option<End> {
-        let mut now = self.now();
-        while now.0 && now.1.is_none() {
-            now = self.changed.wait(now).unwrap_or_else(PoisonError::into_inner);
-        }
-        now.1
+    /// Waits while reading is paused, then does this, which must not wait, with how to end, if so.
+    fn pass<T>(&self, inside: impl FnOnce(Option<End>) -> T) -> T {
+        let paused = |now: &mut (bool, Option<End>)| now.0 && now.1.is_none();
+        let now = self.changed.wait_while(self.now(), paused).unwrap_or_else(PoisonError::into_inner);
+        inside(now.1)
     }
 
-    /// Waits for the end, no longer than `within`.
+    /// Waits for the end.
+    fn wait_for_end(&self) {
+        let goes_on = |now: &mut (bool, Option<End>)| now.1.is_none();
+        drop(self.changed.wait_while(self.now(), goes_on));
+    }
+
+    /// The same, no longer than `within`.
     fn pace(&self, within: Duration) {
         if within.is_zero() {
             return;
         }
-        let now = self.now();
-        let end = |now: &mut (bool, Option<End>)| now.1.is_none();
-        drop(self.changed.wait_timeout_while(now, within, end));
+        let goes_on = |now: &mut (bool, Option<End>)| now.1.is_none();
+        drop(self.changed.wait_timeout_while(self.now(), within, goes_on));
     }
 }
+
+/// The connections of a receiver that are open, each with its number.
+type Open = Mutex<Vec<(usize, TcpStream)>>;
 
 /// A TCP listener and all its connections.
 #[derive(Debug)]
@@ -191,9 +224,13 @@ pub struct Tcp {
     pub lines: Arc<Lines>,
     /// When each connection was accepted.
     pub connections: Arc<Events<Instant>>,
+    /// Connections that have ended, after all that came by them has become lines.
+    pub closed: Arc<Events<usize>>,
+    /// What connections ended with, if that was no newline.
+    pub unfinished: Arc<Lines>,
     gate: Arc<Gate>,
     listener: Option<Arc<TcpListener>>,
-    streams: Arc<Mutex<Vec<TcpStream>>>,
+    open: Arc<Open>,
     acceptor: Option<JoinHandle<()>>,
     /// All connections have ended.
     ended: Arc<Events<()>>,
@@ -207,7 +244,7 @@ impl Tcp {
 
     /// At an address.
     pub fn at(address: SocketAddr, behaviour: TcpBehaviour) -> Tcp {
-        Tcp::again(address, behaviour, Arc::default(), Arc::default())
+        Tcp::again(address, behaviour, Lists::default())
     }
 
     /// Ends, then listens at the same address and goes on with the same lists after `pause`.
@@ -215,7 +252,7 @@ impl Tcp {
     pub fn restart(mut self, end: End, pause: Duration) -> Tcp {
         self.stop(end);
         thread::sleep(pause); // the fault itself, not a wait for anything
-        Tcp::again(self.address, TcpBehaviour::Reads, Arc::clone(&self.lines), Arc::clone(&self.connections))
+        Tcp::again(self.address, TcpBehaviour::Reads, self.lists())
     }
 
     /// On a free port of 127.0.0.1, with a receive buffer of this size for each connection.
@@ -231,48 +268,32 @@ impl Tcp {
         setsockopt(listener, sockopt::RcvBufForce, &bytes).expect("set SO_RCVBUFFORCE");
     }
 
-    fn again(
-        address: SocketAddr,
-        behaviour: TcpBehaviour,
-        lines: Arc<Lines>,
-        connections: Arc<Events<Instant>>,
-    ) -> Tcp {
+    fn again(address: SocketAddr, behaviour: TcpBehaviour, lists: Lists) -> Tcp {
         let listener = Arc::new(TcpListener::bind(address).unwrap_or_else(|why| panic!("{address}: {why}")));
         let address = listener.local_addr().expect("an address");
-        let (gate, streams) = (Arc::new(Gate::default()), Arc::new(Mutex::new(Vec::new())));
+        let (gate, open) = (Arc::<Gate>::default(), Arc::<Open>::default());
+        let service =
+            Service { behaviour, lists: lists.clone(), gate: Arc::clone(&gate), open: Arc::clone(&open) };
         let ended = Arc::<Events<()>>::default();
         let acceptor = thread::spawn({
-            let (lines, connections, ended) =
-                (Arc::clone(&lines), Arc::clone(&connections), Arc::clone(&ended));
-            let (gate, streams, listener) = (Arc::clone(&gate), Arc::clone(&streams), Arc::clone(&listener));
+            let (listener, ended) = (Arc::clone(&listener), Arc::clone(&ended));
             move || {
-                thread::scope(|scope| {
-                    while let Ok((stream, _)) = listener.accept() {
-                        let connection = connections.len();
-                        connections.push(Instant::now());
-                        if behaviour == TcpBehaviour::Closes {
-                            continue;
-                        }
-                        lock(&streams).push(stream.try_clone().expect("a second handle"));
-                        // It may have come while the others were being ended.
-                        let end = gate.now().1;
-                        end.inspect(|end| end.apply(&stream));
-                        let (lines, gate) = (&lines, &gate);
-                        scope.spawn(move || serve(stream, connection, behaviour, lines, gate));
-                    }
-                });
+                service.accept(&listener);
                 ended.push(());
             }
         });
-        Tcp {
-            address,
-            lines,
-            connections,
-            gate,
-            listener: Some(listener),
-            streams,
-            acceptor: Some(acceptor),
-            ended,
+        let Lists { lines, connections, closed, unfinished } = lists;
+        let (listener, acceptor) = (Some(listener), Some(acceptor));
+        Tcp { address, lines, connections, closed, unfinished, gate, listener, open, acceptor, ended }
+    }
+
+    /// Its lists, for one that goes on with them.
+    fn lists(&self) -> Lists {
+        Lists {
+            lines: Arc::clone(&self.lines),
+            connections: Arc::clone(&self.connections),
+            closed: Arc::clone(&self.closed),
+            unfinished: Arc::clone(&self.unfinished),
         }
     }
 
@@ -281,13 +302,13 @@ impl Tcp {
         format!("tcp://{}/", self.address)
     }
 
-    /// The other end of the last connection.
+    /// The other end of the last open connection.
     #[track_caller]
     pub fn peer(&self) -> SocketAddr {
-        lock(&self.streams).last().expect("a connection").peer_addr().expect("it is connected")
+        lock(&self.open).last().expect("a connection").1.peer_addr().expect("it is connected")
     }
 
-    /// Reads no more for now.
+    /// Reads no more for now: what arrives when this has returned stays unread.
     pub fn pause(&self) {
         self.gate.set(|now| now.0 = true);
     }
@@ -297,10 +318,10 @@ impl Tcp {
         self.gate.set(|now| now.0 = false);
     }
 
-    /// What the last connection's kernel holds unread, up to a mebibyte.
+    /// What the kernel holds unread of the last open connection, up to a mebibyte.
     pub fn unread(&self) -> Vec<u8> {
-        let streams = lock(&self.streams);
-        let Some(stream) = streams.last() else { return Vec::new() };
+        let open = lock(&self.open);
+        let Some((_, stream)) = open.last() else { return Vec::new() };
         let mut buffer = vec![0; 1 << 20];
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
         let length = recv(stream.as_raw_fd(), &mut buffer, flags).unwrap_or(0);
@@ -308,7 +329,7 @@ impl Tcp {
         buffer
     }
 
-    /// Waits until `text` lies unread in the last connection.
+    /// Waits until `text` lies unread in the last open connection.
     #[track_caller]
     pub fn wait_unread(&self, text: &str, within: Duration) {
         let end = Instant::now() + within;
@@ -327,13 +348,13 @@ impl Tcp {
         if let Some(listener) = &listener {
             let _ = shutdown(listener.as_raw_fd(), Shutdown::Both); // wakes the acceptor
         }
-        lock(&self.streams).iter().for_each(|stream| end.apply(stream));
+        let apply = |end: End| lock(&self.open).iter().for_each(|(_, stream)| end.apply(stream));
+        apply(end);
         if end == End::Close {
             // A shipper that has sent nothing by it, or that packets no longer reach, does not close its side.
             let _ = self.ended.try_wait(CLOSED_WITHIN, |ended| ended.first().copied());
-            lock(&self.streams).iter().for_each(|stream| End::Quit.apply(stream));
+            apply(End::Quit);
         }
-        lock(&self.streams).clear();
         let _ = acceptor.join();
     }
 }
@@ -348,28 +369,90 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn serve(mut stream: TcpStream, connection: usize, behaviour: TcpBehaviour, lines: &Lines, gate: &Gate) {
-    if behaviour == TcpBehaviour::Ignores {
-        gate.set(|now| now.0 = true);
+/// What a receiver tells of itself: see [`Tcp`].
+#[derive(Clone, Debug, Default)]
+struct Lists {
+    lines: Arc<Lines>,
+    connections: Arc<Events<Instant>>,
+    closed: Arc<Events<usize>>,
+    unfinished: Arc<Lines>,
+}
+
+/// What connections are served with.
+#[derive(Debug)]
+struct Service {
+    behaviour: TcpBehaviour,
+    lists: Lists,
+    gate: Arc<Gate>,
+    open: Arc<Open>,
+}
+
+impl Service {
+    /// Serves all connections until the listener is shut down.
+    fn accept(&self, listener: &TcpListener) {
+        thread::scope(|scope| {
+            while let Ok((stream, _)) = listener.accept() {
+                let connection = self.lists.connections.len();
+                if self.behaviour == TcpBehaviour::Closes {
+                    self.lists.connections.push(Instant::now());
+                    drop(stream);
+                    self.lists.closed.push(connection);
+                    continue;
+                }
+                lock(&self.open).push((connection, stream.try_clone().expect("a second handle")));
+                self.lists.connections.push(Instant::now());
+                // It may have come while the others were being ended.
+                let end = self.gate.now().1;
+                end.inspect(|end| end.apply(&stream));
+                scope.spawn(move || self.serve(stream, connection));
+            }
+        });
     }
-    if matches!(behaviour, TcpBehaviour::HalfCloses | TcpBehaviour::HalfClosesAndSips) {
-        End::Close.apply(&stream);
+
+    /// Serves a connection until either side ends it, and closes it.
+    fn serve(&self, mut stream: TcpStream, connection: usize) {
+        self.read(&mut stream, connection);
+        if self.behaviour == TcpBehaviour::KeepsOpen {
+            self.gate.wait_for_end();
+        }
+        // A socket is closed with its last handle.
+        drop(stream);
+        lock(&self.open).retain(|(open, _)| *open != connection);
+        self.lists.closed.push(connection);
     }
-    let (length, pause) = behaviour.pace();
-    let mut buffer = vec![0; length];
-    let mut partial = Vec::new();
-    loop {
-        if gate.pass() == Some(End::Reset) {
-            return;
+
+    fn read(&self, stream: &mut TcpStream, connection: usize) {
+        if self.behaviour == TcpBehaviour::Ignores {
+            self.gate.set(|now| now.0 = true);
         }
-        if behaviour == TcpBehaviour::Talks {
-            let _ = stream.write_all(b"hello, I have something to say\n");
+        if matches!(self.behaviour, TcpBehaviour::HalfCloses | TcpBehaviour::HalfClosesAndSips) {
+            End::Close.apply(stream);
         }
-        match stream.read(&mut buffer) {
-            Ok(0) | Err(_) => return,
-            Ok(length) => take(&buffer[..length], connection, &mut partial, lines),
+        let (length, pause) = self.behaviour.pace();
+        let mut buffer = vec![0; length];
+        let mut partial = Vec::new();
+        loop {
+            if self.behaviour == TcpBehaviour::Talks {
+                let _ = stream.write_all(b"hello, I have something to say\n");
+            }
+            // The read finds something, so that it does not wait where it holds up who wants to pause it.
+            let mut readable = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
+            while poll(&mut readable, PollTimeout::NONE).is_err() {}
+            let read = self.gate.pass(|end| (end != Some(End::Reset)).then(|| stream.read(&mut buffer)));
+            match read {
+                Some(Ok(0)) => break,
+                Some(Ok(length)) => take(&buffer[..length], connection, &mut partial, &self.lists.lines),
+                None | Some(Err(_)) => return,
+            }
+            self.gate.pace(pause);
         }
-        gate.pace(pause);
+        if !partial.is_empty() {
+            self.lists.unfinished.push(Line {
+                at: Instant::now(),
+                connection: Some(connection),
+                bytes: partial,
+            });
+        }
     }
 }
 
@@ -477,5 +560,64 @@ impl Default for Udp {
 impl Drop for Udp {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    const WITHIN: Duration = Duration::from_secs(10);
+
+    /// A connection that has sent these bytes and closed its side.
+    fn sent(receiver: &Tcp, bytes: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(receiver.address).expect("connect");
+        stream.write_all(bytes).expect("send");
+        stream.shutdown(std::net::Shutdown::Write).expect("close one side");
+        stream
+    }
+
+    #[test]
+    fn a_receiver_closes_when_its_peer_has_closed() {
+        let receiver = Tcp::new(TcpBehaviour::Reads);
+        let mut stream = sent(&receiver, b"one\ntwo\nthr");
+        assert_eq!(stream.read(&mut [0]).expect("wait for the other side"), 0);
+        let lines: Vec<Vec<u8>> = receiver.lines.items().iter().map(|line| line.bytes.clone()).collect();
+        assert_eq!(lines, [b"one", b"two"]);
+        let unfinished: Vec<Vec<u8>> =
+            receiver.unfinished.items().iter().map(|line| line.bytes.clone()).collect();
+        assert_eq!(unfinished, [b"thr"]);
+        let closed = receiver.closed.wait(WITHIN, "the end of a connection", |all| all.first().copied());
+        assert_eq!((closed, receiver.connections.len()), (0, 1));
+    }
+
+    #[test]
+    fn what_comes_after_a_pause_stays_unread() {
+        for round in 0..100 {
+            let receiver = Tcp::new(TcpBehaviour::Reads);
+            let mut stream = TcpStream::connect(receiver.address).expect("connect");
+            stream.write_all(b"one\n").expect("send");
+            receiver.lines.wait_for("one", WITHIN);
+            receiver.pause();
+            stream.write_all(b"two\n").expect("send");
+            receiver.wait_unread("two\n", WITHIN);
+            assert_eq!(receiver.lines.len(), 1, "round {round}");
+            receiver.resume();
+            receiver.lines.wait_for("two", WITHIN);
+        }
+    }
+
+    #[test]
+    fn a_receiver_that_keeps_its_side_open_closes_when_it_ends() {
+        let mut receiver = Tcp::new(TcpBehaviour::KeepsOpen);
+        let mut stream = sent(&receiver, b"one\n");
+        receiver.lines.wait_for("one", WITHIN);
+        stream.set_nonblocking(true).expect("do not wait");
+        assert_eq!(stream.read(&mut [0]).expect_err("it is open").kind(), ErrorKind::WouldBlock);
+        stream.set_nonblocking(false).expect("wait again");
+        receiver.stop(End::Quit);
+        assert_eq!(stream.read(&mut [0]).expect("wait for the other side"), 0);
     }
 }

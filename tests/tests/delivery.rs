@@ -24,9 +24,7 @@ fn killed_with_bytes_unread(pause: Duration) {
     let program = start(&receiver.url());
     stream.write_and_wait(10, &receiver.lines);
     receiver.pause();
-    // One read may be under way; what comes after it stays unread.
-    stream.write(20);
-    let last = stream.write(200);
+    let last = stream.write(220);
     receiver.wait_unread(&last, WITHIN);
     receiver = receiver.restart(End::Reset, pause);
     let since = Instant::now();
@@ -66,8 +64,8 @@ fn killed_with_megabytes_unread() {
         receiver.pause();
         // No faster than the shipper reads: nothing is to be lost in the ring.
         while unread_bytes(port) < 3 << 20 {
-            // Each becomes more than 200 bytes. One read may be under way at first.
-            let more = unread_bytes(port) + 200 * 200 - 16 * 1024;
+            // Each becomes more than 200 bytes.
+            let more = unread_bytes(port) + 200 * 200;
             stream.write(200);
             until("more to lie unread", || unread_bytes(port) >= more);
         }
@@ -235,8 +233,7 @@ fn ring_overrun_after_a_reset() {
         let program = start(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
         receiver.pause();
-        stream.write(20);
-        let last = stream.write(200);
+        let last = stream.write(220);
         receiver.wait_unread(&last, WITHIN);
         receiver.stop(End::Reset);
         stream.write(20_000);

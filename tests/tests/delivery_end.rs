@@ -62,6 +62,25 @@ fn reboot_with_a_receiver_that_reads() {
     });
 }
 
+/// A receiver that does not close its side is waited for only half a second when it has acknowledged all.
+#[test]
+fn the_end_with_a_receiver_that_keeps_its_side_open() {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
+        let receiver = Tcp::new(TcpBehaviour::KeepsOpen);
+        let program = Run::fed(&[receiver.url()]).start_connected();
+        kmsg.feed_numbers(0..10);
+        receiver.lines.wait_count(10, WITHIN);
+        let since = Instant::now();
+        program.signal(Signal::SIGTERM);
+        let end = program.finish(WITHIN);
+        let took = since.elapsed();
+        println!("{took:?}, code {:?}: {:?}", end.code, end.words);
+        assert_eq!(end.code, Some(0), "{end:?}");
+        assert!(took >= Duration::from_millis(500) && took < Duration::from_secs(4), "{took:?}");
+    });
+}
+
 /// A receiver that takes 80 KB a second, with as much before it as it reads within the time.
 #[test]
 fn reboot_with_a_slow_receiver() {
@@ -146,8 +165,7 @@ fn reboot_with_a_receiver_that_was_killed_and_comes_back() {
         let program = start(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
         receiver.pause();
-        stream.write(20);
-        receiver.wait_unread(&stream.write(100), WITHIN);
+        receiver.wait_unread(&stream.write(120), WITHIN);
         let lines = thread::scope(|scope| {
             let back = scope.spawn(|| receiver.restart(End::Reset, Duration::from_secs(2)));
             let end = reboot(program, Duration::from_secs(10));

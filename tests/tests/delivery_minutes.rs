@@ -74,7 +74,6 @@ fn killed_and_back_after_a_minute(_: &Sandbox, ring_lock: &RingLock) {
     let program = start(&receiver.url());
     stream.write_and_wait(10, &receiver.lines);
     receiver.pause();
-    // More than the read that may be under way takes.
     receiver.wait_unread(&stream.write(100), WITHIN);
     let receiver = receiver.restart(End::Reset, MINUTE);
     let since = Instant::now();

@@ -79,7 +79,6 @@ fn mtu(bytes: u32) {
         let receiver = network.enter(|| receiver.restart(End::Close, Duration::ZERO));
         receiver.lines.wait_for(&write(&mut stream), WITHIN);
         receiver.pause();
-        stream.write(1); // a read may be under way
         receiver.wait_unread(&write(&mut stream), WITHIN);
         let receiver = network.enter(|| receiver.restart(End::Reset, Duration::ZERO));
         let last = write(&mut stream);
@@ -110,8 +109,7 @@ fn ipv6_only() {
         let receiver = network.enter(|| receiver.restart(End::Close, Duration::ZERO));
         stream.write_and_wait(10, &receiver.lines);
         receiver.pause();
-        stream.write(20);
-        receiver.wait_unread(&stream.write(100), WITHIN);
+        receiver.wait_unread(&stream.write(120), WITHIN);
         let receiver = network.enter(|| receiver.restart(End::Reset, Duration::ZERO));
         let last = stream.write(10);
         let account = account("IPv6 only; closed, later killed", &stream, &receiver.lines, &program, &last);

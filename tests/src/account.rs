@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::json;
 use crate::judge::{Judge, Piece};
-use crate::kmsg::{Fake, RingLock, Writer, ring, tag};
+use crate::kmsg::{Fake, RingLock, Writer, newest, ring, tag};
 use crate::program::Program;
 use crate::receiver::Lines;
 use crate::sandbox::Sandbox;
@@ -131,10 +131,6 @@ pub struct Account {
     pub perhaps_unread: u64,
     /// The ring no longer holds what it held when the test began, though none that takes turns writes so much.
     disturbed: bool,
-}
-
-fn newest() -> u64 {
-    ring().last().map_or(0, |record| record.seq)
 }
 
 /// Counts at the end of a test, after `last` has arrived, and prints the figures. Judged by sequence numbers: from

@@ -78,6 +78,11 @@ pub fn ring() -> Vec<Record> {
     records
 }
 
+/// The number of the newest record that the machine's ring holds.
+pub fn newest() -> u64 {
+    ring().last().map_or(0, |record| record.seq)
+}
+
 /// The oldest records of the ring, at most so many.
 fn read_ring(most: usize) -> Vec<Record> {
     let nonblocking = OFlag::O_NONBLOCK.bits();

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 use earlykmsg_tests::foreign::until;
-use earlykmsg_tests::kmsg::{Writer, ring, tag};
+use earlykmsg_tests::kmsg::{Writer, newest, ring, tag};
 use earlykmsg_tests::pid1_sandbox::{Boot, Machine, image, script};
 use earlykmsg_tests::proc;
 use earlykmsg_tests::receiver::{Tcp, TcpBehaviour};
@@ -160,7 +160,7 @@ fn on_an_initramfs() {
             "it begins with record {first:?}, and what came before is in silence"
         );
 
-        let init = machine.init().expect("PID 1");
+        let (init, before) = (machine.init().expect("PID 1"), newest());
         machine.type_line("go");
         until("the switch", || {
             fs::read_link(format!("/proc/{init}/root")).is_ok_and(|root| root.ends_with("main"))
@@ -168,7 +168,7 @@ fn on_an_initramfs() {
         writer.write(&format!("{tag} after"));
         receiver.lines.wait_for(&format!("{tag} after"), WITHIN);
         // Boots of tests come one after the other, so this is said of this one.
-        receiver.lines.wait_for("root switched", WITHIN);
+        receiver.lines.wait_for_after(before, "root switched", WITHIN);
         assert!(!has_said(&receiver, TAKEN_OVER), "the image's own socket was taken for the main system's");
         let _new = deliver(&receiver);
         until("the handover", || has_said(&receiver, TAKEN_OVER));

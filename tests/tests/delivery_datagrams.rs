@@ -246,19 +246,22 @@ fn narrow_path(mtu: u32, address: SocketAddr) {
             assert!(times <= 2, "{text:?} came {times} times");
         }
         assert!(!receiver.lines.objects().iter().any(|object| json::msg(object).contains("too large")));
-        assert_rests(&program);
+        rests(&program);
     });
 }
 
-/// Nothing comes, and the shipper does nothing.
+/// Waits for a second in which the shipper does nothing; one that spins has none. (In any single one, records of others
+/// may wake it up, and it may have to wait for a processor.)
 #[track_caller]
-fn assert_rests(program: &Program) {
+fn rests(program: &Program) {
     let shipper = program.shippers()[0];
-    let (since, busy) = (Instant::now(), proc::busy(shipper));
-    thread::sleep(Duration::from_secs(1)); // what is measured
-    let (busy, took) = (proc::busy(shipper) - busy, since.elapsed());
-    println!("busy for {busy:?} of {took:?}");
-    assert!(busy < took / 4, "busy for {busy:?} of {took:?}");
+    until("the shipper to rest", || {
+        let (since, busy) = (Instant::now(), proc::busy(shipper));
+        thread::sleep(Duration::from_secs(1)); // what is measured
+        let (busy, took) = (proc::busy(shipper) - busy, since.elapsed());
+        println!("busy for {busy:?} of {took:?}");
+        busy < took / 4
+    });
 }
 
 #[test]
@@ -294,7 +297,7 @@ fn silent_neighbour(address: SocketAddr, fall_silent: fn(), answer_again: fn()) 
         let last = stream.write(1);
         let account = account("a neighbour falls silent", &stream, &receiver.lines, &program, &last);
         assert_eq!(account.received, account.written);
-        assert_rests(&program);
+        rests(&program);
     });
 }
 

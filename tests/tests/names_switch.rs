@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use earlykmsg_tests::foreign::until;
-use earlykmsg_tests::kmsg::{Writer, ring, tag};
+use earlykmsg_tests::kmsg::{Writer, newest, ring, tag};
 use earlykmsg_tests::nameserver::{DnsFault, NameServer};
 use earlykmsg_tests::pid1_sandbox::{Boot, Machine, image};
 use earlykmsg_tests::proc;
@@ -104,19 +104,21 @@ impl World {
     }
 }
 
-/// The root is another one now.
-fn switch(machine: &mut Machine) {
-    let init = machine.init().expect("PID 1");
+/// The root is another one now. Gives the number of the newest record before that.
+fn switch(machine: &mut Machine) -> u64 {
+    let (init, before) = (machine.init().expect("PID 1"), newest());
     machine.type_line("go");
     until("the switch", || {
         fs::read_link(format!("/proc/{init}/root")).is_ok_and(|root| root.ends_with("main"))
     });
+    before
 }
 
 /// The shipper knows of the switch, and of the sockets before it: the watcher tells it before, or as, it says so. A
-/// delivery that begins now is one from after the switch.
-fn knows_of_the_switch(lines: &[&Lines]) {
-    let is_told = |line: &Line| String::from_utf8_lossy(&line.bytes).contains("root switched");
+/// delivery that begins now is one from after the switch. (Boots come one after the other, so this is said of the
+/// one at hand.)
+fn knows_of_the_switch(before: u64, lines: &[&Lines]) {
+    let is_told = |line: &Line| line.holds("root switched") && line.is_after(before);
     until("the word of the switch", || lines.iter().any(|lines| lines.items().iter().any(is_told)));
 }
 
@@ -168,8 +170,8 @@ fn taken_over_during_a_search() {
         let servers = [0, 1].map(|of| world.server(of, 1, 0, DnsFault::Answers));
         let mut machine = world.boot("tcp");
         world.reached(&receiver.lines);
-        switch(&mut machine);
-        knows_of_the_switch(&[&receiver.lines]);
+        let before = switch(&mut machine);
+        knows_of_the_switch(before, &[&receiver.lines]);
         servers.iter().for_each(|server| server.becomes(DnsFault::Silent));
         receiver.stop(End::Close);
         let _listener = TcpListener::bind(at(1)).expect("listen");
@@ -201,8 +203,8 @@ fn taken_over_at_another_address() {
             }
             let mut machine = world.boot(if udp { "udp" } else { "tcp" });
             world.reached(&lines[0]);
-            switch(&mut machine);
-            knows_of_the_switch(&[&lines[0], &lines[1]]);
+            let before = switch(&mut machine);
+            knows_of_the_switch(before, &[&lines[0], &lines[1]]);
             if udp {
                 // There, the next record asks.
                 until("the other address", || {

@@ -22,8 +22,9 @@ use serde_json::Value;
 
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// How long the end may take: 5 s to deliver, and what comes on top.
-const END_WITHIN: Duration = Duration::from_secs(7);
+/// How long the end may take. The program itself allows 5 s, and ends by force what takes a second more, which it says;
+/// the rest is for a busy machine.
+const END_WITHIN: Duration = Duration::from_secs(20);
 
 /// A text that makes a record of about 2,020 bytes, as the kernel gives it out: `\x01` for each byte of the first part.
 /// (From 2,048 on it would be cut.)
@@ -112,8 +113,8 @@ fn a_shipper_that_is_started_again_ships_the_oldest_record() {
     alone(|_| {
         let writer = Writer::storm();
         let address = Tcp::new(TcpBehaviour::Reads).address;
-        let oldest = ring()[0].json();
-        let program = Run::new(&[format!("tcp://{address}/")]).start();
+        let before = ring();
+        let program = Run::new(&[format!("tcp://{address}/")]).start_on_ring();
         until("a shipper", || program.shippers().len() == 1);
         overwrite(&writer, "x");
         let [shipper] = program.shippers()[..] else { panic!("one shipper") };
@@ -123,7 +124,11 @@ fn a_shipper_that_is_started_again_ships_the_oldest_record() {
         let last = tag("last");
         writer.write(&last);
         receiver.lines.wait_for(&last, WITHIN);
-        assert_eq!(timeless(receiver.lines.objects().remove(0)), oldest);
+        // What others write at the start, without the lock, may have pushed the oldest out in time.
+        let first = timeless(receiver.lines.objects().remove(0));
+        let was_there = before.iter().find(|record| record.seq == seq(&first));
+        assert_eq!(was_there.map(Record::json), Some(first.clone()), "it was in the ring before the start");
+        assert!(Some(seq(&first)) <= program.first_record, "{first} of {:?}", program.first_record);
     });
 }
 
@@ -134,11 +139,12 @@ fn two_causes_are_two_losses() {
         let writer = Writer::storm();
         let address = Tcp::new(TcpBehaviour::Reads).address;
         let root = image(sandbox.dir(), "echo it runs; read line; exit 42");
-        let oldest = ring()[0].seq;
-        assert!(oldest > 0, "this machine's ring has never gone round");
+        let oldest_before = ring()[0].seq;
+        assert!(oldest_before > 0, "this machine's ring has never gone round");
         let cmdline = format!("talos.logging.kernel=tcp://{address}/ earlykmsg.level=loud");
         let mut machine = Boot::of(&root).cmdline(cmdline).start();
         until("the start line", || ring().iter().any(|record| record.msg.contains(&address.to_string())));
+        let oldest_after = ring()[0].seq;
         overwrite(&writer, "x");
         let receiver = Tcp::at(address, TcpBehaviour::Reads);
         let last = tag("last");
@@ -150,7 +156,9 @@ fn two_causes_are_two_losses() {
         let [(before, before_cause), (later, later_cause)] = &lost[..] else {
             panic!("two losses: {lost:?}")
         };
-        assert_eq!(*before, 0..=oldest - 1);
+        // Others, who have no lock, may have pushed some out at the start.
+        let oldest = before.end() + 1;
+        assert!(*before.start() == 0 && (oldest_before..=oldest_after).contains(&oldest), "{before:?}");
         assert_eq!(before_cause, "the kernel log buffer had overflowed before the start");
         assert_eq!(later_cause, "the kernel log buffer was overwritten before they could be sent");
         let seqs: Vec<u64> = objects.iter().map(seq).filter(|seq| !later.contains(seq)).collect();

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use earlykmsg_tests::foreign::until;
-use earlykmsg_tests::kmsg::{Writer, ring, tag};
+use earlykmsg_tests::kmsg::{Writer, newest, ring, tag};
 use earlykmsg_tests::pid1_sandbox::{Boot, Machine, image};
 use earlykmsg_tests::proc;
 use earlykmsg_tests::receiver::{Lines, Tcp, TcpBehaviour, Udp};
@@ -70,12 +70,12 @@ impl World {
     /// before, or as, it says so.
     #[track_caller]
     fn switch(&self, machine: &mut Machine) {
-        let init = init(machine);
+        let (init, before) = (init(machine), newest());
         machine.type_line("go");
         until("the switch", || {
             fs::read_link(format!("/proc/{init}/root")).is_ok_and(|root| root.ends_with("main"))
         });
-        self.lines.wait_for("root switched", WITHIN);
+        self.lines.wait_for_after(before, "root switched", WITHIN);
     }
 
     /// What is written now arrives.

@@ -324,3 +324,35 @@ const _: () = {
         "an idle connection's death is noticed about as early as a busy one's"
     );
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_line_without_texts() {
+        let (number, time) = (u64::MAX, "2021-11-26T16:53:21.252819Z");
+        let caller = "\\u0001".repeat(CALLER_BYTES_MAX);
+        let line = format!(
+            r#"{{"clock":{number},"facility":"{number}","msg":"","priority":"warning","seq":{number},"talos-level":"error","talos-time":"{time}","earlykmsg":"possibly-lost","caller":"{caller}"}}"#
+        );
+        assert_eq!(LINE_FIXED_BYTES_MAX, line.len());
+    }
+
+    #[test]
+    fn the_longest_text_and_time() {
+        let text = "\\u0001".repeat(RECORD_BYTES_MAX);
+        assert_eq!(SCRATCH_BYTES, format!(r#""{text}""2021-11-26T16:53:21.252819Z""#).len());
+    }
+
+    #[test]
+    fn what_is_computed_is_what_is_meant() {
+        assert_eq!((FILE_BYTES_MAX, RECORD_CUT_BYTES_MIN), (40_960, 2_040));
+        assert_eq!((REPORT_BYTES_MAX, LOST_LINE_BYTES_MAX), (224, 224 + 1 + LINE_FIXED_BYTES_MAX + 1_024));
+        assert_eq!(
+            (REPEAT_BYTES_MAX, TCP_SEND_BUFFER_BYTES, DISCARD_BYTES),
+            (8_388_608, 131_072, 1_073_741_824)
+        );
+        assert_eq!((MEMORY_BYTES_MAX, STACK_BYTES, STACK_AT_START_BYTES), (1_048_576, 24_576, 262_144));
+    }
+}

@@ -126,6 +126,31 @@ mod tests {
         assert_eq!(open(libc::AF_INET, libc::SOCK_RAW, 0), DENY);
     }
 
+    /// As `linux/bpf_common.h` has them.
+    #[test]
+    fn instructions_are_the_kernels() {
+        assert_eq!([LOAD, IF_EQUAL, IF_AT_LEAST, JUMP, RETURN], [0x20, 0x15, 0x35, 0x05, 0x06]);
+        assert!(FILTER.len() <= 4_096, "the kernel takes no more instructions");
+    }
+
+    #[test]
+    fn flags_are_allowed_as_a_whole() {
+        use libc::*;
+        let large = if cfg!(target_arch = "aarch64") { 0o400_000 } else { 0o100_000 };
+        let run = |number, flags: i32| run(&FILTER, ARCHITECTURE, number, [0, 0, flags as u32, 0, 0, 0]);
+        for kind in [O_NONBLOCK | O_NOCTTY | O_RDWR, O_NONBLOCK | O_NOCTTY, O_DIRECTORY, 0] {
+            let flags = O_CLOEXEC | large | kind;
+            assert_eq!(run(SYS_openat, flags), ALLOW, "{flags:#o}");
+            for flag in [O_CLOEXEC, large, O_NOCTTY, O_CREAT] {
+                assert_eq!(run(SYS_openat, flags ^ flag), DENY, "{:#o}", flags ^ flag);
+            }
+        }
+        assert_eq!(run(SYS_recvmsg, MSG_ERRQUEUE | MSG_DONTWAIT), ALLOW);
+        for flags in [0, MSG_ERRQUEUE, MSG_DONTWAIT] {
+            assert_eq!(run(SYS_recvmsg, flags), DENY, "{flags:#x}");
+        }
+    }
+
     #[test]
     fn each_call_has_one_row() {
         let rows = || SHIPPER.iter().chain(&WATCHER).map(|row| row.number);

@@ -114,9 +114,9 @@ fn switch(machine: &mut Machine) -> u64 {
     before
 }
 
-/// The shipper knows of the switch, and of the sockets before it: the watcher tells it before, or as, it says so. A
-/// delivery that begins now is one from after the switch. (Boots come one after the other, so this is said of the
-/// one at hand.)
+/// The watcher has told the shipper of the switch, and of the sockets before it. What is still unread is read before the
+/// next record is; a delivery that begins after that is one from after the switch. (Boots come one after the other, so
+/// this is said of the one at hand.)
 fn knows_of_the_switch(before: u64, lines: &[&Lines]) {
     let is_told = |line: &Line| line.holds("root switched") && line.is_after(before);
     until("the word of the switch", || lines.iter().any(|lines| lines.items().iter().any(is_told)));
@@ -172,6 +172,7 @@ fn taken_over_during_a_search() {
         world.reached(&receiver.lines);
         let before = switch(&mut machine);
         knows_of_the_switch(before, &[&receiver.lines]);
+        world.reached(&receiver.lines);
         servers.iter().for_each(|server| server.becomes(DnsFault::Silent));
         receiver.stop(End::Close);
         let _listener = TcpListener::bind(at(1)).expect("listen");
@@ -211,6 +212,8 @@ fn taken_over_at_another_address() {
                     world.writer.write(&world.host);
                     !lines[1].is_empty()
                 });
+            } else {
+                world.reached(&lines[0]);
             }
             let delivery = UdpSocket::bind("127.0.0.1:0").expect("bind a socket");
             let _delivery = if udp {

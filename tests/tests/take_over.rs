@@ -76,6 +76,8 @@ impl World {
             fs::read_link(format!("/proc/{init}/root")).is_ok_and(|root| root.ends_with("main"))
         });
         self.lines.wait_for_after(before, "root switched", WITHIN);
+        // What the watcher told before that is read, at the latest, before the next record is.
+        self.reached();
     }
 
     /// What is written now arrives.

@@ -2,8 +2,12 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::Instant;
 
+use nix::fcntl::OFlag;
 use serde_json::Value;
 
 use crate::json;
@@ -11,6 +15,7 @@ use crate::judge::{Judge, Piece};
 use crate::kmsg::{Fake, RingLock, Writer, newest, ring, tag};
 use crate::program::Program;
 use crate::receiver::Lines;
+use crate::record::Record;
 use crate::sandbox::Sandbox;
 
 /// How long a record may take that nothing stands in the way of.
@@ -29,6 +34,16 @@ pub struct Stream {
     log: Log,
     /// How long they are together.
     bytes: usize,
+    /// What stands behind the text of each.
+    filler: String,
+    seqs: Option<Seqs>,
+}
+
+/// The numbers that the machine's ring gave to the records of a test.
+#[derive(Debug)]
+struct Seqs {
+    ring: File,
+    by_number: BTreeMap<usize, u64>,
 }
 
 /// Where the records go.
@@ -72,17 +87,77 @@ impl Stream {
     }
 
     fn with(what: &str, log: Log) -> Stream {
-        Stream { tag: tag(what), written: 0, log, bytes: 0 }
+        Stream { tag: tag(what), written: 0, log, bytes: 0, filler: "x".repeat(60), seqs: None }
+    }
+
+    /// With records so short that the ring holds 3,000.
+    #[must_use]
+    pub fn short(mut self) -> Stream {
+        let time = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_micros());
+        self.tag = format!("f{:x}", time & 0xfff_ffff);
+        self.filler.clear();
+        self
+    }
+
+    /// Notes which number the machine's ring gives to each: see [`Stream::seqs`].
+    #[must_use]
+    pub fn noting_seqs(mut self) -> Stream {
+        let nonblocking = OFlag::O_NONBLOCK.bits();
+        let ring = File::options().read(true).custom_flags(nonblocking).open("/dev/kmsg");
+        let mut ring = ring.expect("open /dev/kmsg");
+        ring.seek(SeekFrom::End(0)).expect("go to the end of the ring");
+        self.seqs = Some(Seqs { ring, by_number: BTreeMap::new() });
+        self
+    }
+
+    /// Whether they go to a log of the test's own.
+    pub fn is_own(&self) -> bool {
+        matches!(self.log, Log::Own(_))
+    }
+
+    /// The number in the ring of each that was seen there, if that was asked for.
+    pub fn seqs(&self) -> BTreeMap<usize, u64> {
+        self.seqs.as_ref().map(|seqs| seqs.by_number.clone()).unwrap_or_default()
     }
 
     /// Writes more; gives the last one's text.
     pub fn write(&mut self, count: usize) -> String {
-        let filler = "x".repeat(60);
+        let filler = self.filler.clone();
         let mut text = String::new();
         for _ in 0..count {
             text = self.write_one(&filler);
+            if self.written.is_multiple_of(100) {
+                self.note_seqs();
+            }
         }
+        self.note_seqs();
         text
+    }
+
+    /// Reads what was written, as long as the ring has it.
+    fn note_seqs(&mut self) {
+        let Some(mut seqs) = self.seqs.take() else { return };
+        let mut buffer = [0; 8192];
+        loop {
+            match seqs.ring.read(&mut buffer) {
+                Ok(length) => {
+                    if let Some(number) = self.number_in(&buffer[..length]) {
+                        seqs.by_number.insert(number, Record::parse(&buffer[..length]).seq);
+                    }
+                }
+                Err(why) if why.kind() == ErrorKind::WouldBlock => break,
+                Err(why) if why.kind() == ErrorKind::BrokenPipe => {} // others wrote too much
+                Err(why) => panic!("read /dev/kmsg: {why}"),
+            }
+        }
+        self.seqs = Some(seqs);
+    }
+
+    /// The number of a record of these, in whatever form a shipper gives it.
+    pub fn number_in(&self, line: &[u8]) -> Option<usize> {
+        let text = String::from_utf8_lossy(line);
+        let (_, rest) = text.split_once(&self.tag)?;
+        rest.strip_prefix(' ')?.split_once('.')?.0.parse().ok()
     }
 
     /// Writes one that holds `more` as well; gives its text without that.

@@ -283,6 +283,12 @@ impl Program {
         self.ended.try_wait(within, |ended| ended.first().map(|_| ())).is_some()
     }
 
+    /// Waits for its end; gives its exit code, none when a signal ended it.
+    #[track_caller]
+    pub fn code(&self, within: Duration) -> Option<i32> {
+        self.ended.wait(within, "the program's end", |ended| ended.first().map(ExitStatus::code))
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn finish(self, within: Duration) -> Finished {

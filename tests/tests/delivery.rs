@@ -6,144 +6,89 @@
 //! `earlykmsg_tests::account` judges them.
 
 use core::time::Duration;
-use std::thread;
 use std::time::Instant;
 
 use earlykmsg_tests::account::{Stream, account, check_order_of_losses};
-use earlykmsg_tests::foreign::{unread_bytes, until};
-use earlykmsg_tests::program::{start, start_on_own_log};
+use earlykmsg_tests::fault::{self, Fault, Log};
+use earlykmsg_tests::foreign::until;
+use earlykmsg_tests::program::start;
 use earlykmsg_tests::receiver::{End, Tcp, TcpBehaviour};
-use earlykmsg_tests::sandbox::{Sandbox, alone};
+use earlykmsg_tests::sandbox::alone;
+use earlykmsg_tests::scene::{Scene, after};
 
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// A receiver that dies with bytes unread, and one in its place after `pause`.
-fn killed_with_bytes_unread(pause: Duration) {
-    let mut receiver = Tcp::new(TcpBehaviour::Reads);
-    let mut stream = Stream::new("reset");
-    let program = start(&receiver.url());
-    stream.write_and_wait(10, &receiver.lines);
-    receiver.pause();
-    let last = stream.write(220);
-    receiver.wait_unread(&last, WITHIN);
-    receiver = receiver.restart(End::Reset, pause);
-    let since = Instant::now();
-    let back = receiver.lines.wait_for(&last, WITHIN).at;
-    let last = stream.write(10);
-    let account = account(
-        &format!("killed with bytes unread, back after {pause:?}"),
-        &stream,
-        &receiver.lines,
-        &program,
-        &last,
-    );
-    account.all_arrived();
-    println!("recovered {:?} after it was back", back.saturating_duration_since(since));
-}
-
 #[test]
 fn killed_with_bytes_unread_and_back_at_once() {
-    alone(|_| killed_with_bytes_unread(Duration::ZERO));
+    after(&fault::KILLED, |_, account| account.all_arrived());
 }
 
 #[test]
 fn killed_with_bytes_unread_and_back_soon() {
-    alone(|_| killed_with_bytes_unread(Duration::from_millis(500)));
+    after(&fault::KILLED_AND_BACK_SOON, |_, account| account.all_arrived());
 }
 
-/// A receiver with a large buffer dies with megabytes unread. What the ring still has is sent again, and all else
-/// that was sent over that connection is said to be perhaps unread.
+/// What the ring still has is sent again, and all else that was sent over that connection is said to be perhaps unread.
 #[test]
 fn killed_with_megabytes_unread() {
-    alone(|_| {
-        let receiver = Tcp::with_buffer(32 << 20, TcpBehaviour::Reads);
-        let port = receiver.address.port();
-        let mut stream = Stream::storm("megabytes");
-        let program = start(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
-        receiver.pause();
-        // No faster than the shipper reads: nothing is to be lost in the ring.
-        while unread_bytes(port) < 3 << 20 {
-            // Each becomes more than 200 bytes.
-            let more = unread_bytes(port) + 200 * 200;
-            stream.write(200);
-            until("more to lie unread", || unread_bytes(port) >= more);
-        }
-        let unread = unread_bytes(port);
-        let receiver = receiver.restart(End::Reset, Duration::ZERO);
-        let last = stream.write(10);
-        let fault = format!("killed with {unread} bytes unread");
-        let account = account(&fault, &stream, &receiver.lines, &program, &last);
+    after(&fault::KILLED_WITH_MEGABYTES_UNREAD, |_, account| {
         assert!(account.received > 500, "the ring still had so many: {account:?}");
+        assert!(account.perhaps_unread > 5_000, "megabytes are more than that: {account:?}");
         assert_eq!(account.lost, 0, "all of them were sent: {account:?}");
     });
 }
 
-/// A receiver that closes with all read: nothing twice, nothing lost.
-fn closed_with_all_read(sandbox: &Sandbox, pause: Duration) {
-    let mut receiver = Tcp::new(TcpBehaviour::Reads);
-    let mut stream = Stream::own(sandbox, "close");
-    let program = start_on_own_log(&receiver.url());
-    for round in 0..5 {
-        stream.write_and_wait(10, &receiver.lines);
-        let connections = receiver.connections.len();
-        receiver = receiver.restart(End::Close, pause);
-        receiver.connections.wait(WITHIN, "a new connection", |all| (all.len() > connections).then_some(()));
-        println!("round {round}");
-    }
-    let last = stream.write(10);
-    let account = account(
-        &format!("closed with all read, back after {pause:?}, 5 times"),
-        &stream,
-        &receiver.lines,
-        &program,
-        &last,
-    );
-    account.all_arrived_once();
+/// Five times one after the other: nothing twice, nothing lost.
+fn five_times(fault: &Fault) {
+    alone(|sandbox| {
+        let mut scene = Scene::new(fault, sandbox);
+        for round in 0..5 {
+            scene.write_and_wait(10);
+            let connections = scene.connections();
+            scene.happen();
+            let another = |all: &[Instant]| (all.len() > connections).then_some(());
+            scene.receiver().connections.wait(WITHIN, "a new connection", another);
+            println!("round {round}");
+        }
+        scene.account().all_arrived_once();
+    });
 }
 
 #[test]
 fn closed_with_all_read_and_back_at_once() {
-    alone(|sandbox| closed_with_all_read(sandbox, Duration::ZERO));
+    five_times(&Fault { end: End::Close, ..fault::CLOSED });
 }
 
 #[test]
 fn closed_with_all_read_and_back_soon() {
-    alone(|sandbox| closed_with_all_read(sandbox, Duration::from_millis(500)));
+    five_times(&Fault { end: End::Close, ..fault::CLOSED_AND_BACK_SOON });
 }
 
 /// Records that are written while nobody listens wait in the log.
 #[test]
 fn away_for_a_while() {
-    alone(|sandbox| {
-        let mut receiver = Tcp::new(TcpBehaviour::Reads);
-        let mut stream = Stream::own(sandbox, "away");
-        let program = start_on_own_log(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
-        receiver.stop(End::Close);
-        let last = stream.write(100);
-        let again = receiver.restart(End::Close, Duration::from_secs(2));
-        let account =
-            account("closed with all read, 100 records later back", &stream, &again.lines, &program, &last);
-        account.all_arrived_once();
-    });
+    let fault = Fault {
+        name: "closed with all read, 100 records later back",
+        end: End::Close,
+        records: 100,
+        lasts: Duration::from_secs(2),
+        ..fault::CLOSED_AND_BACK_SOON
+    };
+    after(&fault, |_, account| account.all_arrived_once());
 }
 
 /// What a receiver says is nobody's business, and costs nothing: no reset, nothing twice.
 #[test]
 fn a_receiver_that_talks() {
     alone(|sandbox| {
-        let receiver = Tcp::new(TcpBehaviour::Talks);
-        let mut stream = Stream::own(sandbox, "talks");
-        let program = start_on_own_log(&receiver.url());
+        let fault = Fault { end: End::Close, ..fault::TALKS };
+        let mut scene = Scene::new(&fault, sandbox);
         for _ in 0..20 {
-            stream.write_and_wait(10, &receiver.lines);
+            scene.write_and_wait(10);
         }
-        assert_eq!(receiver.connections.len(), 1);
-        let receiver = receiver.restart(End::Close, Duration::ZERO);
-        let last = stream.write(10);
-        let account = account("talks all the time, closed", &stream, &receiver.lines, &program, &last);
-        account.all_arrived_once();
+        assert_eq!(scene.connections(), 1);
+        scene.happen();
+        scene.account().all_arrived_once();
     });
 }
 
@@ -151,58 +96,45 @@ fn a_receiver_that_talks() {
 /// again.
 #[test]
 fn accepts_and_never_reads() {
-    alone(|_| {
-        let receiver = Tcp::new(TcpBehaviour::Ignores);
-        let mut stream = Stream::storm("ignores");
-        let program = start(&receiver.url());
-        stream.write(300);
-        until("something to lie unread", || unread_bytes(receiver.address.port()) > 50_000);
-        let receiver = receiver.restart(End::Reset, Duration::ZERO);
-        let last = stream.write(10);
-        let account = account("accepts, never reads, dies", &stream, &receiver.lines, &program, &last);
-        account.all_arrived_once();
+    alone(|sandbox| {
+        let mut scene = Scene::new(&fault::IGNORES, sandbox);
+        until("something to lie unread", || scene.unread_bytes() > 50_000);
+        scene.happen();
+        scene.account().all_arrived_once();
     });
 }
 
-/// A receiver that stops reading for ten seconds with its buffers full is slow, not dead: one connection, nothing
+/// A receiver that stops reading for long with its buffers full is slow, not dead: one connection, nothing
 /// twice. What the ring loses meanwhile is reported at its place.
 #[test]
 fn stopped_and_continued() {
-    alone(|_| {
-        let receiver = Tcp::new(TcpBehaviour::Reads);
-        let mut stream = Stream::storm("stopped");
-        let program = start(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
-        receiver.pause();
-        stream.write(20_000);
-        thread::sleep(Duration::from_secs(20)); // the fault itself
-        stream.write(100);
-        receiver.resume();
-        let last = stream.write(10);
-        let account =
-            account("stopped for 20 s, 20,000 records written", &stream, &receiver.lines, &program, &last);
-        assert_eq!((account.duplicates, receiver.connections.len()), (0, 1), "slow is not dead: {account:?}");
+    let fault = Fault {
+        name: "stopped for 20 s, 20,000 records written",
+        log: Log::Storm,
+        records: 20_000,
+        lasts: Duration::from_secs(20),
+        ..fault::STOPPED
+    };
+    after(&fault, |scene, account| {
+        assert_eq!((account.duplicates, scene.connections()), (0, 1), "slow is not dead: {account:?}");
         assert!(account.lost > 0, "the ring was overrun");
-        check_order_of_losses(&receiver.lines);
+        check_order_of_losses(&scene.lines);
     });
 }
 
 /// The ring is overrun while nobody listens.
 #[test]
 fn ring_overrun_while_away() {
-    alone(|_| {
-        let mut receiver = Tcp::new(TcpBehaviour::Reads);
-        let mut stream = Stream::storm("overrun");
-        let program = start(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
-        receiver.stop(End::Close);
-        stream.write(20_000);
-        let receiver = receiver.restart(End::Close, Duration::ZERO);
-        let last = stream.write(10);
-        let account = account("away, 20,000 records written", &stream, &receiver.lines, &program, &last);
+    let fault = Fault {
+        name: "away, 20,000 records written",
+        end: End::Close,
+        records: 20_000,
+        ..fault::CLOSED_AND_RING_OVERRUN
+    };
+    after(&fault, |scene, account| {
         assert!(account.lost > 10_000, "{account:?}");
         assert_eq!(account.duplicates, 0);
-        check_order_of_losses(&receiver.lines);
+        check_order_of_losses(&scene.lines);
     });
 }
 
@@ -224,30 +156,15 @@ fn ring_overrun_before_the_first_connection() {
     });
 }
 
-/// The same after a death with bytes unread: what the ring no longer has is said to be perhaps unread.
+/// The ring is overrun after a death with bytes unread: what the ring no longer has is said to be perhaps unread.
 #[test]
 fn ring_overrun_after_a_reset() {
-    alone(|_| {
-        let mut receiver = Tcp::new(TcpBehaviour::Reads);
-        let mut stream = Stream::storm("unread");
-        let program = start(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
-        receiver.pause();
-        let last = stream.write(220);
-        receiver.wait_unread(&last, WITHIN);
-        receiver.stop(End::Reset);
-        stream.write(20_000);
-        let receiver = receiver.restart(End::Reset, Duration::ZERO);
-        let last = stream.write(10);
-        account(
-            "killed with bytes unread, 20,000 records later back",
-            &stream,
-            &receiver.lines,
-            &program,
-            &last,
-        );
-        check_order_of_losses(&receiver.lines);
-    });
+    let fault = Fault {
+        name: "killed with bytes unread, 20,000 records later back",
+        records: 20_000,
+        ..fault::KILLED_AND_RING_OVERRUN
+    };
+    after(&fault, |scene, _| check_order_of_losses(&scene.lines));
 }
 
 /// A receiver hangs while a storm overruns the ring, dies, and its successor dies as well before it has read what the
@@ -293,20 +210,10 @@ fn storm_without_a_pause() {
     });
 }
 
-/// A receiver that reads one byte a second gets one connection, however long it takes. When it dies, what it had
-/// not read is sent again or reported.
+/// A receiver that reads one byte a second gets one connection, however long it takes (longer than a dead peer is waited
+/// for). When it dies, what it had not read is sent again or reported.
 #[test]
 fn one_byte_a_second() {
-    alone(|_| {
-        let receiver = Tcp::new(TcpBehaviour::Crawls);
-        let mut stream = Stream::storm("crawl");
-        let program = start(&receiver.url());
-        receiver.connections.wait(WITHIN, "a connection", |all| all.first().copied());
-        stream.write(20_000);
-        thread::sleep(Duration::from_secs(20)); // longer than a dead peer is waited for
-        assert_eq!(receiver.connections.len(), 1);
-        let receiver = receiver.restart(End::Reset, Duration::ZERO);
-        let last = stream.write(10);
-        account("one byte a second for 20 s, dies", &stream, &receiver.lines, &program, &last);
-    });
+    let fault = Fault { records: 20_000, ..fault::CRAWLS };
+    after(&fault, |scene, _| assert_eq!(scene.connections(), 2, "one, and one after its death"));
 }

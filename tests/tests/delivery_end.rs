@@ -6,11 +6,13 @@ use std::thread;
 use std::time::Instant;
 
 use earlykmsg_tests::account::{Stream, account};
+use earlykmsg_tests::fault::{self, Fault};
 use earlykmsg_tests::json;
 use earlykmsg_tests::kmsg::Fake;
 use earlykmsg_tests::program::{Finished, Program, Run, start};
 use earlykmsg_tests::receiver::{End, Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::{FAR, FAR_IP, NEAR, Network, Sandbox, alone, drop_packets_to, far};
+use earlykmsg_tests::scene::Scene;
 use nix::sys::signal::Signal;
 
 const WITHIN: Duration = Duration::from_secs(10);
@@ -47,19 +49,28 @@ fn reboot(program: Program, grace: Duration) -> Finished {
     program.finish(WITHIN)
 }
 
+/// After a reboot, all that was written has arrived, once and in order, and the program had said so.
+#[track_caller]
+fn all_delivered(fault: &Fault) {
+    alone(|sandbox| {
+        let mut scene = Scene::new(fault, sandbox);
+        scene.happen();
+        assert_eq!(scene.program().code(WITHIN), Some(0), "{:?}", scene.shipper.words());
+        scene.lines.wait_count(scene.stream.written, WITHIN);
+        assert_eq!(scene.lines.seqs(), (0..scene.stream.written as u64).collect::<Vec<u64>>());
+    });
+}
+
 /// What came within the last moment before a reboot arrives.
 #[test]
 fn reboot_with_a_receiver_that_reads() {
-    alone(|sandbox| {
-        let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(TcpBehaviour::Reads);
-        let program = Run::fed(&[receiver.url()]).start_connected();
-        kmsg.feed_numbers(0..210);
-        let end = reboot(program, Duration::from_secs(10));
-        assert_eq!(end.code, Some(0), "{end:?}");
-        receiver.lines.wait_count(210, WITHIN);
-        assert_eq!(receiver.lines.seqs(), (0..210).collect::<Vec<u64>>());
-    });
+    all_delivered(&fault::REBOOT);
+}
+
+/// A receiver that is away at the SIGTERM and back two seconds later gets everything.
+#[test]
+fn reboot_with_a_receiver_that_comes_back() {
+    all_delivered(&Fault { end: End::Close, ..fault::REBOOT_WHILE_AWAY });
 }
 
 /// A receiver that does not close its side is waited for only half a second when it has acknowledged all.
@@ -138,25 +149,8 @@ fn ten_arrived(sandbox: &Sandbox) -> (Fake, Tcp, Program) {
     (kmsg, receiver, program)
 }
 
-/// A receiver that is away at the SIGTERM and back two seconds later gets everything.
-#[test]
-fn reboot_with_a_receiver_that_comes_back() {
-    alone(|sandbox| {
-        let (kmsg, mut receiver, program) = ten_arrived(sandbox);
-        receiver.stop(End::Close);
-        kmsg.feed_numbers(10..110);
-        let receiver = thread::scope(|scope| {
-            let back = scope.spawn(|| receiver.restart(End::Close, Duration::from_secs(2)));
-            let end = reboot(program, Duration::from_secs(10));
-            assert_eq!(end.code, Some(0), "{end:?}");
-            back.join().expect("a receiver")
-        });
-        receiver.lines.wait_count(110, WITHIN);
-        assert_eq!(receiver.lines.seqs(), (0..110).collect::<Vec<u64>>());
-    });
-}
-
-/// The same after it was killed with bytes unread: these, too, are sent again within the time.
+/// A receiver that was killed with bytes unread and comes back after the SIGTERM: these, too, are sent again within the
+/// time.
 #[test]
 fn reboot_with_a_receiver_that_was_killed_and_comes_back() {
     alone(|_| {

@@ -3,21 +3,20 @@
 
 use core::time::Duration;
 use std::fs;
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use earlykmsg_tests::account::{Stream, account};
+use earlykmsg_tests::fault::{self, Fault, Log};
 use earlykmsg_tests::foreign::{Foreign, listens, until};
 use earlykmsg_tests::json;
 use earlykmsg_tests::kmsg::{Fake, RingLock};
-use earlykmsg_tests::program::{Program, Run, start};
-use earlykmsg_tests::receiver::{End, Tcp, TcpBehaviour};
-use earlykmsg_tests::sandbox::{
-    FAR, FAR_IP, NEAR, Network, Sandbox, alone, drop_nothing, drop_packets_from, drop_packets_to, far, ip,
-};
+use earlykmsg_tests::program::Run;
+use earlykmsg_tests::receiver::End;
+use earlykmsg_tests::sandbox::{Sandbox, alone};
+use earlykmsg_tests::scene::Scene;
 use nix::sys::signal::Signal;
 
-const WITHIN: Duration = Duration::from_secs(10);
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Longer than a peer that does not answer is waited for.
@@ -40,18 +39,20 @@ fn what_lasts() {
         ("killed_and_back_after_a_minute", killed_and_back_after_a_minute),
         ("closed_and_back_after_a_minute", closed_and_back_after_a_minute),
         ("stopped_for_a_minute", stopped_for_a_minute),
-        ("a_black_hole_of_a_minute", a_black_hole_of_a_minute),
-        ("no_route_for_long", |_, ring_lock| {
-            let begin = |_: &Network| ip("route del 10.9.0.0/24");
-            away_for_long(ring_lock, "no route", begin, |_| ip("route add 10.9.0.0/24 dev near"));
+        ("a_black_hole_of_a_minute", |sandbox, ring_lock| {
+            let fault =
+                Fault { name: "black hole of a minute", lasts: MINUTE, ..fault::PACKETS_DROPPED_FOR_LONG };
+            away(sandbox, ring_lock, &fault);
         }),
-        ("interface_down_for_long", |_, ring_lock| {
-            let begin = |_: &Network| ip("link set near down");
-            away_for_long(ring_lock, "interface down", begin, |_| ip("link set near up"));
+        ("no_route_for_long", |sandbox, ring_lock| {
+            away(sandbox, ring_lock, &Fault { name: "no route for 22 s", lasts: LONG, ..fault::NO_ROUTE });
         }),
-        ("packets_dropped_for_long", |_, ring_lock| {
-            let begin = |network: &Network| network.enter(|| drop_packets_to(FAR_IP));
-            away_for_long(ring_lock, "packets dropped", begin, |network| network.enter(drop_nothing));
+        ("interface_down_for_long", |sandbox, ring_lock| {
+            let fault = Fault { name: "interface down for 22 s", lasts: LONG, ..fault::INTERFACE_DOWN };
+            away(sandbox, ring_lock, &fault);
+        }),
+        ("packets_dropped_for_long", |sandbox, ring_lock| {
+            away(sandbox, ring_lock, &fault::PACKETS_DROPPED_FOR_LONG);
         }),
         ("a_connection_that_is_forgotten_on_the_way", a_connection_that_is_forgotten_on_the_way),
         ("half_open_and_idle", half_open_and_idle),
@@ -68,46 +69,34 @@ fn what_lasts() {
 }
 
 /// A receiver dies and is away for a minute: what it had not read, and what was written meanwhile, is in the ring.
-fn killed_and_back_after_a_minute(_: &Sandbox, ring_lock: &RingLock) {
-    let receiver = Tcp::new(TcpBehaviour::Reads);
-    let mut stream = Stream::within(ring_lock, "minute");
-    let program = start(&receiver.url());
-    stream.write_and_wait(10, &receiver.lines);
-    receiver.pause();
-    receiver.wait_unread(&stream.write(100), WITHIN);
-    let receiver = receiver.restart(End::Reset, MINUTE);
-    let since = Instant::now();
-    let last = stream.write(20);
-    let back = receiver.lines.wait_for(&last, WITHIN).at;
-    let fault = "killed, back after a minute";
-    account(fault, &stream, &receiver.lines, &program, &last).all_arrived();
-    is_back(&program, &receiver, back - since);
+fn killed_and_back_after_a_minute(sandbox: &Sandbox, ring_lock: &RingLock) {
+    let mut scene = Scene::within(ring_lock, &fault::KILLED_FOR_A_MINUTE, sandbox);
+    scene.happen();
+    scene.account().all_arrived();
+    is_back(&mut scene);
 }
 
 /// A receiver closes and is away for a minute: nothing comes twice. (The log is its own: no record of others is on its way
 /// at the close, and none overruns it.)
 fn closed_and_back_after_a_minute(sandbox: &Sandbox, _: &RingLock) {
-    let kmsg = Fake::new(sandbox);
-    let mut receiver = Tcp::new(TcpBehaviour::Reads);
-    let program = Run::fed(&[receiver.url()]).start_connected();
-    kmsg.feed_numbers(0..10);
-    receiver.lines.wait_count(10, WITHIN);
-    receiver.stop(End::Close);
-    kmsg.feed_numbers(10..20);
-    let receiver = receiver.restart(End::Close, MINUTE);
-    let since = Instant::now();
-    kmsg.feed_numbers(20..30);
-    receiver.lines.wait_count(30, WITHIN);
-    is_back(&program, &receiver, since.elapsed());
-    assert_eq!(receiver.lines.seqs(), (0..30).collect::<Vec<u64>>());
+    let fault = Fault {
+        name: "closed with all read, back after a minute",
+        end: End::Close,
+        lasts: MINUTE,
+        ..fault::CLOSED_AND_BACK_SOON
+    };
+    let mut scene = Scene::new(&fault, sandbox);
+    scene.happen();
+    scene.account().all_arrived_once();
+    is_back(&mut scene);
+    assert_eq!(scene.lines.seqs(), (0..scene.stream.written as u64).collect::<Vec<u64>>());
 }
 
 #[track_caller]
-fn is_back(program: &Program, receiver: &Tcp, after: Duration) {
-    println!("recovered {after:?} after it was back");
-    assert!(after < BACK_WITHIN);
-    assert_eq!(receiver.connections.len(), 2);
-    program.says("receiver not reached for 10 s", Duration::ZERO);
+fn is_back(scene: &mut Scene<'_>) {
+    assert!(scene.recovered < BACK_WITHIN, "{:?}", scene.recovered);
+    assert_eq!(scene.connections(), 2);
+    scene.program().says("receiver not reached for 10 s", Duration::ZERO);
 }
 
 /// A process is stopped for a minute, its buffers full, and continued: one connection (it takes no other), and nothing
@@ -140,94 +129,50 @@ fn stopped_for_a_minute(sandbox: &Sandbox, _: &RingLock) {
     assert!(seqs.len() >= 99, "all but a last line that is not complete yet");
 }
 
-/// Nothing answers for a minute, neither for a connection nor, later, for an attempt to make one.
-fn a_black_hole_of_a_minute(_: &Sandbox, ring_lock: &RingLock) {
-    let begin = |network: &Network| network.enter(|| drop_packets_to(FAR_IP));
-    away(ring_lock, "black hole", MINUTE, begin, |network| network.enter(drop_nothing));
-}
-
-fn away_for_long(
-    ring_lock: &RingLock,
-    fault: &str,
-    begin: impl FnOnce(&Network),
-    end: impl FnOnce(&Network),
-) {
-    away(ring_lock, fault, LONG, begin, end);
-}
-
 /// The way to the receiver is interrupted until the connection counts as dead. When it is there again, so is a
 /// connection.
-fn away(
-    ring_lock: &RingLock,
-    fault: &str,
-    time: Duration,
-    begin: impl FnOnce(&Network),
-    end: impl FnOnce(&Network),
-) {
-    let network = Network::cable(NEAR, FAR);
-    let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
-    let mut stream = Stream::within(ring_lock, "away");
-    let program = start(&receiver.url());
-    stream.write_and_wait(10, &receiver.lines);
-    begin(&network);
-    let since = Instant::now();
-    stream.write(10);
-    let words = program.words.try_wait(time, |words| {
-        let lost = |line: &&String| line.contains("lost: ");
-        words.iter().find(lost).map(|line| (line.clone(), Instant::now()))
+fn away(sandbox: &Sandbox, ring_lock: &RingLock, fault: &Fault) {
+    let fault = Fault { log: Log::Few, records: 20, ..*fault };
+    let mut scene = Scene::within(ring_lock, &fault, sandbox);
+    let (words, since) = (Arc::clone(&scene.program().words), Instant::now());
+    let noticed = thread::scope(|scope| {
+        let noticed = scope.spawn(|| {
+            words.try_wait(fault.lasts, |words| {
+                let lost = words.iter().find(|line| line.contains("lost: "));
+                lost.map(|line| (line.clone(), since.elapsed()))
+            })
+        });
+        scene.happen();
+        noticed.join().expect("a watch")
     });
-    let (words, at) = words.unwrap_or_else(|| panic!("{fault}: a dead peer was not noticed"));
-    println!("{fault}: noticed after {:?}: {words}", at - since);
-    assert!(at - since > Duration::from_secs(14), "{fault}: too early: {:?}", at - since);
-    thread::sleep(time.saturating_sub(since.elapsed())); // the fault itself
-    stream.write(10);
-    end(&network);
-    let since = Instant::now();
-    let last = stream.write(10);
-    let back = receiver.lines.wait_for(&last, MINUTE).at;
-    let account = account(&format!("{fault} for {time:?}"), &stream, &receiver.lines, &program, &last);
-    account.all_arrived();
-    println!("{fault}: recovered in {:?}, {} connections", back - since, receiver.connections.len());
-    assert!(back - since < BACK_WITHIN, "{fault}: {:?}", back - since);
+    let name = fault.name;
+    let (words, after) = noticed.unwrap_or_else(|| panic!("{name}: a dead peer was not noticed"));
+    println!("{name}: noticed after {after:?}: {words}");
+    assert!(after > Duration::from_secs(14), "{name}: too early: {after:?}");
+    scene.account().all_arrived();
+    println!("{name}: recovered in {:?}, {} connections", scene.recovered, scene.connections());
+    assert!(scene.recovered < BACK_WITHIN, "{name}: {:?}", scene.recovered);
 }
 
 /// A firewall forgets one connection and drops what comes by it without a word; new ones pass. That is noticed even
-/// when no record waits.
-fn a_connection_that_is_forgotten_on_the_way(_: &Sandbox, ring_lock: &RingLock) {
-    let network = Network::cable(NEAR, FAR);
-    let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
-    let mut stream = Stream::within(ring_lock, "forgotten");
-    let program = start(&receiver.url());
-    stream.write_and_wait(10, &receiver.lines);
-    let peer = receiver.peer();
-    network.enter(|| drop_packets_from(peer));
-    let since = Instant::now();
-    // No record of this test is needed for it (others may write).
-    let second = |all: &[Instant]| all.get(1).copied();
-    let at = receiver.connections.wait(NOTICED_WITHIN, "a new connection", second);
-    println!("forgotten: a new connection after {:?}", at - since);
-    let last = stream.write(10);
-    let account = account("one connection forgotten on the way", &stream, &receiver.lines, &program, &last);
-    account.all_arrived();
+/// when no record waits: none of this test is needed for it (others may write).
+fn a_connection_that_is_forgotten_on_the_way(sandbox: &Sandbox, ring_lock: &RingLock) {
+    noticed_when_idle(sandbox, ring_lock, &fault::FORGOTTEN_ON_THE_WAY);
 }
 
 /// The peer's machine comes back and knows nothing of the connection, and no record waits: keep-alive notices, and a
 /// connection is there before it is needed.
-fn half_open_and_idle(_: &Sandbox, ring_lock: &RingLock) {
-    let network = Network::cable(NEAR, FAR);
-    let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
-    let mut stream = Stream::within(ring_lock, "idle");
-    let program = start(&receiver.url());
-    stream.write_and_wait(10, &receiver.lines);
-    network.enter(|| ip("link set far down"));
-    let receiver = network.enter(|| {
-        let receiver = receiver.restart(End::Reset, Duration::ZERO);
-        ip("link set far up");
-        receiver
-    });
-    // No record of this test is needed for it (others may write).
-    receiver.connections.wait(NOTICED_WITHIN, "a new connection", |all| all.get(1).copied());
-    let last = stream.write(1);
-    let account = account("half-open and idle", &stream, &receiver.lines, &program, &last);
-    account.all_arrived();
+fn half_open_and_idle(sandbox: &Sandbox, ring_lock: &RingLock) {
+    noticed_when_idle(sandbox, ring_lock, &fault::HALF_OPEN);
+}
+
+fn noticed_when_idle(sandbox: &Sandbox, ring_lock: &RingLock, fault: &Fault) {
+    let fault = Fault { records: 0, ..*fault };
+    let mut scene = Scene::within(ring_lock, &fault, sandbox);
+    let since = Instant::now();
+    scene.happen();
+    let second = |all: &[Instant]| all.get(1).copied();
+    let at = scene.receiver().connections.wait(NOTICED_WITHIN, "a new connection", second);
+    println!("{}: a new connection after {:?}", fault.name, at - since);
+    scene.account().all_arrived();
 }

@@ -6,12 +6,12 @@ use std::thread;
 use std::time::Instant;
 
 use earlykmsg_tests::account::{Stream, account};
+use earlykmsg_tests::fault::{self, Fault};
 use earlykmsg_tests::kmsg::Fake;
-use earlykmsg_tests::program::{Run, start, start_on_own_log};
+use earlykmsg_tests::program::{Run, start_on_own_log};
 use earlykmsg_tests::receiver::{End, Tcp, TcpBehaviour, Udp};
-use earlykmsg_tests::sandbox::{
-    FAR, FAR_IP, NEAR, Network, alone, drop_nothing, drop_packets_to, far, far6, ip,
-};
+use earlykmsg_tests::sandbox::{FAR, FAR_IP, NEAR, Network, alone, drop_nothing, drop_packets_to, far, ip};
+use earlykmsg_tests::scene::{Scene, after};
 use nix::sys::signal::Signal;
 
 const WITHIN: Duration = Duration::from_secs(10);
@@ -20,100 +20,69 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// busy machine has as much time again.
 const BACK_WITHIN: Duration = Duration::from_secs(2 * (3 + 1));
 
-/// Something is done to a connection for a while that it outlives: nothing comes twice.
-fn outlived(fault: &str, begin: impl FnOnce(&Network) + Send, end: impl FnOnce(&Network) + Send) {
-    alone(|sandbox| {
-        let network = Network::cable(NEAR, FAR);
-        let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
-        let mut stream = Stream::own(sandbox, "outlived");
-        let program = start_on_own_log(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
-        begin(&network);
-        stream.write(50);
-        thread::sleep(Duration::from_secs(4)); // the fault itself
-        stream.write(50);
-        end(&network);
-        let since = Instant::now();
-        let last = stream.write(10);
-        let back = receiver.lines.wait_for(&last, Duration::from_secs(60)).at;
-        account(fault, &stream, &receiver.lines, &program, &last).all_arrived_once();
-        println!("recovered in {:?}", back - since);
-        assert_eq!(receiver.connections.len(), 1, "slow is not dead");
+/// A connection outlives what lasts so short: nothing comes twice.
+#[track_caller]
+fn outlived(fault: &Fault) {
+    after(fault, |scene, account| {
+        account.all_arrived_once();
+        assert_eq!(scene.connections(), 1, "slow is not dead");
     });
 }
 
 #[test]
 fn packets_dropped_for_a_moment() {
-    let begin = |network: &Network| network.enter(|| drop_packets_to(FAR_IP));
-    outlived("packets dropped for 4 s", begin, |network| network.enter(drop_nothing));
+    outlived(&fault::PACKETS_DROPPED);
 }
 
 #[test]
 fn a_route_that_goes_away_and_comes_back() {
-    let begin = |_: &Network| ip("route del 10.9.0.0/24");
-    outlived("no route for 4 s", begin, |_| ip("route add 10.9.0.0/24 dev near"));
+    outlived(&fault::NO_ROUTE);
 }
 
 #[test]
 fn an_interface_that_is_taken_down_and_up() {
-    let begin = |_: &Network| ip("link set near down");
-    outlived("interface down for 4 s", begin, |_| ip("link set near up"));
+    outlived(&fault::INTERFACE_DOWN);
 }
 
-/// Packets of any size that the wire takes: records larger and smaller than one, and a receiver that restarts.
-fn mtu(bytes: u32) {
-    alone(|_| {
-        let network = Network::cable(&NEAR[..1], &FAR[..1]);
-        ip(&format!("link set near mtu {bytes}"));
-        network.enter(|| ip(&format!("link set far mtu {bytes}")));
-        let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
-        let mut stream = Stream::storm("mtu");
-        let program = start(&receiver.url());
-        let write = |stream: &mut Stream| {
-            for length in [1, 300, 500, 700, 900] {
-                (0..5).for_each(|_| _ = stream.write_one(&"x".repeat(length)));
+/// Packets of any size that the wire takes: records larger and smaller than one, and a receiver that closes, and later
+/// dies with bytes unread.
+fn mtu(fault: &Fault) {
+    alone(|sandbox| {
+        let mut scene = Scene::new(fault, sandbox);
+        for end in [End::Close, End::Reset] {
+            let last = scene.write_long_records();
+            scene.lines.wait_for(&last, WITHIN);
+            if end == End::Reset {
+                scene.receiver().pause();
+                let last = scene.write_long_records();
+                scene.receiver().wait_unread(&last, WITHIN);
             }
-            stream.write(50)
-        };
-        receiver.lines.wait_for(&write(&mut stream), WITHIN);
-        let receiver = network.enter(|| receiver.restart(End::Close, Duration::ZERO));
-        receiver.lines.wait_for(&write(&mut stream), WITHIN);
-        receiver.pause();
-        receiver.wait_unread(&write(&mut stream), WITHIN);
-        let receiver = network.enter(|| receiver.restart(End::Reset, Duration::ZERO));
-        let last = write(&mut stream);
-        let fault = format!("MTU {bytes}; closed, later killed");
-        account(&fault, &stream, &receiver.lines, &program, &last).all_arrived();
+            scene.restart(end);
+        }
+        scene.happen();
+        scene.account().all_arrived();
     });
 }
 
 #[test]
 fn mtu_576() {
-    mtu(576);
+    mtu(&fault::MTU_576);
 }
 
 #[test]
 fn mtu_9000() {
-    mtu(9000);
+    mtu(&fault::MTU_9000);
 }
 
 /// Where there is nothing but IPv6: a receiver that closes, one that is killed with bytes unread.
 #[test]
 fn ipv6_only() {
-    alone(|_| {
-        let network = Network::cable(&NEAR[1..], &FAR[1..]);
-        let receiver = network.enter(|| Tcp::at(far6(5044), TcpBehaviour::Reads));
-        let mut stream = Stream::new("ipv6");
-        let program = start(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
-        let receiver = network.enter(|| receiver.restart(End::Close, Duration::ZERO));
-        stream.write_and_wait(10, &receiver.lines);
-        receiver.pause();
-        receiver.wait_unread(&stream.write(120), WITHIN);
-        let receiver = network.enter(|| receiver.restart(End::Reset, Duration::ZERO));
-        let last = stream.write(10);
-        let account = account("IPv6 only; closed, later killed", &stream, &receiver.lines, &program, &last);
-        account.all_arrived();
+    alone(|sandbox| {
+        let mut scene = Scene::new(&fault::KILLED_BY_IPV6, sandbox);
+        scene.restart(End::Close);
+        scene.write_and_wait(10);
+        scene.happen();
+        scene.account().all_arrived();
     });
 }
 
@@ -172,24 +141,9 @@ fn a_black_hole_that_ends() {
 /// The peer's machine comes back and knows nothing of the connection.
 #[test]
 fn half_open() {
-    alone(|_| {
-        let network = Network::cable(NEAR, FAR);
-        let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
-        let mut stream = Stream::new("half");
-        let program = start(&receiver.url());
-        stream.write_and_wait(10, &receiver.lines);
-        // Its last words reach nobody: the cable is out while it dies.
-        network.enter(|| ip("link set far down"));
-        let lines = std::sync::Arc::clone(&receiver.lines);
-        let receiver = network.enter(|| {
-            let receiver = receiver.restart(End::Reset, Duration::ZERO);
-            ip("link set far up");
-            receiver
-        });
-        let last = stream.write(10);
-        let account = account("half-open: the peer forgot the connection", &stream, &lines, &program, &last);
+    after(&fault::HALF_OPEN, |scene, account| {
         account.all_arrived();
-        assert_eq!(receiver.connections.len(), 2);
+        assert_eq!(scene.connections(), 2);
     });
 }
 

@@ -191,6 +191,13 @@ mod tests {
         assert_eq!(Step::LookUpName.failed(Errno::NONE).to_string(), "look up the name");
     }
 
+    #[test]
+    fn what_is_of_the_kernels_log() {
+        assert!(Step::ReadKmsg.failed(libc::EIO).is_of_kernel_log());
+        assert!(Step::KmsgEnded.failed(Errno::NONE).is_of_kernel_log());
+        assert!(!Step::Send.failed(libc::EIO).is_of_kernel_log());
+    }
+
     /// The numbers that Linux has on every machine that this program runs on.
     #[test]
     fn error_numbers_in_words() {

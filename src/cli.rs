@@ -16,7 +16,7 @@ use crate::watch::kernel_log::KernelLog;
 use crate::watch::{Origin, watch};
 use earlykmsg::config::Options;
 use earlykmsg::config::cmdline::{Arguments, Cmdline};
-use earlykmsg::text::{Quoted, split_once};
+use earlykmsg::text::{Quoted, as_str, split_once};
 
 const HELP: &str = "\
 earlykmsg ships the kernel log as Talos-compatible JSON lines.
@@ -125,17 +125,17 @@ fn read_arguments(args: Args, options: &mut Options<'static>) -> Request {
     let mut mode = Mode::Foreground;
     let mut is_wrong = false;
     for arg in arguments(args) {
-        let (name, value) = match arg {
-            b"--once" => {
+        let (name, value) = match as_str(arg) {
+            "--once" => {
                 mode = Mode::Once;
                 continue;
             }
-            b"--background" => {
+            "--background" => {
                 mode = Mode::Background;
                 continue;
             }
-            b"--help" | b"-h" => return Request::Help,
-            b"--version" | b"-V" => return Request::Version,
+            "--help" | "-h" => return Request::Help,
+            "--version" | "-V" => return Request::Version,
             _ if is_url(arg) => (DESTINATION, arg),
             // Without a name it is unknown.
             _ => named(arg).unwrap_or((b"", arg)),

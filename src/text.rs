@@ -27,6 +27,11 @@ pub fn next_word<'a>(line: &mut &'a [u8]) -> &'a [u8] {
     word
 }
 
+/// A word as text, to compare it with known ones; empty where it is no UTF-8.
+pub fn as_str(word: &[u8]) -> &str {
+    str::from_utf8(word).unwrap_or_default()
+}
+
 /// A decimal number: digits only, so that `+1` and an empty text are none.
 pub fn decimal(digits: &[u8]) -> Option<u32> {
     parse_digits(digits, 10)

@@ -8,7 +8,7 @@ use heapless::Vec;
 
 use crate::limits::{DESTINATIONS_MAX, LINGER_SECONDS, LINGER_SECONDS_MAX, PATH_BYTES_MAX, QUOTED_BYTES_MAX};
 use crate::record::Level;
-use crate::text::{Quoted, decimal};
+use crate::text::{Quoted, as_str, decimal};
 use cmdline::Arguments;
 use endpoint::{Endpoint, UrlError};
 use tags::{TagError, hostname_of};
@@ -135,26 +135,26 @@ impl<'a> Options<'a> {
     /// Takes one argument. Returns whether its name is one of ours.
     pub fn take(&mut self, name: &'a [u8], value: &'a [u8], report: &mut dyn FnMut(Problem<'a>)) -> bool {
         let mut wrong = |reason| report(Problem { name, value, reason });
-        match name {
-            b"talos.logging.kernel" => self.take_destination(value, &mut wrong),
-            b"earlykmsg.tags" => self.take_tags(0, name, value, report),
-            b"earlykmsg.extra" => self.take_extra(value, &mut wrong),
-            b"earlykmsg.level" => match Level::from_name(value) {
+        match as_str(name) {
+            "talos.logging.kernel" => self.take_destination(value, &mut wrong),
+            "earlykmsg.tags" => self.take_tags(0, name, value, report),
+            "earlykmsg.extra" => self.take_extra(value, &mut wrong),
+            "earlykmsg.level" => match Level::from_name(value) {
                 Some(level) => self.level = level,
                 None => wrong(Reason::Level),
             },
-            b"earlykmsg.init" => match value {
+            "earlykmsg.init" => match value {
                 [b'/', ..] if value.len() > PATH_BYTES_MAX => wrong(Reason::InitTooLong),
                 [b'/', ..] if !value.contains(&0) => self.init = Some(value),
                 _ => wrong(Reason::Init),
             },
-            b"earlykmsg.linger" => match (value, decimal(value)) {
-                (b"forever", _) => self.linger = Linger::Forever,
+            "earlykmsg.linger" => match (as_str(value), decimal(value)) {
+                ("forever", _) => self.linger = Linger::Forever,
                 (_, Some(seconds @ 0..=LINGER_SECONDS_MAX)) => self.linger = Linger::Seconds(seconds),
                 _ => wrong(Reason::Linger),
             },
-            b"earlykmsg.ip" => wrong(Reason::Ip),
-            b"ip" => {
+            "earlykmsg.ip" => wrong(Reason::Ip),
+            "ip" => {
                 let hostname = hostname_of(value);
                 if !hostname.is_empty() {
                     self.hostname = hostname;
@@ -206,10 +206,10 @@ impl<'a> Options<'a> {
     fn take_extra(&mut self, value: &[u8], wrong: &mut dyn FnMut(Reason)) {
         self.extra = Extra::default();
         for member in value.split(|&byte| byte == b',') {
-            match member {
-                b"caller" => self.extra.caller = true,
-                b"dict" => self.extra.dict = true,
-                b"" => {}
+            match as_str(member) {
+                "caller" => self.extra.caller = true,
+                "dict" => self.extra.dict = true,
+                _ if member.is_empty() => {}
                 _ => wrong(Reason::Extra),
             }
         }

@@ -7,7 +7,7 @@ use heapless::Vec;
 use super::{InterfaceIndex, next_line, parse_address};
 use crate::address::{Addresses, add};
 use crate::limits::SEARCH_BYTES_MAX;
-use crate::text::next_word;
+use crate::text::{as_str, next_word};
 
 /// What the files say.
 #[derive(Clone, Debug)]
@@ -27,13 +27,13 @@ impl Config {
     /// Adds what a file says: its servers to those that are known already, its search list in place of the last one.
     pub fn read(&mut self, mut text: &[u8], interface_index: InterfaceIndex<'_>) {
         while let Some(mut line) = next_line(&mut text) {
-            match next_word(&mut line) {
-                b"nameserver" => {
+            match as_str(next_word(&mut line)) {
+                "nameserver" => {
                     if let Some(address) = parse_address(next_word(&mut line), interface_index) {
                         add(&mut self.servers, address);
                     }
                 }
-                b"search" | b"domain" => {
+                "search" | "domain" => {
                     self.search.clear();
                     let _ = self.search.extend_from_slice(line.trim_ascii_start());
                 }

@@ -226,16 +226,35 @@ impl Level {
     }
 }
 
-/// The names of the facilities from 0 on.
-const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
-    "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
-    "local7",
-];
-
 /// The name of a facility. Those from 24 on have none.
 pub fn facility_name(facility: u64) -> Option<&'static str> {
-    FACILITIES.get(usize::try_from(facility).ok()?).copied()
+    Some(match facility {
+        0 => "kern",
+        1 => "user",
+        2 => "mail",
+        3 => "daemon",
+        4 => "auth",
+        5 => "syslog",
+        6 => "lpr",
+        7 => "news",
+        8 => "uucp",
+        9 => "cron",
+        10 => "authpriv",
+        11 => "ftp",
+        12 => "ntp",
+        13 => "audit",
+        14 => "alert",
+        15 => "clock",
+        16 => "local0",
+        17 => "local1",
+        18 => "local2",
+        19 => "local3",
+        20 => "local4",
+        21 => "local5",
+        22 => "local6",
+        23 => "local7",
+        _ => return None,
+    })
 }
 
 /// The decoded bytes of an escaped text, one at a time.

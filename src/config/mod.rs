@@ -233,8 +233,8 @@ impl Display for Reason {
             }
             Reason::Level => {
                 f.write_str("must be one of ")?;
-                for (at, name) in Level::NAMES.iter().enumerate() {
-                    write!(f, "{}{name}", if at > 0 { ", " } else { "" })?;
+                for (at, level) in Level::all().enumerate() {
+                    write!(f, "{}{}", if at > 0 { ", " } else { "" }, level.name())?;
                 }
                 f.write_str("; all records are shipped")
             }

@@ -195,34 +195,38 @@ impl Level {
     /// The least severe.
     pub const DEBUG: Level = Level(7);
 
-    /// The names of all levels, most severe first.
-    pub const NAMES: [&'static str; 8] =
-        ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+    /// All levels, most severe first.
+    pub fn all() -> impl Iterator<Item = Level> {
+        (0..=Level::DEBUG.0).map(Level)
+    }
 
     /// Reads one of the eight names.
     pub fn from_name(name: &[u8]) -> Option<Level> {
-        let number = Level::NAMES.iter().position(|known| known.as_bytes() == name)?;
-        Some(Level(number as u8))
+        Level::all().find(|level| level.name().as_bytes() == name)
     }
 
     /// Its name.
     pub fn name(self) -> &'static str {
-        Level::NAMES[self.number()]
+        match self.0 {
+            0 => "emerg",
+            1 => "alert",
+            2 => "crit",
+            3 => "err",
+            4 => "warning",
+            5 => "notice",
+            6 => "info",
+            _ => "debug",
+        }
     }
 
     /// What Talos makes of it.
     pub fn talos_name(self) -> &'static str {
-        match self.number() {
+        match self.0 {
             0..=3 => "error",
             4 => "warn",
             5 | 6 => "info",
             _ => "debug",
         }
-    }
-
-    /// 0 to 7.
-    pub fn number(self) -> usize {
-        usize::from(self.0 & 7)
     }
 }
 

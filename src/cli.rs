@@ -3,7 +3,6 @@
 use core::ffi::CStr;
 
 use crate::logger::error;
-use rustix::fd::AsFd;
 use rustix::io::write;
 
 use crate::boot::background;
@@ -70,8 +69,8 @@ pub fn run(args: Args) -> i32 {
         standard_stream(1),
         standard_stream(2),
         logger::stderr(),
-        kernel_fs.proc.as_ref().map(AsFd::as_fd),
-        kernel_fs.dev.as_ref().map(AsFd::as_fd),
+        kernel_fs.proc,
+        kernel_fs.dev,
     ]);
     let cmdline = kernel_fs.read_cmdline().unwrap_or_default();
     let (request, options) = read(cmdline, args);

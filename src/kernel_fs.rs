@@ -18,18 +18,20 @@ use rustix::mount::{
     mount, unmount,
 };
 
+use crate::sys::fds::keep;
 use crate::sys::memory::Buffer;
 use crate::sys::{At, failed};
 use earlykmsg::config::cmdline::Cmdline;
 use earlykmsg::error::{Result, Step};
 use earlykmsg::limits::CMDLINE_BYTES;
 
-/// The file systems in which the kernel shows itself.
+/// The file systems in which the kernel shows itself. They stay open for as long as the process lives.
+#[derive(Clone, Copy)]
 pub struct KernelFs {
     /// `/proc`
-    pub proc: Option<OwnedFd>,
+    pub proc: Option<BorrowedFd<'static>>,
     /// `/dev`
-    pub dev: Option<OwnedFd>,
+    pub dev: Option<BorrowedFd<'static>>,
 }
 
 /// How a directory is opened.
@@ -43,7 +45,11 @@ impl KernelFs {
     pub fn for_pid1() -> KernelFs {
         let proc = own_mount(c"proc", c"/proc").or_else(|| open_mounted(c"/proc").filter(is_proc));
         let dev = own_mount(c"devtmpfs", c"/dev").or_else(|| open_mounted(c"/dev").filter(holds_kmsg));
-        KernelFs { proc, dev }
+        KernelFs::new(proc, dev)
+    }
+
+    fn new(proc: Option<OwnedFd>, dev: Option<OwnedFd>) -> KernelFs {
+        KernelFs { proc: proc.map(keep), dev: dev.map(keep) }
     }
 
     /// As `--background`: through mounts that nobody else sees, or else through what is mounted.
@@ -52,18 +58,18 @@ impl KernelFs {
             let detached = detached_mount(kind, MountAttrFlags::empty()).ok();
             detached.or_else(|| open_mounted(place))
         };
-        KernelFs { proc: open(c"proc", c"/proc"), dev: open(c"devtmpfs", c"/dev") }
+        KernelFs::new(open(c"proc", c"/proc"), open(c"devtmpfs", c"/dev"))
     }
 
     /// As anyone else: through what is mounted.
     pub fn mounted() -> KernelFs {
-        KernelFs { proc: open_mounted(c"/proc"), dev: open_mounted(c"/dev") }
+        KernelFs::new(open_mounted(c"/proc"), open_mounted(c"/dev"))
     }
 
     /// Opens a file below `/proc`.
     pub fn open_proc(&self, path: &CStr, flags: OFlags) -> Result<OwnedFd> {
         let missing = failed(Step::ReachProc, Errno::NOENT);
-        let directory = self.proc.as_ref().ok_or(missing)?;
+        let directory = self.proc.ok_or(missing)?;
         openat(directory, path, flags | OFlags::CLOEXEC, Mode::empty()).at(Step::OpenBelowProc)
     }
 
@@ -83,7 +89,7 @@ impl KernelFs {
     /// Opens the kernel's log with a position of its own: for reading, and, where that is allowed, for writing.
     pub fn open_kmsg(&self) -> Result<OwnedFd> {
         let mut error = Errno::NOENT;
-        for (directory, path) in [(&self.dev, c"kmsg"), (&self.proc, c"1/root/dev/kmsg")] {
+        for (directory, path) in [(self.dev, c"kmsg"), (self.proc, c"1/root/dev/kmsg")] {
             let Some(directory) = directory else { continue };
             for access in [OFlags::RDWR, OFlags::RDONLY] {
                 match openat(directory, path, access | DEVICE, Mode::empty()) {
@@ -100,7 +106,7 @@ impl KernelFs {
     /// Opens the console for writing that never blocks.
     pub fn open_console(&self) -> Option<OwnedFd> {
         let below = |directory, path| openat(directory, path, OFlags::WRONLY | DEVICE, Mode::empty()).ok();
-        let own = self.dev.as_ref().and_then(|dev| below(dev.as_fd(), c"console"));
+        let own = self.dev.and_then(|dev| below(dev, c"console"));
         own.or_else(|| below(CWD, c"/dev/console"))
     }
 }

@@ -9,7 +9,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::logger::{error, warn};
-use rustix::fd::OwnedFd;
+use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, chroot, fchdir, getuid, set_dumpable_behavior, setrlimit,
@@ -54,7 +54,7 @@ pub fn drop_to_watcher() -> Result<()> {
 }
 
 /// Makes `empty` the root directory of this process, so that it sees no files. Only root can.
-pub fn hide_files(empty: &OwnedFd) -> Result<()> {
+pub fn hide_files(empty: BorrowedFd<'_>) -> Result<()> {
     if !getuid().is_root() {
         return Ok(());
     }

@@ -1,6 +1,5 @@
 //! Starting the watcher as a process of its own, once per machine.
 
-use rustix::fd::AsFd;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::process::{chdir, setsid};
@@ -54,11 +53,7 @@ fn another_watcher_runs() -> bool {
 /// Keeps nothing of the process that started the watcher.
 fn detach(kernel_fs: &KernelFs) {
     // The console and whatever else was open stay with the parent alone.
-    close_all_but(&[
-        kernel_fs.proc.as_ref().map(AsFd::as_fd),
-        kernel_fs.dev.as_ref().map(AsFd::as_fd),
-        logger::kernel_log(),
-    ]);
+    close_all_but(&[kernel_fs.proc, kernel_fs.dev, logger::kernel_log()]);
     logger::forget_stderr();
     // In a session of its own it gets no signal that is sent to the parent's process group.
     let _ = setsid();

@@ -50,7 +50,7 @@ pub struct Setup<'a> {
     /// What is known of the machine.
     pub facts: Facts,
     /// A directory without anything in it: the shippers' root.
-    pub empty: Option<OwnedFd>,
+    pub empty: Option<BorrowedFd<'static>>,
 }
 
 /// One shipper.
@@ -181,7 +181,7 @@ impl<'a> Child<'a> {
         } else {
             SocketLists::default()
         };
-        if let Some(empty) = &setup.empty {
+        if let Some(empty) = setup.empty {
             privileges::hide_files(empty)?;
         }
         // The watcher's may be the console, which a shipper does not need.

@@ -13,9 +13,9 @@ use core::fmt::{self, Display};
 use crate::logger::{error, info, warn};
 use heapless::Vec;
 use rustix::event::PollFlags;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{Mode, open};
-use rustix::io::{fcntl_dupfd_cloexec, read};
+use rustix::io::read;
 use rustix::process::{Signal, WaitOptions};
 use rustix::system::{Uname, uname};
 
@@ -100,8 +100,8 @@ struct Watcher<'a> {
     setup: Setup<'a>,
     root_switch: Option<RootSwitch>,
     wall_clock: WallClock,
-    /// The root to come back to from PID 1's.
-    home: Option<OwnedFd>,
+    /// The root to come back to from PID 1's: the empty directory, or without one the root at the start.
+    home: Option<BorrowedFd<'static>>,
     /// When the root was switched.
     switched_ms: Option<u64>,
     /// When a signal asked for the end. A root switch after that makes it void.
@@ -142,8 +142,8 @@ impl<'a> Watcher<'a> {
         identity::learn(&mut facts, options, kernel_fs);
         let board = Board::new(shared_numbers()?);
         let root_switch = if origin.expects_root_switch() { RootSwitch::watch(kernel_fs) } else { None };
-        let empty = empty_directory();
-        let home = if origin.expects_root_switch() { open_home(empty.as_ref()) } else { None };
+        let empty = empty_directory().map(keep);
+        let home = if origin.expects_root_switch() { empty.or_else(open_root) } else { None };
         privileges::drop_to_watcher()?;
         let destinations = options.destinations.iter().enumerate();
         let shippers =
@@ -254,7 +254,7 @@ impl<'a> Watcher<'a> {
                 && let Some(open) = channel
             {
                 if matches!(read(&*open, &mut [0; 1]), Ok(1..)) {
-                    root_files::send_all(self.setup.kernel_fs, self.home.as_ref(), open.as_fd());
+                    root_files::send_all(self.setup.kernel_fs, self.home, open.as_fd());
                 } else {
                     // It has closed its end.
                     *channel = None;
@@ -356,13 +356,9 @@ impl<'a> Watcher<'a> {
     }
 }
 
-/// Opens the root to come back to from PID 1's: the empty directory, or without one the root of now.
-fn open_home(empty: Option<&OwnedFd>) -> Option<OwnedFd> {
-    match empty {
-        // The lowest number that is no standard stream.
-        Some(empty) => fcntl_dupfd_cloexec(empty, 3).ok(),
-        None => open(c"/", DIRECTORY, Mode::empty()).ok(),
-    }
+/// Opens the root of now.
+fn open_root() -> Option<BorrowedFd<'static>> {
+    open(c"/", DIRECTORY, Mode::empty()).ok().map(keep)
 }
 
 /// The first message: which version starts on which kernel, and what for.

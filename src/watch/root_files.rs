@@ -5,7 +5,7 @@
 
 use core::ffi::CStr;
 
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::read;
 use rustix::process::{chroot, fchdir};
@@ -16,7 +16,7 @@ use earlykmsg::channel::Message;
 use earlykmsg::limits::{FILE_BYTES_MAX, FILE_PIECE_BYTES};
 
 /// Sends all of them. `home` is the root to come back to; none: this process's own root is the one that counts.
-pub fn send_all(kernel_fs: &KernelFs, home: Option<&OwnedFd>, channel: BorrowedFd<'_>) {
+pub fn send_all(kernel_fs: &KernelFs, home: Option<BorrowedFd<'_>>, channel: BorrowedFd<'_>) {
     if let Ok(file) = kernel_fs.open_proc(c"net/pnp", OFlags::RDONLY) {
         for_each_piece(&file, |piece| send(channel, Message::NameServers(piece)));
     }
@@ -24,7 +24,7 @@ pub fn send_all(kernel_fs: &KernelFs, home: Option<&OwnedFd>, channel: BorrowedF
         None => send_files_of_root(channel),
         Some(home) => {
             let root = kernel_fs.open_proc(c"1/root", DIRECTORY);
-            if root.is_ok_and(|root| enter(&root)) {
+            if root.is_ok_and(|root| enter(root.as_fd())) {
                 send_files_of_root(channel);
             }
             enter(home);
@@ -44,7 +44,7 @@ fn send_files_of_root(channel: BorrowedFd<'_>) {
 }
 
 /// Makes a directory the root of this process.
-fn enter(directory: &OwnedFd) -> bool {
+fn enter(directory: BorrowedFd<'_>) -> bool {
     fchdir(directory).and_then(|()| chroot(c".")).is_ok()
 }
 

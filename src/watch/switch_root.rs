@@ -4,18 +4,18 @@
 //! change of mounts the root is looked at several times.
 
 use rustix::event::PollFlags;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::BorrowedFd;
 use rustix::fs::{CWD, OFlags};
-use rustix::io::fcntl_dupfd_cloexec;
 
 use crate::kernel_fs::{FileId, KernelFs, file_id};
+use crate::sys::fds::keep;
 use crate::sys::wait::Awaited;
 use earlykmsg::limits::{NEVER_MS, SWITCH_LOOKS_MS};
 
 /// Watches PID 1's root.
 pub struct RootSwitch {
-    proc: OwnedFd,
-    mounts: OwnedFd,
+    proc: BorrowedFd<'static>,
+    mounts: BorrowedFd<'static>,
     /// PID 1's root at the start.
     root: Option<FileId>,
     /// When the mounts changed last, and how often the root was looked at since.
@@ -26,9 +26,8 @@ pub struct RootSwitch {
 impl RootSwitch {
     /// Begins to watch. `None`: there is no `/proc` to watch through.
     pub fn watch(kernel_fs: &KernelFs) -> Option<RootSwitch> {
-        let mounts = kernel_fs.open_proc(c"1/mountinfo", OFlags::RDONLY).ok()?;
-        // The lowest number that is no standard stream.
-        let proc = fcntl_dupfd_cloexec(kernel_fs.proc.as_ref()?, 3).ok()?;
+        let proc = kernel_fs.proc?;
+        let mounts = keep(kernel_fs.open_proc(c"1/mountinfo", OFlags::RDONLY).ok()?);
         // This process's own root is what PID 1's was at the fork, however far PID 1 has come since. As nothing has been
         // looked at yet, a switch that was faster than this is found at once.
         let root = file_id(CWD, c"/");
@@ -36,8 +35,8 @@ impl RootSwitch {
     }
 
     /// What to wait on.
-    pub fn awaited(&self) -> Awaited<'_> {
-        Awaited::new(self.mounts.as_fd(), PollFlags::PRI)
+    pub fn awaited(&self) -> Awaited<'static> {
+        Awaited::new(self.mounts, PollFlags::PRI)
     }
 
     /// The mounts have changed.
@@ -59,7 +58,7 @@ impl RootSwitch {
         while now_ms >= self.wake_ms() {
             self.looks += 1;
         }
-        let now = file_id(self.proc.as_fd(), c"1/root");
+        let now = file_id(self.proc, c"1/root");
         now.is_some() && self.root.is_some() && now != self.root
     }
 }

@@ -4,12 +4,13 @@
 
 use core::fmt::{self, Display};
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::{Errno, read};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
+use crate::sys::fds::keep;
 use crate::sys::time;
 use earlykmsg::limits::{WALL_SET_S_MIN, WALL_STEP_US_MIN};
 use earlykmsg::rate_limit::RateLimit;
@@ -17,7 +18,7 @@ use earlykmsg::rate_limit::RateLimit;
 /// Notices steps of the wall clock.
 pub struct WallClock {
     /// A kernel without such timers has none: steps go unnoticed until records are sent.
-    timer: Option<OwnedFd>,
+    timer: Option<BorrowedFd<'static>>,
     /// How far the wall clock was ahead of the monotonic one at the last step that was logged.
     ahead_us: i64,
     messages: RateLimit,
@@ -31,7 +32,11 @@ pub struct ClockStep {
 impl WallClock {
     /// Watches it from now on.
     pub fn watch() -> WallClock {
-        WallClock { timer: timer().ok(), ahead_us: time::wall_ahead_us(), messages: RateLimit::new() }
+        WallClock {
+            timer: timer().ok().map(keep),
+            ahead_us: time::wall_ahead_us(),
+            messages: RateLimit::new(),
+        }
     }
 
     /// Whether it was ever set: a machine without a battery for its clock begins in 1970.
@@ -40,13 +45,13 @@ impl WallClock {
     }
 
     /// What to wait on.
-    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.timer.as_ref().map(AsFd::as_fd)
+    pub fn fd(&self) -> Option<BorrowedFd<'static>> {
+        self.timer
     }
 
     /// Takes note that the timer is ready. Returns a step that is to be logged now; one that is not is part of the next.
     pub fn take_step(&mut self, now_ms: u64) -> Option<ClockStep> {
-        if read(self.timer.as_ref()?, &mut [0; 8]) != Err(Errno::CANCELED) {
+        if read(self.timer?, &mut [0; 8]) != Err(Errno::CANCELED) {
             return None;
         }
         let ahead_us = time::wall_ahead_us();

@@ -4,12 +4,14 @@ use core::ffi::CStr;
 
 use crate::logger::error;
 use heapless::CString;
+use rustix::fd::AsFd;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, access, open, statat};
-use rustix::io::{Errno, read};
+use rustix::io::Errno;
 
 use crate::kernel_fs::file_id;
 use crate::sys::args::{Args, program_path};
 use crate::sys::failed;
+use crate::sys::fds::read_into;
 use earlykmsg::elf_note::marks_earlykmsg;
 use earlykmsg::error::{Error, Step};
 use earlykmsg::init_paths::usual_candidates;
@@ -45,7 +47,7 @@ fn has_note(path: &CStr) -> bool {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let Ok(file) = open(path, flags, Mode::empty()) else { return false };
     let mut head = [0; NOTE_HEAD_BYTES];
-    read(&file, &mut head).is_ok_and(|len| marks_earlykmsg(&head[..len]))
+    read_into(file.as_fd(), &mut head).is_ok_and(marks_earlykmsg)
 }
 
 /// The program that [`become_it`] will probably become, for the message at the start.

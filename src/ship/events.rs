@@ -5,11 +5,12 @@
 
 use rustix::event::PollFlags;
 use rustix::fd::BorrowedFd;
-use rustix::io::{Errno, read};
+use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
 use super::handover::SocketLists;
 use crate::net::link_monitor::LinkMonitor;
+use crate::sys::fds::read_into;
 use crate::sys::wait::{Awaited, wait};
 use crate::sys::{signal, time};
 use earlykmsg::address::Found;
@@ -162,8 +163,8 @@ impl Events {
     fn take_message(&mut self, now_ms: u64, take: &mut dyn FnMut(Message<'_>)) {
         let Some(watcher) = self.watcher else { return };
         let mut packet = [0; PACKET_BYTES_MAX];
-        let len = match read(watcher, &mut packet) {
-            Ok(len @ 1..) => len,
+        let packet = match read_into(watcher, &mut packet) {
+            Ok(packet @ [_, ..]) => packet,
             Err(Errno::AGAIN | Errno::INTR) => return,
             _ => {
                 self.watcher = None;
@@ -171,7 +172,7 @@ impl Events {
                 return;
             }
         };
-        match Message::decode(&packet[..len]) {
+        match Message::decode(packet) {
             Some(Message::RootSwitched { at_ms }) => {
                 self.root_switched = true;
                 self.lifetime.switched(at_ms);

@@ -6,13 +6,13 @@
 use core::ffi::CStr;
 
 use heapless::String;
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat};
-use rustix::io::read;
 use rustix::system::uname;
 
 use crate::kernel_fs::{KernelFs, sysfs};
 use crate::net::link_monitor::hardware_address;
+use crate::sys::fds::read_into;
 use earlykmsg::address::Address;
 use earlykmsg::config::Extra;
 use earlykmsg::config::Options;
@@ -47,9 +47,9 @@ pub fn learn(facts: &mut Facts, options: &Options<'_>, kernel_fs: &KernelFs) {
 fn read_fact(facts: &mut Facts, fact: Fact, file: Option<OwnedFd>) {
     let mut text = [0; 2 * FACT_BYTES_MAX];
     if let Some(file) = file
-        && let Ok(len @ 1..) = read(file, &mut text)
+        && let Ok(text @ [_, ..]) = read_into(file.as_fd(), &mut text)
     {
-        facts.set(fact, &text[..len]);
+        facts.set(fact, text);
     }
 }
 

@@ -8,6 +8,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use crate::net::Target;
 use crate::net::tcp::Tcp;
 use crate::net::udp::{Sent, Udp};
+use crate::sys::fds::read_into;
 use crate::sys::wait::Awaited;
 use crate::sys::{failed, time};
 use earlykmsg::address::Address;
@@ -110,8 +111,8 @@ impl NameServer {
     ) {
         let (gathered, datagram) = answers.split_at_mut(ANSWERS_BYTES - DNS_ANSWER_BYTES_MAX);
         if let Some(udp) = &self.udp {
-            match read(udp.fd(), &mut *datagram) {
-                Ok(len) => lookup.answer(time::now_ms(), &datagram[..len], Transport::Udp),
+            match read_into(udp.fd(), datagram) {
+                Ok(message) => lookup.answer(time::now_ms(), message, Transport::Udp),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(errno) => self.udp_failed(errno.raw_os_error(), lookup),
             }

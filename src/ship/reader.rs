@@ -20,13 +20,13 @@ use earlykmsg::record::{Body, Prefix, Record};
 /// What a read buffer must hold.
 pub type ReadBuffer = [u8; RECORD_BYTES_MAX];
 
-/// Reads the next record into `buffer` and returns its length; none: there is no record now.
-pub fn read_record(fd: BorrowedFd<'_>, buffer: &mut ReadBuffer) -> Result<Option<usize>> {
+/// Reads the next record into `buffer`; none: there is no record now.
+pub fn read_record<'b>(fd: BorrowedFd<'_>, buffer: &'b mut ReadBuffer) -> Result<Option<&'b [u8]>> {
     loop {
         match read(fd, &mut buffer[..]) {
             // The kernel's log has no end: something else is in its place.
             Ok(0) => return Err(Step::KmsgEnded.failed(Number::NONE)),
-            Ok(len) => return Ok(Some(len)),
+            Ok(len) => return Ok(buffer.get(..len)),
             Err(Errno::AGAIN) => return Ok(None),
             // Overrun: the next read gives the oldest record left. Too large: that record is gone.
             // Either shows as a gap in the numbers.
@@ -208,7 +208,7 @@ impl<'a> Reader<'a> {
             return Ok(true);
         }
         self.from_saved = false;
-        self.pending = read_record(self.fd, self.buffer)?.unwrap_or(0);
+        self.pending = read_record(self.fd, self.buffer)?.map_or(0, <[u8]>::len);
         Ok(self.pending > 0)
     }
 }

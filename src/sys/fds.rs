@@ -1,9 +1,9 @@
-//! Closing what a process inherited.
+//! Reading from a descriptor, keeping it, and closing what a process inherited.
 
 use core::ffi::{c_long, c_uint};
 
 use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
-use rustix::io::{close, fcntl_getfd};
+use rustix::io::{self, close, fcntl_getfd, read};
 
 use super::checked;
 
@@ -12,6 +12,12 @@ pub fn standard_stream(number: i32) -> Option<BorrowedFd<'static>> {
     // SAFETY: the caller's process leaves the standard streams alone; if it is not open, it is not given out.
     let fd = unsafe { BorrowedFd::borrow_raw(number) };
     fcntl_getfd(fd).ok().map(|_| fd)
+}
+
+/// Reads into a buffer once. Gives what came.
+pub fn read_into<'b>(fd: BorrowedFd<'_>, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+    let len = read(fd, &mut *buffer)?;
+    Ok(buffer.get(..len).unwrap_or_default())
 }
 
 /// A descriptor that stays open for as long as the process lives: whoever needs it may have it.

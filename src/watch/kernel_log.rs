@@ -40,8 +40,7 @@ impl KernelLog {
         };
         let fd = keep(kernel_fs.open_kmsg()?);
         let mut oldest = None;
-        while let Some(len) = read_record(fd, buffer)? {
-            let record = &buffer[..len];
+        while let Some(record) = read_record(fd, buffer)? {
             oldest = oldest.or(Prefix::parse(record).map(|prefix| prefix.seq));
             if !saved.push(record) {
                 break;
@@ -60,8 +59,8 @@ impl KernelLog {
             return StampOffset(0);
         }
         for _ in 0..READ_BACK_MAX {
-            let Ok(Some(len)) = read_record(self.fd, self.buffer) else { break };
-            if let Some(record) = Record::parse(&self.buffer[..len])
+            let Ok(Some(record)) = read_record(self.fd, self.buffer) else { break };
+            if let Some(record) = Record::parse(record)
                 && let Body::Escaped { text, .. } = record.body
                 && text.starts_with(b"earlykmsg: ")
             {
@@ -78,8 +77,8 @@ impl KernelLog {
         let fd = kernel_fs.open_kmsg().ok()?;
         let mut newest = None;
         for _ in 0..NEWEST_LOOKS_MAX {
-            let Ok(Some(len)) = read_record(fd.as_fd(), self.buffer) else { break };
-            newest = Prefix::parse(&self.buffer[..len]).map(|prefix| prefix.seq).or(newest);
+            let Ok(Some(record)) = read_record(fd.as_fd(), self.buffer) else { break };
+            newest = Prefix::parse(record).map(|prefix| prefix.seq).or(newest);
         }
         newest
     }

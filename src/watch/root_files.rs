@@ -7,18 +7,18 @@ use core::ffi::CStr;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::read;
 use rustix::process::{chroot, fchdir};
 
 use super::child::send;
 use crate::kernel_fs::{DIRECTORY, KernelFs};
+use crate::sys::fds::read_into;
 use earlykmsg::channel::Message;
 use earlykmsg::limits::{FILE_BYTES_MAX, FILE_PIECE_BYTES};
 
 /// Sends all of them. `home` is the root to come back to; none: this process's own root is the one that counts.
 pub fn send_all(kernel_fs: &KernelFs, home: Option<BorrowedFd<'_>>, channel: BorrowedFd<'_>) {
     if let Ok(file) = kernel_fs.open_proc(c"net/pnp", OFlags::RDONLY) {
-        for_each_piece(&file, |piece| send(channel, Message::NameServers(piece)));
+        for_each_piece(file.as_fd(), |piece| send(channel, Message::NameServers(piece)));
     }
     match home {
         None => send_files_of_root(channel),
@@ -36,10 +36,10 @@ pub fn send_all(kernel_fs: &KernelFs, home: Option<BorrowedFd<'_>>, channel: Bor
 /// Sends those that stand in this process's root.
 fn send_files_of_root(channel: BorrowedFd<'_>) {
     if let Some(file) = open(c"/etc/resolv.conf") {
-        for_each_piece(&file, |piece| send(channel, Message::NameServers(piece)));
+        for_each_piece(file.as_fd(), |piece| send(channel, Message::NameServers(piece)));
     }
     if let Some(file) = open(c"/etc/hosts") {
-        for_each_piece(&file, |piece| send(channel, Message::Hosts(piece)));
+        for_each_piece(file.as_fd(), |piece| send(channel, Message::Hosts(piece)));
     }
 }
 
@@ -55,12 +55,12 @@ fn open(path: &CStr) -> Option<OwnedFd> {
 }
 
 /// Reads a file from its start to [`FILE_BYTES_MAX`]. The last piece is empty.
-fn for_each_piece(file: &OwnedFd, mut take: impl FnMut(&[u8])) {
+fn for_each_piece(file: BorrowedFd<'_>, mut take: impl FnMut(&[u8])) {
     let mut piece = [0; FILE_PIECE_BYTES];
     for _ in 0..FILE_BYTES_MAX / FILE_PIECE_BYTES {
-        match read(file, &mut piece) {
-            Ok(len @ 1..) => take(&piece[..len]),
-            _ => break,
+        match read_into(file, &mut piece) {
+            Ok(b"") | Err(_) => break,
+            Ok(piece) => take(piece),
         }
     }
     take(b"");

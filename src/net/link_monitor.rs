@@ -8,8 +8,9 @@ use core::fmt::Write;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socket_with};
 
+use crate::sys::fds::read_into;
 use crate::sys::socket::join_groups;
 use crate::sys::{At, time};
 use earlykmsg::address::Address;
@@ -82,9 +83,9 @@ impl LinkMonitor {
     pub fn read(&mut self) -> bool {
         let Some(fd) = &self.fd else { return false };
         let mut message = [0; NETLINK_BYTES];
-        let helps = match recv(fd, &mut message, RecvFlags::DONTWAIT) {
+        let helps = match read_into(fd.as_fd(), &mut message) {
             // What does not fit may help.
-            Ok((len, _)) => len == message.len() || should_retry(&message[..len], &mut self.link_is_starting),
+            Ok(message) => message.len() == NETLINK_BYTES || should_retry(message, &mut self.link_is_starting),
             // There was more than the kernel keeps.
             Err(Errno::NOBUFS) => true,
             Err(_) => return false,
@@ -150,8 +151,8 @@ pub fn hardware_address(to: Address, out: &mut impl Write, answers: &mut [u8; AN
 fn ask(request: &[u8], answers: &mut [u8; ANSWERS_BYTES], mut take: impl FnMut(&[u8]) -> bool) {
     let Ok(fd) = open() else { return };
     let _ = send(&fd, request, SendFlags::empty());
-    while let Ok((len, _)) = recv(&fd, &mut answers[..], RecvFlags::DONTWAIT) {
-        if take(&answers[..len.min(ANSWERS_BYTES)]) {
+    while let Ok(answer) = read_into(fd.as_fd(), answers) {
+        if take(answer) {
             break;
         }
     }

@@ -50,7 +50,7 @@ pub(super) const SHIPPER: [Row; 21] = [
     any(
         libc::SYS_read,
         "ship::reader: a record; ship::events: the watcher's messages; ship::handover: the lists of sockets; \
-         ship::name_server: answers",
+         ship::name_server: answers; net::link_monitor",
     ),
     any(
         libc::SYS_sendto,
@@ -58,7 +58,7 @@ pub(super) const SHIPPER: [Row; 21] = [
     ),
     any(libc::SYS_ppoll, "ship::events: the one place that waits"),
     any(libc::SYS_clock_gettime, "sys::time"),
-    any(libc::SYS_recvfrom, "sys::socket::discard: what the receiver sends; net::link_monitor"),
+    any(libc::SYS_recvfrom, "sys::socket::discard: what the receiver sends"),
     one_of(
         libc::SYS_recvmsg,
         &[&[argument(2, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)]],

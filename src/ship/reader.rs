@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
     /// The number of the oldest wanted record that there is, without taking it; none when there is none yet.
     pub fn peek(&mut self) -> Result<Option<u64>> {
         while self.fetch()? {
-            match Prefix::parse(&self.buffer[..self.pending]) {
+            match Prefix::parse(self.pending()) {
                 Some(prefix) if self.is_skipped(prefix.seq) => self.pending = 0,
                 Some(prefix) => return Ok(Some(prefix.seq)),
                 None => return Ok(self.next),
@@ -158,7 +158,7 @@ impl<'a> Reader<'a> {
             if !self.fetch()? {
                 return Ok(Some(Next::Empty));
             }
-            match Prefix::parse(&self.buffer[..self.pending]) {
+            match Prefix::parse(self.pending()) {
                 Some(prefix) if self.is_skipped(prefix.seq) => self.pending = 0,
                 prefix => break prefix,
             }
@@ -175,7 +175,7 @@ impl<'a> Reader<'a> {
             self.next = Some(after);
             return Ok(Some(Next::Gap(Gap { from, to: after - 1, clock_us, cause })));
         }
-        let bytes = &self.buffer[..self.pending];
+        let bytes = self.buffer.get(..self.pending).unwrap_or_default();
         let record = match prefix {
             Some(prefix) => prefix.record(bytes),
             None => Record::broken(bytes),
@@ -196,13 +196,20 @@ impl<'a> Reader<'a> {
         self.skipping && self.next.is_some_and(|next| seq < next)
     }
 
+    /// The record in the buffer; empty: there is none.
+    fn pending(&self) -> &[u8] {
+        self.buffer.get(..self.pending).unwrap_or_default()
+    }
+
     /// Has a record in the buffer, unless there is none: `false`.
     fn fetch(&mut self) -> Result<bool> {
         if self.pending > 0 {
             return Ok(true);
         }
-        if let Some(record) = self.saved_left.next() {
-            self.buffer[..record.len()].copy_from_slice(record);
+        if let Some(record) = self.saved_left.next()
+            && let Some(place) = self.buffer.get_mut(..record.len())
+        {
+            place.copy_from_slice(record);
             self.pending = record.len();
             self.from_saved = true;
             return Ok(true);

@@ -4,8 +4,8 @@ use core::fmt::{self, Display, Write};
 
 /// What stands before and after the first `separator`.
 pub fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let at = bytes.iter().position(|&byte| byte == separator)?;
-    Some((&bytes[..at], &bytes[at + 1..]))
+    let mut parts = bytes.splitn(2, |&byte| byte == separator);
+    Some((parts.next()?, parts.next()?))
 }
 
 /// Takes what stands before the next `separator` off `rest`, or all of it.
@@ -21,8 +21,8 @@ pub fn next_word<'a>(line: &mut &'a [u8]) -> &'a [u8] {
     while let [b'\0'..=b' ', rest @ ..] = *line {
         *line = rest;
     }
-    let end = line.iter().position(|&byte| byte <= b' ').unwrap_or(line.len());
-    let (word, rest) = line.split_at(end);
+    let end = line.iter().position(|&byte| byte <= b' ');
+    let (word, rest) = end.and_then(|end| line.split_at_checked(end)).unwrap_or((line, b""));
     *line = rest;
     word
 }

@@ -28,15 +28,13 @@ impl<'a> Cmdline<'a> {
         let mut arguments = Arguments(read);
         let mut last = read;
         loop {
-            let before = arguments.0;
+            let rest = trim_start(arguments.0);
             if arguments.next().is_none() {
                 break;
             }
-            last = before;
+            last = rest;
         }
-        let start = last.iter().position(|&byte| !is_space(byte)).unwrap_or(0);
-        let last = &last[start..];
-        Cmdline { complete: &read[..read.len() - last.len()], cut: Some(CutArgument(last)) }
+        Cmdline { complete: read.strip_suffix(last).unwrap_or_default(), cut: Some(CutArgument(last)) }
     }
 }
 
@@ -66,36 +64,43 @@ impl<'a> Iterator for Arguments<'a> {
     type Item = Argument<'a>;
 
     fn next(&mut self) -> Option<Argument<'a>> {
-        let start = self.0.iter().position(|&byte| !is_space(byte))?;
-        let mut text = &self.0[start..];
-        let is_quoted = text.starts_with(b"\"");
-        if is_quoted {
-            text = &text[1..];
-        }
-        let (mut in_quotes, mut equals, mut end) = (is_quoted, None, text.len());
-        for (at, &byte) in text.iter().enumerate() {
-            match byte {
-                _ if is_space(byte) && !in_quotes => {
-                    end = at;
-                    break;
-                }
-                b'=' if equals.is_none() && at > 0 => equals = Some(at),
-                b'"' => in_quotes = !in_quotes,
-                _ => {}
-            }
-        }
-        self.0 = &text[end..];
-        let value_is_quoted = equals.is_some_and(|at| text[at + 1..end].starts_with(b"\""));
-        let is_closed = (is_quoted || value_is_quoted) && end > 0 && text[end - 1] == b'"';
-        let stop = if is_closed { end - 1 } else { end };
-        Some(match equals {
-            None => Argument { name: &text[..stop], value: None },
-            Some(at) => {
-                let from = at + 1 + usize::from(value_is_quoted);
-                Argument { name: &text[..at], value: Some(text.get(from..stop).unwrap_or_default()) }
-            }
+        let (text, is_quoted) = match trim_start(self.0) {
+            [] => return None,
+            [b'"', text @ ..] => (text, true),
+            text => (text, false),
+        };
+        let mut in_quotes = is_quoted;
+        let end = text.iter().position(|&byte| {
+            in_quotes ^= byte == b'"';
+            is_space(byte) && !in_quotes
+        });
+        let (argument, rest) = end.and_then(|end| text.split_at_checked(end)).unwrap_or((text, b""));
+        self.0 = rest;
+        // An `=` at the start belongs to the name.
+        let equals = argument.iter().skip(1).position(|&byte| byte == b'=');
+        Some(match equals.and_then(|at| argument.split_at_checked(at + 1)) {
+            Some((name, [_, b'"', value @ ..])) => Argument { name, value: Some(until_quote(value)) },
+            Some((name, [_, value @ ..])) if is_quoted => Argument { name, value: Some(until_quote(value)) },
+            Some((name, [_, value @ ..])) => Argument { name, value: Some(value) },
+            _ if is_quoted => Argument { name: until_quote(argument), value: None },
+            _ => Argument { name: argument, value: None },
         })
     }
+}
+
+/// A quoted text without the quote at its end, which may be missing.
+fn until_quote(text: &[u8]) -> &[u8] {
+    text.strip_suffix(b"\"").unwrap_or(text)
+}
+
+/// A text without the white space before it.
+fn trim_start(mut text: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = text
+        && is_space(*first)
+    {
+        text = rest;
+    }
+    text
 }
 
 /// White space as the kernel has it, Latin-1's no-break space included.

@@ -162,9 +162,7 @@ impl<'a> Options<'a> {
             }
             _ => match name.strip_prefix(b"earlykmsg.tags.").map(decimal) {
                 None => return false,
-                Some(Some(number @ 1..)) if self.tags.get(number as usize).is_some() => {
-                    self.take_tags(number as usize, name, value, report);
-                }
+                Some(Some(number @ 1..)) => self.take_tags(number as usize, name, value, report),
                 Some(_) => wrong(Reason::TagsDestination),
             },
         }
@@ -195,7 +193,10 @@ impl<'a> Options<'a> {
         value: &'a [u8],
         report: &mut dyn FnMut(Problem<'a>),
     ) {
-        self.tags[destination] = value;
+        let Some(tags) = self.tags.get_mut(destination) else {
+            return report(Problem { name, value, reason: Reason::TagsDestination });
+        };
+        *tags = value;
         for (tag, parsed) in tags::parse(value) {
             if let Err(error) = parsed {
                 report(Problem { name, value: tag, reason: Reason::Tag(error) });

@@ -4,8 +4,9 @@ use core::fmt::{self, Display, Write};
 
 /// What stands before and after the first `separator`.
 pub fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let mut parts = bytes.splitn(2, |&byte| byte == separator);
-    Some((parts.next()?, parts.next()?))
+    let at = bytes.iter().position(|&byte| byte == separator)?;
+    let (before, after) = bytes.split_at_checked(at)?;
+    Some((before, after.get(1..)?))
 }
 
 /// Takes what stands before the next `separator` off `rest`, or all of it.

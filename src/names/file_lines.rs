@@ -19,7 +19,7 @@ impl<'a> FileLines<'a> {
     }
 
     /// Takes the next piece, and hands the lines that it completes to `read`. An empty piece ends the file.
-    pub fn add(&mut self, piece: &[u8], read: impl FnOnce(&[u8])) {
+    pub fn add(&mut self, piece: &[u8], read: &mut dyn FnMut(&[u8])) {
         let end = self.begun + piece.len();
         let Some(room) = self.buffer.get_mut(self.begun..end) else { return };
         room.copy_from_slice(piece);
@@ -56,10 +56,10 @@ mod tests {
             let mut rest = *file;
             while !rest.is_empty() {
                 let (now, later) = rest.split_at(piece().clamp(1, FILE_PIECE_BYTES).min(rest.len()));
-                lines.add(now, |text| got.extend_from_slice(text));
+                lines.add(now, &mut |text| got.extend_from_slice(text));
                 rest = later;
             }
-            lines.add(b"", |text| got.extend_from_slice(text));
+            lines.add(b"", &mut |text| got.extend_from_slice(text));
             got.push(b'|');
         }
         got

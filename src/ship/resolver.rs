@@ -194,10 +194,10 @@ impl<'a> Resolver<'a> {
         let mut lines = FileLines::new(self.answers);
         let in_time = events.request_files(time::now_ms() + FILES_MS, &mut |message| match message {
             Message::NameServers(piece) => {
-                lines.add(piece, |text| config.read(text, &mut interface_index));
+                lines.add(piece, &mut |text| config.read(text, &mut interface_index));
             }
             Message::Hosts(piece) => {
-                lines.add(piece, |text| hosts::find(text, host, &mut interface_index, &mut found));
+                lines.add(piece, &mut |text| hosts::find(text, host, &mut interface_index, &mut found));
             }
             _ => {}
         });

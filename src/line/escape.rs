@@ -32,7 +32,7 @@ pub(super) fn write_string<'b>(room: &'b mut [u8], body: Body<'_>) -> Option<(Js
         }
     }
     out.push(b"\"")?;
-    let (string, rest) = out.room.split_at_mut(out.len);
+    let (string, rest) = out.room.split_at_mut_checked(out.len)?;
     Some((Json(string), rest))
 }
 
@@ -49,9 +49,9 @@ struct Out<'b> {
 
 impl Out<'_> {
     fn push(&mut self, bytes: &[u8]) -> Option<()> {
-        let end = self.len + bytes.len();
-        self.room.get_mut(self.len..end)?.copy_from_slice(bytes);
-        self.len = end;
+        let place = self.room.get_mut(self.len..)?.get_mut(..bytes.len())?;
+        place.copy_from_slice(bytes);
+        self.len += bytes.len();
         Some(())
     }
 

@@ -23,9 +23,10 @@ impl<'a> FileLines<'a> {
         let end = self.begun + piece.len();
         let Some(room) = self.buffer.get_mut(self.begun..end) else { return };
         room.copy_from_slice(piece);
-        let last_newline = self.buffer[..end].iter().rposition(|&byte| byte == b'\n');
+        let all = self.buffer.get(..end).unwrap_or_default();
+        let last_newline = all.iter().rposition(|&byte| byte == b'\n');
         let complete = if piece.is_empty() { end } else { last_newline.map_or(0, |at| at + 1) };
-        let mut text = &self.buffer[..complete];
+        let mut text = all.get(..complete).unwrap_or_default();
         if self.skipping {
             text = split_once(text, b'\n').map_or(&[], |(_, rest)| rest);
             self.skipping = complete == 0 && !piece.is_empty();

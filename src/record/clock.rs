@@ -91,13 +91,12 @@ impl TimeText {
         self.text.truncate(TimeText::SECOND_BYTES);
         if micros != 0 {
             let mut fraction = *b".000000";
-            let mut rest = micros;
-            for digit in fraction[1..].iter_mut().rev() {
-                *digit += (rest % 10) as u8;
-                rest /= 10;
+            add_number(&mut fraction[1..], micros);
+            let mut fraction = &fraction[..];
+            while let [shorter @ .., b'0'] = fraction {
+                fraction = shorter;
             }
-            let zeros = fraction.iter().rev().take_while(|&&digit| digit == b'0').count();
-            let _ = self.text.extend_from_slice(&fraction[..fraction.len() - zeros]); // TIME_BYTES_MAX has room
+            let _ = self.text.extend_from_slice(fraction); // TIME_BYTES_MAX has room
         }
         let _ = self.text.push(b'Z');
         &self.text
@@ -111,13 +110,20 @@ fn second_text(second: i64) -> Vec<u8, TIME_BYTES_MAX> {
     let of_day = (second % 86_400) as u32;
     let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
     let mut text = *b"0000-00-00T00:00:00";
-    for (at, number) in
-        [(0, year / 100), (2, year % 100), (5, month), (8, day), (11, hour), (14, minute), (17, second)]
-    {
-        text[at] += (number / 10) as u8;
-        text[at + 1] += (number % 10) as u8;
+    let fields = text.split_mut(|&byte| byte != b'0');
+    for (field, number) in fields.zip([year, month, day, hour, minute, second]) {
+        add_number(field, number);
     }
     Vec::from_slice(&text).unwrap_or_default()
+}
+
+/// Writes a number into a field of zeros.
+fn add_number(field: &mut [u8], number: u32) {
+    let mut rest = number;
+    for digit in field.iter_mut().rev() {
+        *digit += (rest % 10) as u8;
+        rest /= 10;
+    }
 }
 
 /// The civil date of a day since the year 0, in the proleptic Gregorian calendar, counted in years that begin in March

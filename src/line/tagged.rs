@@ -12,30 +12,36 @@ use crate::record::{Body, Chars};
 pub(super) struct Tags {
     /// The names and the values as JSON strings, in turn.
     text: [u8; TAGS_BYTES_MAX],
-    /// Where they end.
-    ends: Vec<Ends, { 2 * TAGS_MAX }>,
+    /// How long they are.
+    lengths: Vec<Lengths, { 2 * TAGS_MAX }>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Ends {
+struct Lengths {
     name: usize,
     value: usize,
 }
 
 impl Tags {
-    pub(super) const NONE: Tags = Tags { text: [0; TAGS_BYTES_MAX], ends: Vec::new() };
+    pub(super) const NONE: Tags = Tags { text: [0; TAGS_BYTES_MAX], lengths: Vec::new() };
 
     /// Takes the tags of all destinations and those of this one. Of those with the same name the last counts, at its
     /// place. Returns how many have no room and are left out.
     pub(super) fn set(&mut self, words: [&[u8]; 2], facts: &Facts) -> u64 {
-        self.ends.clear();
-        let all = || words.into_iter().flat_map(tags::parse).filter_map(|(_, tag)| tag.ok());
+        self.lengths.clear();
+        let mut tags: Vec<Tag<'_>, { 2 * TAGS_MAX }> = Vec::new();
+        for word in words {
+            // There is room for all: of a word no more than `TAGS_MAX` are taken.
+            tags.extend(tags::parse(word).filter_map(|(_, tag)| tag.ok()));
+        }
         let mut left_out = 0;
-        for (at, tag) in all().enumerate() {
-            let is_last = all().skip(at + 1).all(|later| !same_name(&later, &tag));
-            if is_last && self.push(&tag, facts).is_none() {
+        let mut rest = &tags[..];
+        while let [tag, later @ ..] = rest {
+            let is_last = !later.iter().any(|later| same_name(later, tag));
+            if is_last && self.push(tag, facts).is_none() {
                 left_out += 1;
             }
+            rest = later;
         }
         left_out
     }
@@ -44,22 +50,20 @@ impl Tags {
     fn push(&mut self, tag: &Tag<'_>, facts: &Facts) -> Option<()> {
         let mut value: Vec<u8, TAGS_BYTES_MAX> = Vec::new();
         tag.write_value(facts, &mut value)?;
-        let (begin, punctuation) = (self.text_bytes(), 2 * (self.ends.len() + 1));
+        let (begin, punctuation) = (self.text_bytes(), 2 * (self.lengths.len() + 1));
         let room = self.text.get_mut(begin..TAGS_BYTES_MAX.checked_sub(punctuation)?)?;
         let (name, rest) = write_string(room, Body::Plain(tag.name))?;
         let (value, _) = write_string(rest, Body::Plain(&value))?;
-        let name = begin + name.0.len();
-        let ends = Ends { name, value: name + value.0.len() };
-        self.ends.push(ends).ok()
+        self.lengths.push(Lengths { name: name.0.len(), value: value.0.len() }).ok()
     }
 
     fn text_bytes(&self) -> usize {
-        self.ends.last().map_or(0, |ends| ends.value)
+        self.lengths.iter().map(|lengths| lengths.name + lengths.value).sum()
     }
 
     /// How many bytes of an object they are.
     pub(super) fn bytes(&self) -> usize {
-        self.text_bytes() + 2 * self.ends.len()
+        self.text_bytes() + 2 * self.lengths.len()
     }
 
     /// Whether one has this name, which needs no escape.
@@ -69,11 +73,12 @@ impl Tags {
 
     /// The names and the values.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Json<'_>, Json<'_>)> {
-        let mut begin = 0;
-        self.ends.iter().map(move |ends| {
-            let (name, value) = (&self.text[begin..ends.name], &self.text[ends.name..ends.value]);
-            begin = ends.value;
-            (Json(name), Json(value))
+        let mut rest = &self.text[..];
+        self.lengths.iter().map_while(move |lengths| {
+            let (name, after) = rest.split_at_checked(lengths.name)?;
+            let (value, after) = after.split_at_checked(lengths.value)?;
+            rest = after;
+            Some((Json(name), Json(value)))
         })
     }
 }

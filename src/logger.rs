@@ -5,6 +5,7 @@
 
 use core::fmt::{self, Arguments, Write};
 
+use heapless::Vec;
 use log::{Level, Log, Metadata, Record};
 use rustix::event::PollFlags;
 use rustix::fd::BorrowedFd;
@@ -106,16 +107,17 @@ impl Log for Logger {
             Level::Info => 6,
             Level::Debug | Level::Trace => 7,
         };
-        let mut line = Line::new();
+        let mut line = Line(Vec::new());
         // What does not fit is left out.
         let _ = write!(line, "<{}>", FACILITY_USER + level);
-        let text = line.len;
+        let prefix = line.0.len();
         let _ = write!(line, "earlykmsg: {}", record.args());
-        let line = line.end();
+        // Without it the kernel would hold the line back.
+        let _ = line.0.push(b'\n');
         if let Some(kmsg) = KERNEL_LOG.get() {
-            let _ = write(kmsg, line);
+            let _ = write(kmsg, &line.0);
         }
-        write_to_stderr(&line[text..]);
+        write_to_stderr(line.0.get(prefix..).unwrap_or_default());
     }
 
     fn flush(&self) {}
@@ -132,29 +134,14 @@ fn write_to_stderr(line: &[u8]) {
     }
 }
 
-/// A line of at most [`MESSAGE_BYTES_MAX`] bytes and its newline, without which the kernel would hold it back.
-struct Line {
-    bytes: [u8; MESSAGE_BYTES_MAX + 1],
-    len: usize,
-}
-
-impl Line {
-    fn new() -> Line {
-        Line { bytes: [0; MESSAGE_BYTES_MAX + 1], len: 0 }
-    }
-
-    fn end(&mut self) -> &[u8] {
-        self.bytes[self.len] = b'\n';
-        &self.bytes[..=self.len]
-    }
-}
+/// A line of at most [`MESSAGE_BYTES_MAX`] bytes, and room for its newline.
+struct Line(Vec<u8, { MESSAGE_BYTES_MAX + 1 }>);
 
 impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = MESSAGE_BYTES_MAX - self.len;
-        let fits = &text.as_bytes()[..text.len().min(room)];
-        self.bytes[self.len..self.len + fits.len()].copy_from_slice(fits);
-        self.len += fits.len();
+        let room = MESSAGE_BYTES_MAX - self.0.len();
+        let fits = text.as_bytes().get(..room).unwrap_or(text.as_bytes());
+        let _ = self.0.extend_from_slice(fits);
         if fits.len() == text.len() { Ok(()) } else { Err(fmt::Error) }
     }
 }

@@ -109,9 +109,10 @@ impl Args {
         // SAFETY: the block is the process's own writable memory; no string in it is used afterwards.
         let block = unsafe { core::slice::from_raw_parts_mut(start.cast::<u8>(), room) };
         block.fill(0);
-        let name = name.to_bytes();
-        let len = name.len().min(room.saturating_sub(1));
-        block[..len].copy_from_slice(&name[..len]);
+        // The last byte stays: it ends the name.
+        for (place, &byte) in block.iter_mut().take(room.saturating_sub(1)).zip(name.to_bytes()) {
+            *place = byte;
+        }
     }
 }
 

@@ -173,9 +173,9 @@ impl Name {
             return Err(Malformed);
         }
         self.bytes.push(label.len() as u8).map_err(|_| Malformed)?;
-        self.bytes.extend_from_slice(label).map_err(|_| Malformed)?;
-        let start = self.bytes.len() - label.len();
-        self.bytes[start..].make_ascii_lowercase();
+        for byte in label {
+            self.bytes.push(byte.to_ascii_lowercase()).map_err(|_| Malformed)?;
+        }
         Ok(())
     }
 }

@@ -8,7 +8,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::limits::{DESTINATIONS_MAX, OLD_SOCKETS_MAX};
 
-/// Where the number of old sockets stands; the sockets follow.
+// What stands where. The old sockets follow behind their number.
+const RESUME: usize = 0;
+const UNSENT: usize = 1;
+const REACHED_MS: usize = 2;
+const DENIED: usize = 3;
 const OLD_SOCKETS: usize = 4;
 const NUMBERS: usize = OLD_SOCKETS + 1 + OLD_SOCKETS_MAX;
 
@@ -32,85 +36,90 @@ impl Board {
         Board(slots)
     }
 
-    /// The slot of one destination.
-    pub fn slot(self, destination: usize) -> Progress {
-        Progress(&self.0[destination])
+    /// The slots, one for each destination.
+    pub fn slots(self) -> impl Iterator<Item = Progress> {
+        self.0.iter().map(Progress)
     }
 }
 
+fn get(number: &AtomicU64) -> Option<u64> {
+    match number.load(Ordering::Relaxed) {
+        NONE => None,
+        number => Some(number - 1),
+    }
+}
+
+fn set(place: &AtomicU64, number: Option<u64>) {
+    place.store(number.map_or(NONE, |number| number.saturating_add(1)), Ordering::Relaxed);
+}
+
 impl Progress {
-    fn get(self, at: usize) -> Option<u64> {
-        match self.0[at].load(Ordering::Relaxed) {
-            NONE => None,
-            number => Some(number - 1),
-        }
-    }
-
-    fn set(self, at: usize, number: Option<u64>) {
-        self.0[at].store(number.map_or(NONE, |number| number.saturating_add(1)), Ordering::Relaxed);
-    }
-
     /// The record that a successor has to begin with.
     pub fn resume(self) -> Option<u64> {
-        self.get(0)
+        get(&self.0[RESUME])
     }
 
     /// The first record that was never sent.
     pub fn unsent(self) -> Option<u64> {
-        self.get(1)
+        get(&self.0[UNSENT])
     }
 
     /// When the receiver was first reached, in milliseconds.
     pub fn reached_ms(self) -> Option<u64> {
-        self.get(2)
+        get(&self.0[REACHED_MS])
     }
 
     /// The system call that the shipper was ended for.
     pub fn denied(self) -> Option<u64> {
-        self.get(3)
+        get(&self.0[DENIED])
     }
 
     /// Where one more than the number of a denied system call is stored, by a signal handler: see [`Progress::denied`].
     pub fn denied_call(self) -> &'static AtomicU64 {
-        &self.0[3]
+        &self.0[DENIED]
     }
 
     /// Forgets what belongs to a shipper that is gone.
     pub fn begin(self) {
-        self.set(3, None);
+        set(&self.0[DENIED], None);
     }
 
     /// See [`Progress::resume`].
     pub fn set_resume(self, seq: Option<u64>) {
-        self.set(0, seq);
+        set(&self.0[RESUME], seq);
     }
 
     /// See [`Progress::unsent`].
     pub fn set_unsent(self, seq: Option<u64>) {
-        self.set(1, seq);
+        set(&self.0[UNSENT], seq);
     }
 
     /// See [`Progress::reached_ms`].
     pub fn set_reached_ms(self, ms: u64) {
-        self.set(2, Some(ms));
+        set(&self.0[REACHED_MS], Some(ms));
     }
 
     /// Notes the sockets to the destination that others had before the switch of root, by their inodes. One more than
     /// there is room for is noted as a number alone.
     pub fn set_old_sockets(self, inodes: impl Iterator<Item = u64>) {
+        let mut places = self.old_inodes().iter();
         let mut count = 0;
         for inode in inodes.take(OLD_SOCKETS_MAX + 1) {
-            if count < OLD_SOCKETS_MAX {
-                self.set(OLD_SOCKETS + 1 + count, Some(inode));
+            if let Some(place) = places.next() {
+                set(place, Some(inode));
             }
             count += 1;
         }
-        self.set(OLD_SOCKETS, Some(count as u64));
+        set(&self.0[OLD_SOCKETS], Some(count));
+    }
+
+    fn old_inodes(self) -> &'static [AtomicU64] {
+        &self.0[OLD_SOCKETS + 1..]
     }
 
     /// What is known of the sockets that others had before the switch of root.
     pub fn old_sockets(self) -> OldSockets {
-        match self.get(OLD_SOCKETS) {
+        match get(&self.0[OLD_SOCKETS]) {
             None => OldSockets::Unknown,
             Some(count) if count > OLD_SOCKETS_MAX as u64 => OldSockets::TooMany,
             Some(count) => OldSockets::Known(self, count as usize),
@@ -134,7 +143,7 @@ impl OldSockets {
     pub fn may_have(self, inode: u64) -> bool {
         match self {
             OldSockets::Known(progress, count) => {
-                (1..=count).any(|at| progress.get(OLD_SOCKETS + at) == Some(inode))
+                progress.old_inodes().iter().take(count).any(|known| get(known) == Some(inode))
             }
             OldSockets::Unknown | OldSockets::TooMany => true,
         }
@@ -159,14 +168,14 @@ mod tests {
     #[test]
     fn each_number_has_its_place() {
         let board = board();
-        let progress = board.slot(1);
+        let progress = board.slots().nth(1).unwrap();
         assert_eq!(numbers(progress), [None; 4]);
         progress.set_resume(Some(0));
         progress.set_unsent(Some(7));
         progress.set_reached_ms(1_000);
         progress.denied_call().store(60 + 1, Ordering::Relaxed);
         assert_eq!(numbers(progress), [Some(0), Some(7), Some(1_000), Some(60)]);
-        assert_eq!(numbers(board.slot(0)), [None; 4], "another shipper's");
+        assert_eq!(numbers(board.slots().next().unwrap()), [None; 4], "another shipper's");
         progress.begin();
         assert_eq!(numbers(progress), [Some(0), Some(7), Some(1_000), None]);
         progress.set_resume(None);
@@ -176,7 +185,7 @@ mod tests {
 
     #[test]
     fn old_sockets() {
-        let progress = board().slot(0);
+        let progress = board().slots().next().unwrap();
         assert!(progress.old_sockets().may_have(5), "nobody has looked");
         let last = OLD_SOCKETS_MAX as u64;
         for count in [0, 3, last] {

@@ -145,9 +145,9 @@ impl<'a> Watcher<'a> {
         let empty = empty_directory().map(keep);
         let home = if origin.expects_root_switch() { empty.or_else(open_root) } else { None };
         privileges::drop_to_watcher()?;
-        let destinations = options.destinations.iter().enumerate();
+        let destinations = options.destinations.iter().zip(board.slots()).enumerate();
         let shippers =
-            destinations.map(|(number, endpoint)| Child::new(number, endpoint, board.slot(number)));
+            destinations.map(|(number, (endpoint, progress))| Child::new(number, endpoint, progress));
         // At the boot there is nothing before record 0: what the ring no longer has is a loss.
         let first = if origin.expects_root_switch() { Some(0) } else { kernel_log.oldest };
         // On a main system it goes on as after a root switch.

@@ -80,10 +80,12 @@ impl KernelFs {
         let file = self.open_proc(c"cmdline", OFlags::RDONLY)?;
         let Some(buffer) = CMDLINE.take() else { return Ok(Cmdline::default()) };
         let mut len = 0;
-        while let Ok(more @ 1..) = read(&file, &mut buffer[len..]) {
+        while let Some(room) = buffer.get_mut(len..)
+            && let Ok(more @ 1..) = read(&file, room)
+        {
             len += more;
         }
-        Ok(Cmdline::new(&buffer[..len]))
+        Ok(Cmdline::new(buffer.get(..len).unwrap_or_default()))
     }
 
     /// Opens the kernel's log with a position of its own: for reading, and, where that is allowed, for writing.

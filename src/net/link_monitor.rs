@@ -85,7 +85,9 @@ impl LinkMonitor {
         let mut message = [0; NETLINK_BYTES];
         let helps = match read_into(fd.as_fd(), &mut message) {
             // What does not fit may help.
-            Ok(message) => message.len() == NETLINK_BYTES || should_retry(message, &mut self.link_is_starting),
+            Ok(message) => {
+                message.len() == NETLINK_BYTES || should_retry(message, &mut self.link_is_starting)
+            }
             // There was more than the kernel keeps.
             Err(Errno::NOBUFS) => true,
             Err(_) => return false,

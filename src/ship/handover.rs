@@ -64,9 +64,11 @@ fn any_line(list: BorrowedFd<'_>, matches: &mut dyn FnMut(&[u8]) -> bool) -> boo
     }
     let mut buffer = [0; SOCKET_LIST_BYTES];
     let mut len = 0;
-    while let Ok(more @ 1..) = read(list, &mut buffer[len..]) {
+    while let Some(room) = buffer.get_mut(len..)
+        && let Ok(more @ 1..) = read(list, room)
+    {
         len += more;
-        let mut rest = &buffer[..len];
+        let mut rest = buffer.get(..len).unwrap_or_default();
         while let Some((line, after)) = split_once(rest, b'\n') {
             if matches(line) {
                 return true;

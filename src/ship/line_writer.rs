@@ -46,7 +46,7 @@ impl LineWriter<'_> {
                 "the kernel log buffer was overwritten before they could be sent",
             ),
         };
-        let first_lost = unsent.clamp(from, to.saturating_add(1));
+        let first_lost = unsent.max(from).min(to.saturating_add(1));
         if first_lost > from {
             let unread = Unread { from, to: first_lost - 1 };
             let len = unread.encode(self.encoder, self.batch.room(), clock_us, self.wall);

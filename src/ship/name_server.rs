@@ -121,7 +121,8 @@ impl NameServer {
             match query.step(&mut self.query, lookup, gathered) {
                 Ok(TcpStep::Pending) => {}
                 Ok(TcpStep::Answered(len)) => {
-                    lookup.answer(time::now_ms(), &gathered[TCP_LENGTH_BYTES..len], Transport::Tcp);
+                    let message = gathered.get(TCP_LENGTH_BYTES..len).unwrap_or_default();
+                    lookup.answer(time::now_ms(), message, Transport::Tcp);
                     self.tcp = None;
                 }
                 Err(error) => self.tcp_failed(error.errno.0, lookup),
@@ -168,7 +169,7 @@ impl TcpQuery {
 
 /// Gathers an answer, up to what there is room for. Returns whether that is all of it.
 fn receive(socket: BorrowedFd<'_>, gathered: &mut [u8], len: &mut usize) -> Result<bool> {
-    match read(socket, &mut gathered[*len..]) {
+    match read(socket, gathered.get_mut(*len..).unwrap_or_default()) {
         Ok(0) => Err(Step::Receive.failed(Number::NONE)),
         Ok(more) => {
             *len += more;

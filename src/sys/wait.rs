@@ -1,10 +1,11 @@
 //! Waiting for whatever comes first: the one call in which this program stands still.
 
+use heapless::Vec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 
 use super::time::now_ms;
-use earlykmsg::limits::NEVER_MS;
+use earlykmsg::limits::{DESTINATIONS_MAX, NEVER_MS};
 
 /// One descriptor to wait for, or none.
 #[derive(Clone, Debug)]
@@ -35,16 +36,21 @@ impl<'a> Awaited<'a> {
     }
 }
 
+/// The most that can be waited for at once: by the watcher, its own three and a channel to each shipper.
+pub const AWAITED_MAX: usize = 3 + DESTINATIONS_MAX;
+
 /// Waits until one of these is ready, a signal interrupts it, or it is `until_ms`.
-pub fn wait<const N: usize>(awaited: &mut [Awaited<'_>; N], until_ms: u64) {
+pub fn wait(awaited: &mut [Awaited<'_>], until_ms: u64) {
     let ms = until_ms.saturating_sub(now_ms());
     let time = Timespec { tv_sec: (ms / 1_000) as i64, tv_nsec: (ms % 1_000 * 1_000_000) as i64 };
-    let mut fds: heapless::Vec<PollFd<'_>, N> =
-        awaited.iter().filter_map(|awaited| awaited.0.clone()).collect();
+    let mut fds = Vec::<PollFd<'_>, AWAITED_MAX>::new();
+    for fd in awaited.iter().filter_map(|awaited| awaited.0.as_ref()) {
+        let _ = fds.push(fd.clone());
+    }
     // When it fails, nothing is ready.
     let _ = poll(&mut fds, (until_ms != NEVER_MS).then_some(&time));
-    let asked = awaited.iter_mut().filter(|awaited| awaited.0.is_some());
-    for (awaited, answer) in asked.zip(fds) {
-        awaited.0 = Some(answer);
+    let asked = awaited.iter_mut().filter_map(|awaited| awaited.0.as_mut());
+    for (fd, answer) in asked.zip(&fds) {
+        fd.clone_from(answer);
     }
 }

@@ -27,7 +27,7 @@ use crate::ship::identity;
 use crate::sys::fds::keep;
 use crate::sys::memory::shared_numbers;
 use crate::sys::socket::holds_unsent;
-use crate::sys::wait::{Awaited, wait};
+use crate::sys::wait::{AWAITED_MAX, Awaited, wait};
 use crate::sys::{signal, time};
 use child::{Child, Setup, State};
 use earlykmsg::channel::Message;
@@ -226,7 +226,7 @@ impl<'a> Watcher<'a> {
     /// Waits for a signal, a change of mounts or of the clock, a shipper's message, or the next thing that is due.
     fn wait(&self) -> Ready {
         let mut until = self.force_ms();
-        let mut awaited = [Awaited::NONE; 3 + DESTINATIONS_MAX];
+        let mut awaited = [Awaited::NONE; AWAITED_MAX];
         let [signals, mounts, wall_clock, channels @ ..] = &mut awaited;
         *signals = Awaited::new(self.setup.signals, PollFlags::IN);
         if let Some(switch) = &self.root_switch {

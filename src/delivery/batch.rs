@@ -8,20 +8,21 @@
 //! Beside the bytes stands where each line ends and what it was made of. The batch is filled anew only when all of it
 //! is written: until then the bytes of a half-written line are still here, and it can be sent again from its beginning.
 
+use core::mem::replace;
+
+use heapless::Deque;
+
 use crate::limits::{BATCH_BYTES, BATCH_LINES_MAX};
 
 /// Room for a batch.
 pub struct BatchBuffer {
     bytes: [u8; BATCH_BYTES],
-    lines: [Entry; BATCH_LINES_MAX],
+    lines: Deque<Line, BATCH_LINES_MAX>,
 }
 
 impl BatchBuffer {
     /// Nothing in it.
-    pub const EMPTY: BatchBuffer = {
-        const NONE: Entry = Entry { made_of: MadeOf { seq: 0, clock_us: 0 }, end: 0 };
-        BatchBuffer { bytes: [0; BATCH_BYTES], lines: [NONE; BATCH_LINES_MAX] }
-    };
+    pub const EMPTY: BatchBuffer = BatchBuffer { bytes: [0; BATCH_BYTES], lines: Deque::new() };
 }
 
 /// What a line was made of.
@@ -33,10 +34,10 @@ pub struct MadeOf {
     pub clock_us: u64,
 }
 
-/// There are many, so they are kept small.
+/// A line that is not written as a whole. There are many, so they are kept small.
 #[derive(Clone, Copy)]
 #[repr(C, packed(2))]
-struct Entry {
+struct Line {
     made_of: MadeOf,
     /// Where the line ends, behind its newline.
     end: u16,
@@ -46,20 +47,17 @@ const _: () = assert!(BATCH_BYTES <= u16::MAX as usize);
 
 /// A buffer of whole lines that is written in pieces of any size.
 pub struct Batch {
-    bytes: &'static mut [u8; BATCH_BYTES],
-    ends: &'static mut [Entry; BATCH_LINES_MAX],
+    buffer: &'static mut BatchBuffer,
     len: usize,
     done: usize,
-    /// Lines since the batch was empty.
-    lines: usize,
-    /// The first of them that is not written as a whole.
-    first: usize,
+    /// Where the first line begins that is not written as a whole.
+    begin: usize,
 }
 
 impl Batch {
     /// An empty batch.
     pub fn new(buffer: &'static mut BatchBuffer) -> Batch {
-        Batch { bytes: &mut buffer.bytes, ends: &mut buffer.lines, len: 0, done: 0, lines: 0, first: 0 }
+        Batch { buffer, len: 0, done: 0, begin: 0 }
     }
 
     /// Everything is written.
@@ -72,110 +70,99 @@ impl Batch {
         if self.is_empty() {
             self.clear();
         }
-        &mut self.bytes[self.len..]
+        self.buffer.bytes.get_mut(self.len..).unwrap_or_default()
     }
 
     /// The first `bytes` of the room are a line now; its newline is added. The room was longer than that, and there were
     /// less than [`BATCH_LINES_MAX`] lines.
     pub fn push(&mut self, bytes: usize, made_of: MadeOf) {
-        self.bytes[self.len + bytes] = b'\n';
-        self.len += bytes + 1;
-        self.ends[self.lines] = Entry { made_of, end: self.len as u16 };
-        self.lines += 1;
+        if let Some(newline) = self.room().get_mut(bytes) {
+            *newline = b'\n';
+            self.len += bytes + 1;
+            let _ = self.buffer.lines.push_back(Line { made_of, end: self.len as u16 });
+        }
     }
 
-    /// Lines since the batch was empty.
+    /// Lines that are not written as a whole.
     pub fn lines(&self) -> usize {
-        self.lines
+        self.buffer.lines.len()
     }
 
     /// What waits to be written.
     pub fn waiting(&self) -> &[u8] {
-        &self.bytes[self.done..self.len]
+        self.buffer.bytes.get(self.done..self.len).unwrap_or_default()
     }
 
     /// The first `bytes` of what waited are written.
     pub fn written(&mut self, bytes: usize) {
         self.done += bytes;
-        while self.at_work().first().is_some_and(|line| usize::from(line.end) <= self.done) {
-            self.first += 1;
+        while let Some(line) = self.buffer.lines.pop_front_if(|line| usize::from(line.end) <= self.done) {
+            self.begin = usize::from(line.end);
         }
     }
 
     /// What the line was made of that waits first, whole or half.
     pub fn first(&self) -> Option<MadeOf> {
-        self.at_work().first().map(|line| line.made_of)
+        self.buffer.lines.front().map(|line| line.made_of)
     }
 
     /// The lines that wait as a whole, when no line is half written: where each begins, counted from the first, and what it
     /// was made of.
     pub fn waiting_lines(&self) -> impl Iterator<Item = (usize, MadeOf)> {
-        let start = self.first_begins();
-        let begins = core::iter::once(start).chain(self.at_work().iter().map(|line| usize::from(line.end)));
-        begins.zip(self.at_work()).map(move |(begins, line)| (begins - start, line.made_of))
+        let mut begin = 0;
+        self.buffer.lines.iter().map(move |line| {
+            let end = usize::from(line.end) - self.begin;
+            (replace(&mut begin, end), line.made_of)
+        })
     }
 
     /// What the first line was made of of which nothing is written.
     pub fn untouched(&self) -> Option<MadeOf> {
-        let half = usize::from(self.done > self.first_begins());
-        self.at_work().get(half).map(|line| line.made_of)
+        let half = usize::from(self.done > self.begin);
+        self.buffer.lines.get(half).map(|line| line.made_of)
     }
 
     /// The line that waits first, without its newline.
     pub fn first_line(&self) -> Option<&[u8]> {
-        self.bytes.get(self.done..usize::from(self.at_work().first()?.end) - 1)
+        let end = usize::from(self.buffer.lines.front()?.end);
+        self.buffer.bytes.get(self.done..end - 1)
     }
 
     /// Drops everything.
     pub fn clear(&mut self) {
         self.len = 0;
         self.done = 0;
-        self.lines = 0;
-        self.first = 0;
+        self.begin = 0;
+        self.buffer.lines.clear();
     }
 
     /// Goes back to the beginning of the line that was half written, so that whole lines wait, and moves them to
     /// the front.
     pub fn keep_whole_lines(&mut self) {
-        let start = self.first_begins();
-        self.bytes.copy_within(start..self.len, 0);
-        self.ends.copy_within(self.first..self.lines, 0);
-        self.lines -= self.first;
-        self.len -= start;
-        self.first = 0;
-        self.done = 0;
-        for line in &mut self.ends[..self.lines] {
-            line.end -= start as u16;
+        self.buffer.bytes.copy_within(self.begin..self.len, 0);
+        for line in &mut self.buffer.lines {
+            line.end -= self.begin as u16;
         }
+        self.len -= self.begin;
+        self.done = 0;
+        self.begin = 0;
     }
 
     /// Puts a line before all others; nothing of them is written yet. `false`: there is no room for it.
     pub fn push_front(&mut self, line: &[u8], made_of: MadeOf) -> bool {
         let more = line.len() + 1;
-        if self.len + more > self.bytes.len() || self.lines == BATCH_LINES_MAX {
+        if self.len + more > BATCH_BYTES || self.buffer.lines.push_front(Line { made_of, end: 0 }).is_err() {
             return false;
         }
-        self.bytes.copy_within(..self.len, more);
-        self.bytes[..line.len()].copy_from_slice(line);
-        self.bytes[line.len()] = b'\n';
+        self.buffer.bytes.copy_within(..self.len, more);
+        for (place, &byte) in self.buffer.bytes.iter_mut().zip(line.iter().chain(b"\n")) {
+            *place = byte;
+        }
         self.len += more;
-        self.ends.copy_within(..self.lines, 1);
-        self.ends[0] = Entry { made_of, end: 0 };
-        self.lines += 1;
-        for line in &mut self.ends[..self.lines] {
+        for line in &mut self.buffer.lines {
             line.end += more as u16;
         }
         true
-    }
-
-    /// The lines that are not written as a whole.
-    fn at_work(&self) -> &[Entry] {
-        &self.ends[self.first..self.lines]
-    }
-
-    /// Where the first of them begins.
-    fn first_begins(&self) -> usize {
-        self.first.checked_sub(1).map_or(0, |before| self.ends[before].end.into())
     }
 }
 

@@ -14,6 +14,8 @@
 //! 4. Where the position is within the last `LEDGER_LAST_MARKS` records, it is exactly the last record that does not begin
 //!    after it. (Of several at one position it is the first.)
 
+use heapless::history_buf::{HistoryBuf, HistoryBufView};
+
 use crate::limits::{LEDGER_FAR_MARKS, LEDGER_FAR_STEPS, LEDGER_LAST_MARKS, LEDGER_MARKS};
 
 /// A record and the position where it begins.
@@ -25,66 +27,44 @@ pub struct Mark {
 
 /// The places of a ledger.
 pub struct Marks {
-    last: [Mark; LEDGER_LAST_MARKS],
-    near: [Mark; LEDGER_MARKS],
-    far: [Mark; LEDGER_FAR_MARKS],
+    last: HistoryBuf<Mark, LEDGER_LAST_MARKS>,
+    near: HistoryBuf<Mark, LEDGER_MARKS>,
+    far: HistoryBuf<Mark, LEDGER_FAR_MARKS>,
 }
 
 impl Marks {
     /// Nothing.
-    pub const NONE: Marks = {
-        const NONE: Mark = Mark { position: 0, seq: 0 };
-        Marks { last: [NONE; LEDGER_LAST_MARKS], near: [NONE; LEDGER_MARKS], far: [NONE; LEDGER_FAR_MARKS] }
-    };
+    pub const NONE: Marks =
+        Marks { last: HistoryBuf::new(), near: HistoryBuf::new(), far: HistoryBuf::new() };
 }
 
 /// A coarse map from positions to records.
 pub struct Ledger {
-    last: Stretch,
-    near: Stretch,
-    far: Stretch,
+    /// The last records, the near stretch and the far one.
+    stretches: [Stretch; 3],
     first: Option<u64>,
 }
 
 /// The marks of one stretch.
 struct Stretch {
     step: u64,
-    marks: &'static mut [Mark],
+    marks: &'static mut HistoryBufView<Mark>,
     /// The first position that gets a mark.
     due: u64,
-    /// How many marks there ever were; the newest have places.
-    count: usize,
 }
 
 impl Stretch {
-    fn place(&self, at: usize) -> usize {
-        at % self.marks.len()
-    }
-
-    /// The marks that have a place, newest first.
-    fn newest_first(&self) -> impl Iterator<Item = &Mark> {
-        let oldest = self.count.saturating_sub(self.marks.len());
-        (oldest..self.count).rev().map(|at| &self.marks[self.place(at)])
-    }
-
     fn note(&mut self, mark: Mark) {
         if mark.position >= self.due {
-            self.marks[self.place(self.count)] = mark;
-            self.count += 1;
+            self.marks.write(mark);
             self.due = mark.position + self.step;
         }
     }
 
     /// The newest mark that is not after `position`, or else the oldest.
-    fn find(&self, position: u64) -> Option<Mark> {
-        let mut found = None;
-        for &mark in self.newest_first() {
-            found = Some(mark);
-            if mark.position <= position {
-                break;
-            }
-        }
-        found
+    fn find(&self, position: u64) -> Option<&Mark> {
+        let mut newest_first = self.marks.oldest_ordered().rev();
+        newest_first.find(|mark| mark.position <= position).or_else(|| self.marks.oldest())
     }
 }
 
@@ -93,17 +73,19 @@ impl Ledger {
     pub fn new(step: u64, marks: &'static mut Marks) -> Ledger {
         let far = step * LEDGER_FAR_STEPS;
         Ledger {
-            last: Stretch { step: 1, marks: &mut marks.last, due: 0, count: 0 },
-            near: Stretch { step, marks: &mut marks.near, due: 0, count: 0 },
-            far: Stretch { step: far, marks: &mut marks.far, due: 0, count: 0 },
+            stretches: [
+                Stretch { step: 1, marks: &mut marks.last, due: 0 },
+                Stretch { step, marks: &mut marks.near, due: 0 },
+                Stretch { step: far, marks: &mut marks.far, due: 0 },
+            ],
             first: None,
         }
     }
 
     /// Forgets everything: positions begin anew.
     pub fn clear(&mut self) {
-        for stretch in [&mut self.last, &mut self.near, &mut self.far] {
-            stretch.count = 0;
+        for stretch in &mut self.stretches {
+            stretch.marks.clear();
             stretch.due = 0;
         }
         self.first = None;
@@ -112,7 +94,7 @@ impl Ledger {
     /// Notes that record `seq` begins at `position`. Positions never go back.
     pub fn note(&mut self, position: u64, seq: u64) {
         self.first.get_or_insert(seq);
-        for stretch in [&mut self.last, &mut self.near, &mut self.far] {
+        for stretch in &mut self.stretches {
             stretch.note(Mark { position, seq });
         }
     }
@@ -124,8 +106,7 @@ impl Ledger {
 
     /// The record to begin with so that everything from `position` on is covered; none when nothing was noted.
     pub fn record_at(&self, position: u64) -> Option<u64> {
-        let stretches = [&self.last, &self.near, &self.far];
-        let found = || stretches.into_iter().filter_map(|stretch| stretch.find(position));
+        let found = || self.stretches.iter().filter_map(|stretch| stretch.find(position));
         let reaches = found().find(|mark| mark.position <= position);
         reaches.or_else(|| found().min_by_key(|mark| mark.position)).map(|mark| mark.seq)
     }
@@ -211,14 +192,15 @@ mod tests {
                 let got = ledger.record_at(asked).expect("something was noted");
                 let got = all.binary_search_by_key(&got, |mark| mark.seq).expect("a record that was noted");
                 let got = &all[got];
-                let oldest = |stretch: &Stretch| stretch.newest_first().last().expect("a mark").position;
+                let oldest = |stretch: &Stretch| stretch.marks.oldest().expect("a mark").position;
+                let [last_marks, near_marks, far_marks] = &ledger.stretches;
                 let exact = &all[all.partition_point(|mark| mark.position <= asked) - 1];
-                if oldest(&ledger.last) <= asked {
+                if oldest(last_marks) <= asked {
                     last += 1;
                     assert_eq!(got.position, exact.position);
-                } else if oldest(&ledger.far) <= asked {
+                } else if oldest(far_marks) <= asked {
                     assert!(got.position <= asked);
-                    let coarse = if oldest(&ledger.near) <= asked { 1 } else { LEDGER_FAR_STEPS };
+                    let coarse = if oldest(near_marks) <= asked { 1 } else { LEDGER_FAR_STEPS };
                     *if coarse == 1 { &mut near } else { &mut far } += 1;
                     let off = (asked - got.position).min(exact.position - got.position);
                     assert!(off < coarse * step, "{off} with a step of {step}");

@@ -53,13 +53,11 @@ impl Socket {
 /// An address as the kernel prints it: 32-bit words in the machine's own byte order.
 fn parse_address(digits: &[u8]) -> Option<Address> {
     let mut octets = heapless::Vec::<u8, 16>::new();
-    for word in digits.chunks(8).filter(|word| word.len() == 8) {
+    let (words, rest) = digits.as_chunks::<8>();
+    for word in words {
         octets.extend_from_slice(&hexadecimal(word)?.to_ne_bytes()).ok()?;
     }
-    if octets.len() * 2 != digits.len() {
-        return None;
-    }
-    Address::from_octets(&octets)
+    if rest.is_empty() { Address::from_octets(&octets) } else { None }
 }
 
 #[cfg(test)]

@@ -364,7 +364,8 @@ impl Iterator for Chars<'_> {
         for byte in &mut bytes[1..len] {
             *byte = ahead.next().unwrap_or(0); // which is no part of a character of several bytes
         }
-        let Some(character) = str::from_utf8(&bytes[..len]).ok().and_then(|text| text.chars().next()) else {
+        let text = bytes.get(..len).and_then(|bytes| str::from_utf8(bytes).ok());
+        let Some(character) = text.and_then(|text| text.chars().next()) else {
             return Some(char::REPLACEMENT_CHARACTER);
         };
         self.0 = ahead;

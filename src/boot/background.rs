@@ -37,5 +37,5 @@ const TMPFS_MAGIC: i64 = 0x0102_1994;
 
 /// Whether the root file system is one that an initramfs has: a main system's root is on a disk or on the network.
 fn is_initramfs() -> bool {
-    statfs("/").is_ok_and(|root| [RAMFS_MAGIC, TMPFS_MAGIC].contains(&root.f_type))
+    statfs(c"/").is_ok_and(|root| [RAMFS_MAGIC, TMPFS_MAGIC].contains(&root.f_type))
 }

@@ -58,5 +58,5 @@ fn detach(kernel_fs: &KernelFs) {
     // In a session of its own it gets no signal that is sent to the parent's process group.
     let _ = setsid();
     // A working directory would keep its file system busy.
-    let _ = chdir("/");
+    let _ = chdir(c"/");
 }

@@ -49,9 +49,9 @@ struct Out<'b> {
 
 impl Out<'_> {
     fn push(&mut self, bytes: &[u8]) -> Option<()> {
-        let place = self.room.get_mut(self.len..)?.get_mut(..bytes.len())?;
-        place.copy_from_slice(bytes);
-        self.len += bytes.len();
+        let end = self.len + bytes.len();
+        self.room.get_mut(self.len..end)?.copy_from_slice(bytes);
+        self.len = end;
         Some(())
     }
 

@@ -340,8 +340,8 @@ impl<'a> Chars<'a> {
     /// must hold neither for a backslash nor for what is not ASCII.
     pub fn take_run(&mut self, is_plain: impl Fn(u8) -> bool) -> &'a [u8] {
         let text = self.0.text;
-        let end = text.iter().position(|&byte| !is_plain(byte));
-        let (plain, rest) = end.and_then(|end| text.split_at_checked(end)).unwrap_or((text, b""));
+        let end = text.iter().position(|&byte| !is_plain(byte)).unwrap_or(text.len());
+        let (plain, rest) = text.split_at_checked(end).unwrap_or((text, b""));
         self.0.text = rest;
         plain
     }

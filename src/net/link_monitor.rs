@@ -121,7 +121,7 @@ fn open() -> Result<OwnedFd> {
 pub fn describe_network(out: &mut impl Write, answers: &mut [u8; ANSWERS_BYTES]) {
     let mut is_full = false;
     for dump in [Dump::Links, Dump::Addresses, Dump::Routes] {
-        ask(&dump_request(dump), answers, |answer| {
+        ask(&dump_request(dump), answers, &mut |answer| {
             netlink::describe(answer, out).unwrap_or_else(|_| {
                 is_full = true;
                 true
@@ -139,18 +139,18 @@ pub fn hardware_address(to: Address, out: &mut impl Write, answers: &mut [u8; AN
     // Where the address does not tell which interface it is, the route does.
     let mut index = to.scope_id;
     if index == 0 {
-        ask(&route_request(to), answers, |answer| {
+        ask(&route_request(to), answers, &mut |answer| {
             index = netlink::route_interface(answer);
             true
         });
     }
-    ask(&dump_request(Dump::Links), answers, |answer| {
+    ask(&dump_request(Dump::Links), answers, &mut |answer| {
         netlink::hardware_address(answer, index, out).unwrap_or(true)
     });
 }
 
 /// Asks the kernel, and hands the parts of its answer to `take`, which returns whether it was the last.
-fn ask(request: &[u8], answers: &mut [u8; ANSWERS_BYTES], mut take: impl FnMut(&[u8]) -> bool) {
+fn ask(request: &[u8], answers: &mut [u8; ANSWERS_BYTES], take: &mut dyn FnMut(&[u8]) -> bool) {
     let Ok(fd) = open() else { return };
     let _ = send(&fd, request, SendFlags::empty());
     while let Ok(answer) = read_into(fd.as_fd(), answers) {

@@ -101,16 +101,11 @@ impl Progress {
 
     /// Notes the sockets to the destination that others had before the switch of root, by their inodes. One more than
     /// there is room for is noted as a number alone.
-    pub fn set_old_sockets(self, inodes: impl Iterator<Item = u64>) {
-        let mut places = self.old_inodes().iter();
-        let mut count = 0;
-        for inode in inodes.take(OLD_SOCKETS_MAX + 1) {
-            if let Some(place) = places.next() {
-                set(place, Some(inode));
-            }
-            count += 1;
+    pub fn set_old_sockets(self, inodes: &[u64]) {
+        for (place, &inode) in self.old_inodes().iter().zip(inodes) {
+            set(place, Some(inode));
         }
-        set(&self.0[OLD_SOCKETS], Some(count));
+        set(&self.0[OLD_SOCKETS], Some(inodes.len() as u64));
     }
 
     fn old_inodes(self) -> &'static [AtomicU64] {
@@ -187,16 +182,16 @@ mod tests {
     fn old_sockets() {
         let progress = board().slots().next().unwrap();
         assert!(progress.old_sockets().may_have(5), "nobody has looked");
-        let last = OLD_SOCKETS_MAX as u64;
-        for count in [0, 3, last] {
-            progress.set_old_sockets(0..count);
+        let inodes: [u64; OLD_SOCKETS_MAX + 1] = from_fn(|at| at as u64);
+        for count in [0, 3, OLD_SOCKETS_MAX] {
+            progress.set_old_sockets(&inodes[..count]);
             let old = progress.old_sockets();
-            assert!((0..count).all(|inode| old.may_have(inode)), "{count}");
-            assert!(!old.may_have(count), "{count}");
+            assert!(inodes[..count].iter().all(|&inode| old.may_have(inode)), "{count}");
+            assert!(!old.may_have(inodes[count]), "{count}");
         }
-        progress.set_old_sockets(0..last + 1);
+        progress.set_old_sockets(&inodes);
         assert!(progress.old_sockets().may_have(1_000), "there were too many");
-        progress.set_old_sockets(core::iter::empty());
+        progress.set_old_sockets(&[]);
         assert!(!progress.old_sockets().may_have(0), "they are gone");
     }
 }

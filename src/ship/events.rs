@@ -187,8 +187,7 @@ impl Events {
     fn look_for_delivery(&mut self, now_ms: u64) {
         if self.lifetime.must_look(now_ms) {
             let old = self.progress.old_sockets();
-            let is_seen =
-                self.sockets.has_new_delivery(&self.known_addresses, self.port, |inode| old.may_have(inode));
+            let is_seen = self.sockets.has_new_delivery(&self.known_addresses, self.port, old);
             self.lifetime.looked(is_seen, now_ms);
         }
     }

@@ -4,15 +4,15 @@
 //! Nobody can tell which sockets there are at the moment of the switch; but the mounts change right before it. So the
 //! sockets are noted whenever the mounts change, until the root is another one.
 
-use core::ffi::CStr;
-
 use rustix::fd::BorrowedFd;
-use rustix::fs::{SeekFrom, seek};
+use rustix::fs::{OFlags, SeekFrom, seek};
 use rustix::io::read;
 
+use crate::kernel_fs::KernelFs;
+use crate::sys::fds::keep;
 use earlykmsg::address::Found;
 use earlykmsg::config::endpoint::Scheme;
-use earlykmsg::delivery::progress::Progress;
+use earlykmsg::delivery::progress::{OldSockets, Progress};
 use earlykmsg::delivery::sockets::Socket;
 use earlykmsg::limits::{OLD_SOCKETS_MAX, SOCKET_LIST_BYTES};
 use earlykmsg::text::split_once;
@@ -22,13 +22,13 @@ use earlykmsg::text::split_once;
 pub struct SocketLists(pub [Option<BorrowedFd<'static>>; 2]);
 
 impl SocketLists {
-    /// Opens the lists of a scheme, which `open` finds below `/proc`. A kernel without IPv6 has only one.
-    pub fn open(scheme: Scheme, open: impl Fn(&CStr) -> Option<BorrowedFd<'static>>) -> SocketLists {
-        let [ipv4, ipv6] = match scheme {
-            Scheme::Tcp => [c"net/tcp", c"net/tcp6"],
-            Scheme::Udp => [c"net/udp", c"net/udp6"],
-        };
-        SocketLists([open(ipv4), open(ipv6)])
+    /// Opens the lists of a scheme. A kernel without IPv6 has only one.
+    pub fn open(scheme: Scheme, kernel_fs: &KernelFs) -> SocketLists {
+        let open = |list| kernel_fs.open_proc(list, OFlags::RDONLY).ok().map(keep);
+        SocketLists(match scheme {
+            Scheme::Tcp => [open(c"net/tcp"), open(c"net/tcp6")],
+            Scheme::Udp => [open(c"net/udp"), open(c"net/udp6")],
+        })
     }
 
     /// Notes the sockets that others have now, connected to this port. (To any address: after the switch, a name may
@@ -36,29 +36,26 @@ impl SocketLists {
     pub fn note_old(&self, port: u16, progress: Progress) {
         // Room for one more than are noted: then there are too many.
         let mut inodes = heapless::Vec::<u64, { OLD_SOCKETS_MAX + 1 }>::new();
-        self.any(|socket| socket.is_foreign(port) && inodes.push(socket.inode).is_err());
-        progress.set_old_sockets(inodes.iter().copied());
+        self.any(&mut |socket| socket.is_foreign(port) && inodes.push(socket.inode).is_err());
+        progress.set_old_sockets(&inodes);
     }
 
     /// Whether another process's socket whose inode is not old is connected to one of these addresses now.
-    pub fn has_new_delivery(&self, addresses: &[Found], port: u16, is_old: impl Fn(u64) -> bool) -> bool {
-        self.any(|socket| {
+    pub fn has_new_delivery(&self, addresses: &[Found], port: u16, old: OldSockets) -> bool {
+        self.any(&mut |socket| {
             let mut addresses = addresses.iter().flat_map(Found::iter);
-            addresses.any(|address| socket.delivers_to(address, port)) && !is_old(socket.inode)
+            addresses.any(|address| socket.delivers_to(address, port)) && !old.may_have(socket.inode)
         })
     }
 
     /// Whether `matches` holds for a socket; looks at no more after that.
-    fn any(&self, mut matches: impl FnMut(Socket) -> bool) -> bool {
-        self.0
-            .iter()
-            .flatten()
-            .any(|list| any_line(*list, &mut |line| Socket::parse(line).is_some_and(&mut matches)))
+    fn any(&self, matches: &mut dyn FnMut(Socket) -> bool) -> bool {
+        self.0.iter().flatten().any(|list| any_socket(*list, matches))
     }
 }
 
-/// Reads a list line by line until `matches` holds.
-fn any_line(list: BorrowedFd<'_>, matches: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+/// Reads a list line by line until `matches` holds for a socket.
+fn any_socket(list: BorrowedFd<'_>, matches: &mut dyn FnMut(Socket) -> bool) -> bool {
     if seek(list, SeekFrom::Start(0)).is_err() {
         return false;
     }
@@ -70,7 +67,7 @@ fn any_line(list: BorrowedFd<'_>, matches: &mut dyn FnMut(&[u8]) -> bool) -> boo
         len += more;
         let mut rest = buffer.get(..len).unwrap_or_default();
         while let Some((line, after)) = split_once(rest, b'\n') {
-            if matches(line) {
+            if Socket::parse(line).is_some_and(&mut *matches) {
                 return true;
             }
             rest = after;

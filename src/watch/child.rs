@@ -1,11 +1,9 @@
 //! One shipper as the watcher sees it: starting it, sending it messages, its death.
 
-use core::ffi::CStr;
 use core::fmt::{self, Display};
 
 use crate::logger::{error, warn};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::OFlags;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, WaitStatus, kill_process};
 
@@ -176,8 +174,7 @@ impl<'a> Child<'a> {
         let signals = setup.signals;
         let kmsg = keep(setup.kernel_fs.open_kmsg()?);
         let sockets = if is_of_boot {
-            let open = |name: &CStr| setup.kernel_fs.open_proc(name, OFlags::RDONLY).ok().map(keep);
-            SocketLists::open(self.endpoint.scheme, open)
+            SocketLists::open(self.endpoint.scheme, setup.kernel_fs)
         } else {
             SocketLists::default()
         };

@@ -46,7 +46,7 @@ impl LinkMonitor {
         if self.fd.is_none()
             && let Ok(fd) = open()
         {
-            join_groups(&fd, &netlink::GROUPS);
+            join_groups(fd.as_fd(), &netlink::GROUPS);
             // A socket that never sent anything has no address, and is told nothing.
             let _ = send(&fd, &[0; 16], SendFlags::empty());
             self.fd = Some(fd);

@@ -4,7 +4,7 @@ pub mod link_monitor;
 pub mod tcp;
 pub mod udp;
 
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use crate::sys::At;
@@ -31,13 +31,13 @@ fn open(target: &mut Target<'_>, kind: SocketType) -> Result<OwnedFd> {
     let fd = socket_with(family, kind, flags, None).at(Step::OpenSocket)?;
     // `[::ffff:10.0.0.1%eth0]` is an address of IPv4, which belongs to no interface.
     if !target.address.is_ipv4() && !target.scope.is_empty() {
-        target.address.scope_id = scope_id(&fd, target.scope)?;
+        target.address.scope_id = scope_id(fd.as_fd(), target.scope)?;
     }
     Ok(fd)
 }
 
 /// The index of an interface by its name or as a number. Any socket will do.
-pub fn scope_id(socket: impl AsFd, scope: &[u8]) -> Result<u32> {
+pub fn scope_id(socket: BorrowedFd<'_>, scope: &[u8]) -> Result<u32> {
     match decimal(scope) {
         Some(index) => Ok(index),
         None => interface_index(socket, scope),

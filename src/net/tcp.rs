@@ -20,14 +20,14 @@ impl Tcp {
     /// Begins to connect. It is done when the socket can be written and [`Tcp::connected`] agrees.
     pub fn begin(target: &mut Target<'_>) -> Result<Tcp> {
         let fd = open(target, SocketType::STREAM)?;
-        prepare_connection(&fd)?;
-        connect(&fd, target.address.with_port(target.port))?;
+        prepare_connection(fd.as_fd())?;
+        connect(fd.as_fd(), target.address.with_port(target.port))?;
         Ok(Tcp { fd, written: 0 })
     }
 
     /// Whether the connection that was begun is established.
     pub fn connected(&self) -> Result<()> {
-        pending_error(&self.fd, Step::Connect)
+        pending_error(self.fd(), Step::Connect)
     }
 
     /// The socket, to wait on.
@@ -54,12 +54,12 @@ impl Tcp {
 
     /// Drops what the receiver sent. `true`: it has closed its side.
     pub fn discard(&self) -> Result<bool> {
-        discard(&self.fd)
+        discard(self.fd())
     }
 
     /// What the receiver's kernel has acknowledged, and whether it answers.
     pub fn state(&self) -> Result<ConnectionState> {
-        tcp_info(&self.fd).map(|info| ConnectionState::new(info, self.written))
+        tcp_info(self.fd()).map(|info| ConnectionState::new(info, self.written))
     }
 
     /// Sends a FIN behind all that was written.

@@ -44,8 +44,8 @@ impl Udp {
     /// Opens the socket. Without a route to the receiver this fails.
     pub fn open(target: &mut Target<'_>) -> Result<Udp> {
         let fd = open(target, SocketType::DGRAM)?;
-        prepare_datagrams(&fd)?;
-        connect(&fd, target.address.with_port(target.port))?;
+        prepare_datagrams(fd.as_fd())?;
+        connect(fd.as_fd(), target.address.with_port(target.port))?;
         Ok(Udp { fd })
     }
 
@@ -66,18 +66,18 @@ impl Udp {
 
     /// Whether what was sent is still here, waiting for the neighbour's address.
     pub fn holds_unsent(&self) -> bool {
-        holds_unsent(&self.fd)
+        holds_unsent(self.fd())
     }
 
     /// Takes the oldest report, if there is one.
     pub fn report(&self) -> Option<Report> {
         loop {
-            let (error, mtu) = match take_report(&self.fd) {
+            let (error, mtu) = match take_report(self.fd()) {
                 // What this machine itself reports of a datagram, `send` has returned already.
                 Ok(Some(report)) if report.is_local => continue,
                 Ok(Some(report)) => (Step::Send.failed(report.errno), report.mtu),
                 // Where there is no memory for a report, its error number is left.
-                Ok(None) => (pending_error(&self.fd, Step::Send).err()?, 0),
+                Ok(None) => (pending_error(self.fd(), Step::Send).err()?, 0),
                 Err(error) => return Some(Report::Failed(error)),
             };
             let is_too_long = error.errno.0 == libc::EMSGSIZE;

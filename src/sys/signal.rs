@@ -4,7 +4,7 @@ use core::ffi::{c_int, c_void};
 use core::mem::{self, MaybeUninit};
 use core::ptr;
 
-use rustix::fd::{AsFd, FromRawFd, OwnedFd};
+use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::read;
 
 use super::{At, checked};
@@ -86,10 +86,10 @@ pub fn listen() -> Result<OwnedFd> {
 }
 
 /// What has come since the last time. Waits for nothing.
-pub fn received(fd: impl AsFd) -> Signals {
+pub fn received(fd: BorrowedFd<'_>) -> Signals {
     let mut signals = Signals::default();
     let mut info = [0; size_of::<libc::signalfd_siginfo>()];
-    while let Ok(len) = read(&fd, &mut info)
+    while let Ok(len) = read(fd, &mut info)
         && len == info.len()
     {
         // The record's first member is the signal's number.

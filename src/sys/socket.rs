@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use core::ptr;
 use core::time::Duration;
 
-use rustix::fd::{AsFd, AsRawFd};
+use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::{self, Errno};
 use rustix::ioctl::{Getter, ioctl};
 use rustix::net;
@@ -37,49 +37,49 @@ pub struct DatagramReport {
 }
 
 /// Prepares a TCP connection.
-pub fn prepare_connection(fd: impl AsFd) -> Result<()> {
+pub fn prepare_connection(fd: BorrowedFd<'_>) -> Result<()> {
     let prepare = || {
         // What a receiver that is away can hold of ours is fixed, and known to the ledger.
-        set_socket_send_buffer_size(&fd, TCP_SEND_BUFFER_BYTES)?;
+        set_socket_send_buffer_size(fd, TCP_SEND_BUFFER_BYTES)?;
         // Lines are gathered here already: a single one leaves at once.
-        set_tcp_nodelay(&fd, true)?;
+        set_tcp_nodelay(fd, true)?;
         // A dead peer of an idle connection is noticed without a record.
-        set_tcp_keepidle(&fd, Duration::from_secs(KEEPALIVE_IDLE_S))?;
-        set_tcp_keepintvl(&fd, Duration::from_secs(KEEPALIVE_EVERY_S))?;
-        set_tcp_keepcnt(&fd, KEEPALIVE_TRIES)?;
-        set_socket_keepalive(&fd, true)
+        set_tcp_keepidle(fd, Duration::from_secs(KEEPALIVE_IDLE_S))?;
+        set_tcp_keepintvl(fd, Duration::from_secs(KEEPALIVE_EVERY_S))?;
+        set_tcp_keepcnt(fd, KEEPALIVE_TRIES)?;
+        set_socket_keepalive(fd, true)
     };
     prepare().at(Step::SetUpSocket)
 }
 
 /// Prepares a socket of datagrams. It is told of everything that the network reports, an unreachable host too, and
 /// datagrams are cut into fragments wherever that is needed. A socket has the options of one family only.
-pub fn prepare_datagrams(fd: impl AsFd) -> Result<()> {
-    set_socket_send_buffer_size(&fd, UDP_SEND_BUFFER_BYTES).at(Step::SetUpSocket)?;
-    let _ = set_option(&fd, libc::IPPROTO_IP, libc::IP_RECVERR, 1);
-    let _ = set_option(&fd, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1);
-    let _ = set_ip_mtu_discover(&fd, Ipv4PathMtuDiscovery::DONT);
-    let _ = set_ipv6_mtu_discover(&fd, Ipv6PathMtuDiscovery::DONT);
+pub fn prepare_datagrams(fd: BorrowedFd<'_>) -> Result<()> {
+    set_socket_send_buffer_size(fd, UDP_SEND_BUFFER_BYTES).at(Step::SetUpSocket)?;
+    let _ = set_option(fd, libc::IPPROTO_IP, libc::IP_RECVERR, 1);
+    let _ = set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1);
+    let _ = set_ip_mtu_discover(fd, Ipv4PathMtuDiscovery::DONT);
+    let _ = set_ipv6_mtu_discover(fd, Ipv6PathMtuDiscovery::DONT);
     Ok(())
 }
 
 /// Has a netlink socket hear what the kernel tells these groups.
-pub fn join_groups(fd: impl AsFd, groups: &[u32]) {
+pub fn join_groups(fd: BorrowedFd<'_>, groups: &[u32]) {
     for &group in groups {
-        let _ = set_option(&fd, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, group.cast_signed());
+        let _ = set_option(fd, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, group.cast_signed());
     }
 }
 
 /// Sets an option that rustix does not have.
-fn set_option(fd: impl AsFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+fn set_option(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
     let (value, len) = ((&raw const value).cast::<c_void>(), size_of::<c_int>() as libc::socklen_t);
     // SAFETY: reads one number.
-    checked(unsafe { libc::setsockopt(fd.as_fd().as_raw_fd(), level, name, value, len) })?;
+    checked(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, len) })?;
     Ok(())
 }
 
 /// Begins to connect a socket.
-pub fn connect(fd: impl AsFd, to: SocketAddr) -> Result<()> {
+pub fn connect(fd: BorrowedFd<'_>, to: SocketAddr) -> Result<()> {
     match net::connect(fd, &to) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(()),
         Err(errno) => Err(failed(Step::Connect, errno)),
@@ -87,23 +87,23 @@ pub fn connect(fd: impl AsFd, to: SocketAddr) -> Result<()> {
 }
 
 /// The error that has come in since the last time.
-pub fn pending_error(fd: impl AsFd, step: Step) -> Result<()> {
+pub fn pending_error(fd: BorrowedFd<'_>, step: Step) -> Result<()> {
     socket_error(fd).and_then(|pending| pending).at(step)
 }
 
 /// The index of the interface that has this name.
-pub fn interface_index(fd: impl AsFd, name: &[u8]) -> Result<u32> {
+pub fn interface_index(fd: BorrowedFd<'_>, name: &[u8]) -> Result<u32> {
     let name = core::str::from_utf8(name).map_err(|_| failed(Step::LookUpZone, Errno::NODEV))?;
     name_to_index(fd, name).at(Step::LookUpZone)
 }
 
 /// Drops what a connection has received, or some of it: a peer that sends without end does not get all the time. Returns
 /// whether the peer has closed its side.
-pub fn discard(fd: impl AsFd) -> Result<bool> {
+pub fn discard(fd: BorrowedFd<'_>) -> Result<bool> {
     let flags = libc::MSG_TRUNC | libc::MSG_DONTWAIT; // TCP copies nothing then
     for _ in 0..DISCARDS_MAX {
         // SAFETY: with these flags a connection's bytes are dropped, and none are written.
-        match checked(unsafe { libc::recv(fd.as_fd().as_raw_fd(), ptr::null_mut(), DISCARD_BYTES, flags) }) {
+        match checked(unsafe { libc::recv(fd.as_raw_fd(), ptr::null_mut(), DISCARD_BYTES, flags) }) {
             Ok(0) => return Ok(true),
             Ok(_) | Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return Ok(false),
@@ -115,7 +115,7 @@ pub fn discard(fd: impl AsFd) -> Result<bool> {
 
 /// Whether something that was sent has not left the machine (a datagram waits for its neighbour's address) or, on a
 /// channel within it, was not read.
-pub fn holds_unsent(fd: impl AsFd) -> bool {
+pub fn holds_unsent(fd: BorrowedFd<'_>) -> bool {
     const SIOCOUTQ: u32 = libc::TIOCOUTQ as u32;
     // SAFETY: this request writes one number.
     let request = unsafe { Getter::<SIOCOUTQ, c_int>::new() };
@@ -124,7 +124,7 @@ pub fn holds_unsent(fd: impl AsFd) -> bool {
 }
 
 /// Asks for the state of a connection.
-pub fn tcp_info(fd: impl AsFd) -> Result<TcpInfo> {
+pub fn tcp_info(fd: BorrowedFd<'_>) -> Result<TcpInfo> {
     /// `struct tcp_info` up to the last member that is used. The C library's ends before it.
     #[repr(C)]
     struct Raw {
@@ -150,7 +150,7 @@ pub fn tcp_info(fd: impl AsFd) -> Result<TcpInfo> {
     let mut len = size_of::<Raw>() as libc::socklen_t;
     // SAFETY: writes at most `len` bytes into `raw`.
     checked(unsafe {
-        let (fd, place) = (fd.as_fd().as_raw_fd(), raw.as_mut_ptr().cast());
+        let (fd, place) = (fd.as_raw_fd(), raw.as_mut_ptr().cast());
         libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, place, &raw mut len)
     })
     .at(Step::AskState)?;
@@ -167,7 +167,7 @@ pub fn tcp_info(fd: impl AsFd) -> Result<TcpInfo> {
 }
 
 /// Takes the oldest report from a socket's error queue. The datagram that it quotes is left out.
-pub fn take_report(fd: impl AsFd) -> Result<Option<DatagramReport>> {
+pub fn take_report(fd: BorrowedFd<'_>) -> Result<Option<DatagramReport>> {
     /// One control message with what `IP_RECVERR` and `IPV6_RECVERR` report, and who reported it.
     #[repr(C)]
     struct Control {
@@ -182,7 +182,7 @@ pub fn take_report(fd: impl AsFd) -> Result<Option<DatagramReport>> {
     message.msg_controllen = size_of::<Control>() as _;
     let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
     // SAFETY: reads and writes one message header, and writes at most one `Control` where that says.
-    match checked(unsafe { libc::recvmsg(fd.as_fd().as_raw_fd(), &raw mut message, flags) }) {
+    match checked(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, flags) }) {
         Ok(_) => {}
         Err(Errno::AGAIN) => return Ok(None),
         Err(errno) => return Err(failed(Step::Receive, errno)),

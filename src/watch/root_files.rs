@@ -18,7 +18,7 @@ use earlykmsg::limits::{FILE_BYTES_MAX, FILE_PIECE_BYTES};
 /// Sends all of them. `home` is the root to come back to; none: this process's own root is the one that counts.
 pub fn send_all(kernel_fs: &KernelFs, home: Option<BorrowedFd<'_>>, channel: BorrowedFd<'_>) {
     if let Ok(file) = kernel_fs.open_proc(c"net/pnp", OFlags::RDONLY) {
-        for_each_piece(file.as_fd(), |piece| send(channel, Message::NameServers(piece)));
+        for_each_piece(file.as_fd(), &mut |piece| send(channel, Message::NameServers(piece)));
     }
     match home {
         None => send_files_of_root(channel),
@@ -36,10 +36,10 @@ pub fn send_all(kernel_fs: &KernelFs, home: Option<BorrowedFd<'_>>, channel: Bor
 /// Sends those that stand in this process's root.
 fn send_files_of_root(channel: BorrowedFd<'_>) {
     if let Some(file) = open(c"/etc/resolv.conf") {
-        for_each_piece(file.as_fd(), |piece| send(channel, Message::NameServers(piece)));
+        for_each_piece(file.as_fd(), &mut |piece| send(channel, Message::NameServers(piece)));
     }
     if let Some(file) = open(c"/etc/hosts") {
-        for_each_piece(file.as_fd(), |piece| send(channel, Message::Hosts(piece)));
+        for_each_piece(file.as_fd(), &mut |piece| send(channel, Message::Hosts(piece)));
     }
 }
 
@@ -55,7 +55,7 @@ fn open(path: &CStr) -> Option<OwnedFd> {
 }
 
 /// Reads a file from its start to [`FILE_BYTES_MAX`]. The last piece is empty.
-fn for_each_piece(file: BorrowedFd<'_>, mut take: impl FnMut(&[u8])) {
+fn for_each_piece(file: BorrowedFd<'_>, take: &mut dyn FnMut(&[u8])) {
     let mut piece = [0; FILE_PIECE_BYTES];
     for _ in 0..FILE_BYTES_MAX / FILE_PIECE_BYTES {
         match read_into(file, &mut piece) {

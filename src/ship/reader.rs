@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
 
     /// Gives what comes next. `fits` tells whether a record can be taken: when not, it stays for the next call,
     /// and `None` is given.
-    pub fn take(&mut self, fits: impl Fn(&Record<'_>) -> bool) -> Result<Option<Next<'_>>> {
+    pub fn take(&mut self, fits: &dyn Fn(&Record<'_>) -> bool) -> Result<Option<Next<'_>>> {
         let prefix = loop {
             if !self.fetch()? {
                 return Ok(Some(Next::Empty));

@@ -150,7 +150,7 @@ impl<'a> Shipper<'a> {
                 position,
                 unsent: self.unsent,
             };
-            match self.reader.take(|record| writer.encoder.bytes_max(record) < room) {
+            match self.reader.take(&|record| writer.encoder.bytes_max(record) < room) {
                 // What was read before is sent first.
                 Err(_) if has_lines => break,
                 Err(error) => return Err(error),
@@ -355,7 +355,7 @@ impl<'a> Shipper<'a> {
         let until_ms = time::now_ms() + COUNT_MS;
         loop {
             for _ in 0..FILL_RECORDS_MAX {
-                let wanted = match self.reader.take(|_| true)? {
+                let wanted = match self.reader.take(&|_| true)? {
                     None | Some(Next::Empty) => return Ok(true),
                     Some(Next::Record(Record { level, .. })) if level > self.level => continue,
                     Some(Next::Gap(gap)) => Some(gap.from),

@@ -2,7 +2,7 @@
 
 use earlykmsg::config::Extra;
 use earlykmsg::limits::LOST_LINE_BYTES_MAX;
-use earlykmsg::line::{Encoder, Lost, Unread};
+use earlykmsg::line::{Encoder, Fate, Loss};
 use earlykmsg::record::clock::WallOffset;
 use serde_json::Value;
 
@@ -20,12 +20,12 @@ pub fn check(bytes: &[u8]) {
 
     let mut out = [b'~'; LOST_LINE_BYTES_MAX];
     let why = "the kernel log buffer was overwritten before they could be sent";
-    let len = Lost { from, to, why }.encode(encoder, &mut out, clock_us, wall);
+    let len = Loss { from, to, fate: Fate::Lost { why } }.encode(encoder, &mut out, clock_us, wall);
     let words = format!("earlykmsg: lost {records}, seq {from}-{to}: {why}\n");
     line(&out[..len], from, clock_us, &words, "lost");
 
     let mut out = [b'~'; LOST_LINE_BYTES_MAX];
-    let len = Unread { from, to }.encode(encoder, &mut out, clock_us, wall);
+    let len = Loss { from, to, fate: Fate::PossiblyLost }.encode(encoder, &mut out, clock_us, wall);
     let words = format!("earlykmsg: {records}, seq {from}-{to}, possibly lost: sent, but perhaps not read\n");
     line(&out[..len], from, clock_us, &words, "possibly-lost");
 }

@@ -16,7 +16,7 @@ mod tagged;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json_core::ser::to_slice;
 
-pub use loss::{Lost, Records, Unread};
+pub use loss::{Fate, Loss, Records};
 
 use crate::config::Extra;
 use crate::config::tags::Facts;
@@ -24,7 +24,6 @@ use crate::limits::{ESCAPE_BYTES_MAX, LINE_FIXED_BYTES_MAX, SCRATCH_BYTES};
 use crate::record::clock::{TimeText, WallOffset};
 use crate::record::{Body, Dictionary, Record, facility_name};
 use escape::{Json, write_string};
-use loss::Kind;
 use tagged::Tags;
 
 /// Writes the lines of one destination.
@@ -94,7 +93,7 @@ impl Encoder {
 
 /// The members of one object that not every object has.
 struct Members<'a> {
-    report: Option<Kind>,
+    report: Option<Fate>,
     caller: Option<&'a [u8]>,
     dictionary: Dictionary<'a>,
 }
@@ -120,8 +119,8 @@ impl Serialize for Line<'_> {
         object.serialize_entry(&Json(b"\"seq\""), &record.seq)?;
         object.serialize_entry(&Json(b"\"talos-level\""), record.level.talos_name())?;
         object.serialize_entry(&Json(b"\"talos-time\""), &self.time)?;
-        if let Some(kind) = members.report {
-            object.serialize_entry("earlykmsg", kind.name())?;
+        if let Some(fate) = members.report {
+            object.serialize_entry("earlykmsg", fate.name())?;
         }
         if let Some(caller) = members.caller
             && !tags.has("caller")
@@ -393,21 +392,21 @@ mod tests {
     fn reports_of_losses_have_a_member_of_their_own() {
         check_report(
             |encoder, out| {
-                let lost = Lost { from: 7, to: 11, why: "the ring was overwritten" };
-                lost.encode(encoder, out, 1_000_000, BOOT)
+                let loss = Loss { from: 7, to: 11, fate: Fate::Lost { why: "the ring was overwritten" } };
+                loss.encode(encoder, out, 1_000_000, BOOT)
             },
             "{\"clock\":1000000,\"facility\":\"user\",\"msg\":\"earlykmsg: lost 5 records, seq 7-11: the ring was \
              overwritten\\n\",\"priority\":\"warning\",\"seq\":7,\"talos-level\":\"warn\",\
              \"talos-time\":\"2021-11-26T16:53:16Z\",\"earlykmsg\":\"lost\"}",
         );
         check_report(
-            |encoder, out| Unread { from: 7, to: 7 }.encode(encoder, out, 0, BOOT),
+            |encoder, out| Loss { from: 7, to: 7, fate: Fate::PossiblyLost }.encode(encoder, out, 0, BOOT),
             "{\"clock\":0,\"facility\":\"user\",\"msg\":\"earlykmsg: 1 record, seq 7-7, possibly lost: sent, but perhaps \
              not read\\n\",\"priority\":\"warning\",\"seq\":7,\"talos-level\":\"warn\",\
              \"talos-time\":\"2021-11-26T16:53:15Z\",\"earlykmsg\":\"possibly-lost\"}",
         );
         let mut out = [0; LOST_LINE_BYTES_MAX];
-        let all = Lost { from: 0, to: u64::MAX, why: &"w".repeat(100).leak()[..] };
+        let all = Loss { from: 0, to: u64::MAX, fate: Fate::Lost { why: "w".repeat(100).leak() } };
         let len = all.encode(&mut Encoder::new(Extra::default()), &mut out, u64::MAX, WallOffset(i64::MAX));
         let object = object(core::str::from_utf8(&out[..len]).unwrap());
         assert!(object["msg"].as_str().unwrap().ends_with("wwww\n"));

@@ -3,7 +3,7 @@
 use super::reader::{Gap, GapCause};
 use earlykmsg::delivery::batch::{Batch, MadeOf};
 use earlykmsg::delivery::ledger::Ledger;
-use earlykmsg::line::{Encoder, Lost, Unread};
+use earlykmsg::line::{Encoder, Fate, Loss};
 use earlykmsg::record::Record;
 use earlykmsg::record::clock::WallOffset;
 
@@ -31,7 +31,10 @@ impl LineWriter<'_> {
         // It was taken because it fits. If ever it does not, that is reported in its place.
         match self.encoder.encode(self.batch.room(), record, self.wall) {
             Some(len) => self.batch.push(len, MadeOf { seq, clock_us }),
-            None => self.push_lost(Lost { from: seq, to: seq, why: "its line has no room" }, clock_us),
+            None => {
+                let fate = Fate::Lost { why: "its line has no room" };
+                self.push(Loss { from: seq, to: seq, fate }, clock_us);
+            }
         }
     }
 
@@ -48,17 +51,15 @@ impl LineWriter<'_> {
         };
         let first_lost = unsent.max(from).min(to.saturating_add(1));
         if first_lost > from {
-            let unread = Unread { from, to: first_lost - 1 };
-            let len = unread.encode(self.encoder, self.batch.room(), clock_us, self.wall);
-            self.batch.push(len, MadeOf { seq: from, clock_us });
+            self.push(Loss { from, to: first_lost - 1, fate: Fate::PossiblyLost }, clock_us);
         }
         if first_lost <= to {
-            self.push_lost(Lost { from: first_lost, to, why }, clock_us);
+            self.push(Loss { from: first_lost, to, fate: Fate::Lost { why } }, clock_us);
         }
     }
 
-    fn push_lost(&mut self, lost: Lost, clock_us: u64) {
-        let len = lost.encode(self.encoder, self.batch.room(), clock_us, self.wall);
-        self.batch.push(len, MadeOf { seq: lost.from, clock_us });
+    fn push(&mut self, loss: Loss, clock_us: u64) {
+        let len = loss.encode(self.encoder, self.batch.room(), clock_us, self.wall);
+        self.batch.push(len, MadeOf { seq: loss.from, clock_us });
     }
 }

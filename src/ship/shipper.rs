@@ -23,7 +23,7 @@ use earlykmsg::error::{Error, Result, Step};
 use earlykmsg::limits::{
     COUNT_MS, FILL_RECORDS_MAX, LEDGER_STEP_BYTES, LOST_LINE_BYTES_MAX, TAGS_BYTES_MAX, UDP_LEDGER_STEP_MS,
 };
-use earlykmsg::line::{Encoder, Lost, Records, Unread};
+use earlykmsg::line::{Encoder, Fate, Loss, Records};
 use earlykmsg::record::clock::{StampOffset, WallOffset};
 use earlykmsg::record::{Level, Record};
 
@@ -180,12 +180,15 @@ impl<'a> Shipper<'a> {
         }
     }
 
-    /// Puts a report before all lines that wait. There is room for it: [`Shipper::fill`] leaves some.
-    pub fn push_lost(&mut self, lost: Lost, made_of: MadeOf) {
+    /// Puts a report before all lines that wait, which are whole.
+    pub fn push_front(&mut self, loss: Loss, clock_us: u64) {
         let mut line = [0; LOST_LINE_BYTES_MAX];
-        let len = lost.encode(self.encoder, &mut line, made_of.clock_us, self.wall);
-        self.batch.keep_whole_lines();
-        self.batch.push_front(&line[..len], made_of);
+        let len = loss.encode(self.encoder, &mut line, clock_us, self.wall);
+        let line = line.get(..len).unwrap_or_default();
+        if !self.batch.push_front(line, MadeOf { seq: loss.from, clock_us }) {
+            // There is always room: `fill` leaves some.
+            warn!("{loss}");
+        }
     }
 
     /// Goes back so that everything that was sent from `position` on is sent again, as far as it is still there: in the
@@ -217,19 +220,10 @@ impl<'a> Shipper<'a> {
         }
         let end = kept.unwrap_or(next);
         if possibly_lost < end {
-            self.push_possibly_lost(Unread { from: possibly_lost, to: end - 1 });
+            let clock_us = self.batch.first().map_or(0, |of| of.clock_us);
+            self.push_front(Loss { from: possibly_lost, to: end - 1, fate: Fate::PossiblyLost }, clock_us);
         }
         Ok(())
-    }
-
-    fn push_possibly_lost(&mut self, unread: Unread) {
-        let clock_us = self.batch.first().map_or(0, |of| of.clock_us);
-        let mut line = [0; LOST_LINE_BYTES_MAX];
-        let len = unread.encode(self.encoder, &mut line, clock_us, self.wall);
-        if !self.batch.push_front(&line[..len], MadeOf { seq: unread.from, clock_us }) {
-            // There is always room: `fill` leaves some.
-            warn!("{unread}");
-        }
     }
 
     /// Something of the batch was sent.

@@ -23,7 +23,7 @@ use earlykmsg::limits::{
     NEVER_MS, UDP_BURST, UDP_BURST_BYTES, UDP_BURST_MS, UDP_LAST_MS, UDP_MTU_REPEAT_MS,
     UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS, UDP_REPORTS_MAX, UDP_SEND_TRIES,
 };
-use earlykmsg::line::Lost;
+use earlykmsg::line::{Fate, Loss};
 
 /// What to wait for on a socket of datagrams: nothing but reports, which `poll` always tells. What the receiver sends
 /// is left unread: to wait for that would be to wake up for it again and again.
@@ -218,8 +218,9 @@ fn send_line(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Given> {
 fn report_too_large(shipper: &mut Shipper<'_>) {
     let (Some(made_of), Some(line)) = (shipper.batch.first(), shipper.batch.first_line()) else { return };
     shipper.batch.written(line.len() + 1);
-    let lost = Lost { from: made_of.seq, to: made_of.seq, why: "too large for a datagram" };
-    shipper.push_lost(lost, made_of);
+    shipper.batch.keep_whole_lines();
+    let fate = Fate::Lost { why: "too large for a datagram" };
+    shipper.push_front(Loss { from: made_of.seq, to: made_of.seq, fate }, made_of.clock_us);
 }
 
 fn wait_for_burst(shipper: &mut Shipper<'_>, socket: &mut Socket, until_ms: u64) -> Result<Next> {

@@ -20,12 +20,16 @@ pub fn check(bytes: &[u8]) {
 
     let mut out = [b'~'; LOST_LINE_BYTES_MAX];
     let why = "the kernel log buffer was overwritten before they could be sent";
-    let len = Loss { from, to, fate: Fate::Lost { why } }.encode(encoder, &mut out, clock_us, wall);
+    let len = Loss { from, to, fate: Fate::Lost { why } }
+        .encode(encoder, &mut out, clock_us, wall)
+        .expect("it fits");
     let words = format!("earlykmsg: lost {records}, seq {from}-{to}: {why}\n");
     line(&out[..len], from, clock_us, &words, "lost");
 
     let mut out = [b'~'; LOST_LINE_BYTES_MAX];
-    let len = Loss { from, to, fate: Fate::PossiblyLost }.encode(encoder, &mut out, clock_us, wall);
+    let len = Loss { from, to, fate: Fate::PossiblyLost }
+        .encode(encoder, &mut out, clock_us, wall)
+        .expect("it fits");
     let words = format!("earlykmsg: {records}, seq {from}-{to}, possibly lost: sent, but perhaps not read\n");
     line(&out[..len], from, clock_us, &words, "possibly-lost");
 }

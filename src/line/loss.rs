@@ -48,16 +48,22 @@ impl Fate {
 }
 
 impl Loss {
-    /// Writes the object and returns its length. `clock_us` is the stamp of the record that follows. `out` has
-    /// [`LOST_LINE_BYTES_MAX`](crate::limits::LOST_LINE_BYTES_MAX).
-    pub fn encode(&self, encoder: &mut Encoder, out: &mut [u8], clock_us: u64, wall: WallOffset) -> usize {
+    /// Writes the object and returns its length. `clock_us` is the stamp of the record that follows. `None` when it does
+    /// not fit, which cannot be when `out` has [`LOST_LINE_BYTES_MAX`](crate::limits::LOST_LINE_BYTES_MAX).
+    pub fn encode(
+        &self,
+        encoder: &mut Encoder,
+        out: &mut [u8],
+        clock_us: u64,
+        wall: WallOffset,
+    ) -> Option<usize> {
         let mut text: String<REPORT_BYTES_MAX> = String::new();
-        writeln!(text, "earlykmsg: {self}").expect("a report is shorter than REPORT_BYTES_MAX");
+        writeln!(text, "earlykmsg: {self}").ok()?;
         let body = Body::Plain(text.as_bytes());
         let record =
             Record { level: Level::WARNING, facility: USER, seq: self.from, clock_us, more: b"", body };
         let members = Members { report: Some(self.fate), caller: None, dictionary: Dictionary::EMPTY };
-        encoder.write(out, &record, members, wall).expect("room for a report is kept free")
+        encoder.write(out, &record, members, wall)
     }
 }
 

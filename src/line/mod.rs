@@ -376,15 +376,15 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_report(encode: impl Fn(&mut Encoder, &mut [u8]) -> usize, want: &str) {
+    fn check_report(encode: impl Fn(&mut Encoder, &mut [u8]) -> Option<usize>, want: &str) {
         let mut encoder = Encoder::new(Extra { caller: true, dict: true });
         let mut out = [0; LOST_LINE_BYTES_MAX];
-        let len = encode(&mut encoder, &mut out);
+        let len = encode(&mut encoder, &mut out).unwrap();
         assert_eq!(core::str::from_utf8(&out[..len]).unwrap(), want);
         // With as many tags as there can be.
         let word = format!("n={}", "x".repeat(TAGS_BYTES_MAX - ",\"n\":\"\"".len()));
         assert_eq!(encoder.set(Extra::default(), [b"", word.as_bytes()], &Facts::NONE), 0);
-        let len = encode(&mut encoder, &mut out);
+        let len = encode(&mut encoder, &mut out).unwrap();
         assert_eq!(object(core::str::from_utf8(&out[..len]).unwrap()).len(), 9);
     }
 
@@ -407,7 +407,9 @@ mod tests {
         );
         let mut out = [0; LOST_LINE_BYTES_MAX];
         let all = Loss { from: 0, to: u64::MAX, fate: Fate::Lost { why: "w".repeat(100).leak() } };
-        let len = all.encode(&mut Encoder::new(Extra::default()), &mut out, u64::MAX, WallOffset(i64::MAX));
+        let len = all
+            .encode(&mut Encoder::new(Extra::default()), &mut out, u64::MAX, WallOffset(i64::MAX))
+            .unwrap();
         let object = object(core::str::from_utf8(&out[..len]).unwrap());
         assert!(object["msg"].as_str().unwrap().ends_with("wwww\n"));
     }

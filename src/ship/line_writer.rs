@@ -1,5 +1,7 @@
 //! Writes the lines of a record or a gap into the batch, and notes in the ledger where they stand.
 
+use crate::logger::warn;
+
 use super::reader::{Gap, GapCause};
 use earlykmsg::delivery::batch::{Batch, MadeOf};
 use earlykmsg::delivery::ledger::Ledger;
@@ -59,7 +61,10 @@ impl LineWriter<'_> {
     }
 
     fn push(&mut self, loss: Loss, clock_us: u64) {
-        let len = loss.encode(self.encoder, self.batch.room(), clock_us, self.wall);
-        self.batch.push(len, MadeOf { seq: loss.from, clock_us });
+        match loss.encode(self.encoder, self.batch.room(), clock_us, self.wall) {
+            Some(len) => self.batch.push(len, MadeOf { seq: loss.from, clock_us }),
+            // There is always room: `Shipper::fill` leaves some.
+            None => warn!("{loss}"),
+        }
     }
 }

@@ -184,8 +184,9 @@ impl<'a> Shipper<'a> {
     pub fn push_front(&mut self, loss: Loss, clock_us: u64) {
         let mut line = [0; LOST_LINE_BYTES_MAX];
         let len = loss.encode(self.encoder, &mut line, clock_us, self.wall);
-        let line = line.get(..len).unwrap_or_default();
-        if !self.batch.push_front(line, MadeOf { seq: loss.from, clock_us }) {
+        let line = len.and_then(|len| line.get(..len));
+        let made_of = MadeOf { seq: loss.from, clock_us };
+        if !line.is_some_and(|line| self.batch.push_front(line, made_of)) {
             // There is always room: `fill` leaves some.
             warn!("{loss}");
         }

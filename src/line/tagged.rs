@@ -31,8 +31,10 @@ impl Tags {
         self.lengths.clear();
         let mut tags: Vec<Tag<'_>, { 2 * TAGS_MAX }> = Vec::new();
         for word in words {
-            // There is room for all: of a word no more than `TAGS_MAX` are taken.
-            tags.extend(tags::parse(word).filter_map(|(_, tag)| tag.ok()));
+            for tag in tags::parse(word).filter_map(|(_, tag)| tag.ok()) {
+                // There is room: of a word no more than `TAGS_MAX` are taken.
+                let _ = tags.push(tag);
+            }
         }
         let mut left_out = 0;
         let mut rest = &tags[..];

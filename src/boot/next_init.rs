@@ -22,7 +22,7 @@ use earlykmsg::text::Quoted;
 pub type InitPath = CString<{ PATH_BYTES_MAX + 1 }>;
 
 /// The value of `earlykmsg.init=` as a path. None where there is none; one that is too long was refused before.
-fn requested_path(value: Option<&[u8]>) -> Option<InitPath> {
+pub fn requested_path(value: Option<&[u8]>) -> Option<InitPath> {
     let mut path = InitPath::new();
     path.extend_from_bytes(value?).ok()?;
     Some(path)
@@ -51,23 +51,21 @@ fn has_note(path: &CStr) -> bool {
 }
 
 /// The program that [`become_it`] will probably become, for the message at the start.
-pub fn foresee(requested: Option<&[u8]>) -> Option<InitPath> {
-    let requested = requested_path(requested);
-    let usual = usual_candidates(program_path());
-    let mut candidates = requested.as_deref().into_iter().chain(usual.iter().copied());
-    let found = candidates.find(|path| access(*path, Access::EXEC_OK).is_ok() && !is_earlykmsg(path))?;
-    requested_path(Some(found.to_bytes()))
+pub fn foresee(requested: Option<&CStr>) -> Option<&CStr> {
+    let usual = usual_candidates(program_path()).iter().copied();
+    let mut candidates = requested.into_iter().chain(usual);
+    candidates.find(|path| access(*path, Access::EXEC_OK).is_ok() && !is_earlykmsg(path))
 }
 
 /// Becomes the next init. Returns only when there is none.
-pub fn become_it(args: Args, requested: Option<&[u8]>) -> Error {
+pub fn become_it(args: Args, requested: Option<&CStr>) -> Error {
     let mut last = failed(Step::FindNextInit, Errno::NOENT);
-    if let Some(path) = requested_path(requested) {
+    if let Some(path) = requested {
         let shown = Quoted(path.to_bytes());
-        if is_earlykmsg(&path) {
+        if is_earlykmsg(path) {
             error!("earlykmsg.init={shown}: is earlykmsg itself; the usual ones are tried");
         } else {
-            last = args.exec(&path);
+            last = args.exec(path);
             error!("earlykmsg.init={shown}: {}; the usual ones are tried", last.errno);
         }
     }

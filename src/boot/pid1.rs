@@ -3,7 +3,7 @@
 //! Nothing here waits, and nothing that fails stops it. What it opens is closed by the exec.
 
 use super::detach::{Start, open_kernel_log, start_watcher};
-use super::next_init::{InitPath, become_it, foresee};
+use super::next_init::{become_it, foresee, requested_path};
 use crate::exit;
 use crate::kernel_fs::KernelFs;
 use crate::logger::{error, warn};
@@ -34,7 +34,7 @@ pub fn run(args: Args) -> i32 {
             Err(error) => error!("{error}; the log is not shipped"),
         }
     }
-    let error = become_it(args, options.init);
+    let error = become_it(args, requested_path(options.init).as_deref());
     error!("no next init: {error}; there is nothing that the kernel could go on with");
     1
 }
@@ -51,8 +51,8 @@ fn run_watcher(
     if options.destinations.is_empty() {
         return exit::DONE;
     }
-    let next_init = foresee(options.init);
-    let next_init = next_init.as_ref().map(InitPath::as_bytes);
+    let requested = requested_path(options.init);
+    let next_init = foresee(requested.as_deref());
     watch(&options, kernel_fs, Origin::Pid1 { next_init }, kernel_log)
 }
 

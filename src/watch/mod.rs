@@ -8,6 +8,7 @@ mod root_files;
 mod switch_root;
 mod wall_clock;
 
+use core::ffi::CStr;
 use core::fmt::{self, Display};
 
 use crate::logger::{error, info, warn};
@@ -47,7 +48,7 @@ pub enum Origin<'a> {
     /// By PID 1, which becomes the next init.
     Pid1 {
         /// The path of the next init, as far as it can be foreseen.
-        next_init: Option<&'a [u8]>,
+        next_init: Option<&'a CStr>,
     },
     /// By `earlykmsg --background`, from an init script.
     Background {
@@ -377,7 +378,7 @@ impl Display for StartLine<'_> {
             write!(f, "{before} {endpoint}")?;
         }
         if let Origin::Pid1 { next_init } = self.origin {
-            write!(f, ", next init {}", Quoted(next_init.unwrap_or(b"not found")))?;
+            write!(f, ", next init {}", Quoted(next_init.unwrap_or(c"not found").to_bytes()))?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! IP addresses, each together with the interface that a link-local one belongs to, and lists of them.
 
 use core::fmt::{self, Display};
-use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use core::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use heapless::Vec;
 
@@ -36,9 +36,9 @@ impl Address {
         core::str::from_utf8(text).ok()?.parse::<IpAddr>().ok().map(Address::new)
     }
 
-    /// Reads an IPv6 address without a scope.
+    /// Reads an IPv6 address without a scope: the one with a colon in it.
     pub fn parse_ipv6(text: &[u8]) -> Option<Address> {
-        core::str::from_utf8(text).ok()?.parse::<Ipv6Addr>().ok().map(Address::new)
+        Address::parse(text).filter(|_| text.contains(&b':'))
     }
 
     /// Whether it is an IPv4 address.

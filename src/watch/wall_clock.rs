@@ -66,7 +66,7 @@ impl WallClock {
 
 impl Display for ClockStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.us < 0 { '-' } else { '+' };
+        let sign = if self.us < 0 { "-" } else { "+" };
         let ms = (self.us.unsigned_abs() + 500) / 1_000;
         write!(f, "{sign}{}.{:03}", ms / 1_000, ms % 1_000)
     }

@@ -63,7 +63,7 @@ impl LineWriter<'_> {
     fn push(&mut self, loss: Loss, clock_us: u64) {
         match loss.encode(self.encoder, self.batch.room(), clock_us, self.wall) {
             Some(len) => self.batch.push(len, MadeOf { seq: loss.from, clock_us }),
-            // There is always room: `Shipper::fill` leaves some.
+            // There is always room: `Source::fill` leaves some.
             None => warn!("{loss}"),
         }
     }

@@ -17,6 +17,7 @@ mod line_writer;
 mod name_server;
 mod resolver;
 mod shipper;
+mod source;
 mod tcp;
 mod udp;
 
@@ -48,8 +49,6 @@ pub struct Job<'a> {
     pub level: Level,
     /// The members that are wanted besides Talos's.
     pub identity: Identity<'a>,
-    /// When it ends.
-    pub lifetime: Lifetime,
     /// The first record that is wanted; none: the oldest one.
     pub first: Option<u64>,
     /// The oldest record that the kernel's log had when the program started.
@@ -89,26 +88,29 @@ pub enum Outcome {
 
 /// What is too large for the stack.
 struct Buffers {
+    source: SourceBuffers,
+    answers: [u8; ANSWERS_BYTES],
+}
+
+struct SourceBuffers {
     batch: BatchBuffer,
     marks: Marks,
-    answers: [u8; ANSWERS_BYTES],
     encoder: Encoder,
 }
 
 static BUFFERS: Buffer<Buffers> = Buffer::new(Buffers {
-    batch: BatchBuffer::EMPTY,
-    marks: Marks::NONE,
+    source: SourceBuffers { batch: BatchBuffer::EMPTY, marks: Marks::NONE, encoder: Encoder::NONE },
     answers: [0; ANSWERS_BYTES],
-    encoder: Encoder::NONE,
 });
 
 /// Ships until the end of its lifetime.
-pub fn ship(job: Job<'_>, fds: &Fds) -> Result<Outcome> {
+pub fn ship(job: Job<'_>, lifetime: Lifetime, fds: &Fds) -> Result<Outcome> {
     let Some(buffers) = BUFFERS.take() else {
         return Err(Step::TakeBuffers.failed(Errno::NONE));
     };
-    let mut shipper = Shipper::new(job, fds, buffers);
-    match shipper.endpoint.scheme {
+    let scheme = job.endpoint.scheme;
+    let mut shipper = Shipper::new(job, lifetime, fds, buffers);
+    match scheme {
         Scheme::Tcp => tcp::ship(&mut shipper),
         Scheme::Udp => udp::ship(&mut shipper),
     }

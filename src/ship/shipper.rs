@@ -1,121 +1,54 @@
-//! What shipping over TCP and over UDP have in common: filling the batch, going back in the log, and the end.
+//! What shipping over TCP and over UDP have in common: the way to the receiver, and the end.
 
-use crate::logger::{error, info, warn};
+use crate::logger::{error, info};
 
 use super::connection_log::ConnectionLog;
 use super::events::{Events, Ring};
-use super::identity::Identity;
-use super::line_writer::LineWriter;
-use super::reader::{Next, Reader};
 use super::resolver::Resolver;
+use super::source::Source;
 use super::{Buffers, Fds, Job, Outcome};
 use crate::net::Target;
 use crate::sys::time;
 use crate::sys::wait::Awaited;
 use earlykmsg::address::Address;
-use earlykmsg::config::endpoint::{Endpoint, Scheme};
-use earlykmsg::delivery::batch::{Batch, MadeOf};
-use earlykmsg::delivery::ledger::Ledger;
-use earlykmsg::delivery::lifetime::{End, Why};
+use earlykmsg::config::endpoint::Endpoint;
+use earlykmsg::delivery::lifetime::{End, Lifetime, Why};
 use earlykmsg::delivery::outage::{Backoff, Outage};
 use earlykmsg::delivery::progress::Progress;
 use earlykmsg::error::{Error, Result, Step};
-use earlykmsg::limits::{
-    COUNT_MS, FILL_RECORDS_MAX, LEDGER_STEP_BYTES, LOST_LINE_BYTES_MAX, TAGS_BYTES_MAX, UDP_LEDGER_STEP_MS,
-};
-use earlykmsg::line::{Encoder, Fate, Loss, Records};
-use earlykmsg::record::clock::{StampOffset, WallOffset};
-use earlykmsg::record::{Level, Record};
 
 /// A shipper at work.
 pub struct Shipper<'a> {
-    pub endpoint: &'a Endpoint<'a>,
-    pub level: Level,
-    pub stamp: StampOffset,
-    /// The first record of which no byte was ever sent.
-    pub unsent: Option<u64>,
+    /// What is to be sent.
+    pub source: Source<'a>,
+    /// What is waited for.
     pub events: Events,
+    /// Where the receiver is.
     pub resolver: Resolver<'a>,
-    pub batch: Batch,
-    pub ledger: Ledger,
+    /// What is logged of the way to it.
     pub log: ConnectionLog<'a>,
+    /// The pause before the next attempt to reach it.
     pub backoff: Backoff,
+    /// What the watcher sees.
     pub progress: Progress,
-    /// The kernel's log had nothing more when it was last read.
-    pub ring_is_empty: bool,
-    /// The last record that was to be shipped, of those that were read.
-    last_wanted: Option<u64>,
-    reader: Reader<'a>,
-    encoder: &'a mut Encoder,
-    identity: Identity<'a>,
-    wall: WallOffset,
+    endpoint: &'a Endpoint<'a>,
     farewell_is_logged: bool,
-}
-
-/// How many lines [`Shipper::fill`] may put into the batch, and where the first one will stand.
-#[derive(Clone, Copy, Debug)]
-pub struct Filling {
-    /// The position of the first line, as the ledger counts.
-    pub position: u64,
-    /// The most lines.
-    pub lines: usize,
 }
 
 impl<'a> Shipper<'a> {
     /// Puts the parts together.
-    pub fn new(job: Job<'a>, fds: &Fds, buffers: &'static mut Buffers) -> Shipper<'a> {
+    pub fn new(job: Job<'a>, lifetime: Lifetime, fds: &Fds, buffers: &'static mut Buffers) -> Shipper<'a> {
         let Job { endpoint, progress, .. } = job;
-        let ledger_step = match endpoint.scheme {
-            Scheme::Tcp => LEDGER_STEP_BYTES,
-            Scheme::Udp => UDP_LEDGER_STEP_MS,
-        };
         let descriptors = [fds.kmsg, fds.signals, fds.watcher];
-        let mut shipper = Shipper {
-            endpoint,
-            level: job.level,
-            stamp: job.stamp,
-            unsent: job.unsent.or(job.first),
-            events: Events::new(descriptors, fds.sockets, endpoint.port, progress, job.lifetime),
+        Shipper {
+            source: Source::new(job, fds.kmsg, &mut buffers.source),
+            events: Events::new(descriptors, fds.sockets, endpoint.port, progress, lifetime),
             resolver: Resolver::new(endpoint, &mut buffers.answers),
-            batch: Batch::new(&mut buffers.batch),
-            ledger: Ledger::new(ledger_step, &mut buffers.marks),
             log: ConnectionLog::new(endpoint, progress),
             backoff: Backoff::NONE,
             progress,
-            ring_is_empty: false,
-            last_wanted: None,
-            reader: Reader::new(fds.kmsg, job.buffer, job.saved, job.first, job.oldest_at_start),
-            encoder: &mut buffers.encoder,
-            identity: job.identity,
-            wall: WallOffset(0), // it is measured before a record is encoded
+            endpoint,
             farewell_is_logged: false,
-        };
-        // The first lines carry what is known of the machine.
-        shipper.identity.refresh_hostname();
-        shipper.apply_tags();
-        shipper
-    }
-
-    /// Reads the wall clock and the machine's name: what is encoded from now on carries them.
-    pub fn refresh_machine(&mut self) {
-        self.wall.follow(self.stamp, time::reading());
-        if self.identity.refresh_hostname() {
-            self.apply_tags();
-        }
-    }
-
-    /// Has the tags name the interface by which the receiver is reached.
-    fn refresh_mac(&mut self, to: Address) {
-        if self.identity.refresh_mac(to, self.resolver.answers) {
-            self.apply_tags();
-        }
-    }
-
-    fn apply_tags(&mut self) {
-        let left_out = self.identity.apply(self.encoder);
-        if left_out > 0 {
-            let endpoint = self.endpoint;
-            warn!("{endpoint}: {left_out} tags have no room in {TAGS_BYTES_MAX} bytes and are left out");
         }
     }
 
@@ -127,126 +60,6 @@ impl<'a> Shipper<'a> {
     /// Looks for a name again. Returns whether the address in use is no longer one of its addresses.
     pub fn has_moved(&mut self) -> bool {
         self.resolver.has_moved(&mut self.events, &mut self.log)
-    }
-
-    /// Reads and encodes what the log has and the batch takes. The batch is empty before. It stays empty when none of
-    /// the next [`FILL_RECORDS_MAX`] records is to be shipped: a process that writes such records faster than they are
-    /// read would keep the shipper from everything else.
-    pub fn fill(&mut self, filling: Filling) -> Result<()> {
-        self.ring_is_empty = false;
-        for _ in 0..FILL_RECORDS_MAX {
-            let has_lines = !self.batch.is_empty();
-            let room = self.batch.room().len();
-            // A gap may take two lines. Room for them is kept, so that a gap never has to be put back.
-            if has_lines && self.batch.lines() >= filling.lines || room < 2 * LOST_LINE_BYTES_MAX {
-                break;
-            }
-            let position = self.position(filling);
-            let mut writer = LineWriter {
-                batch: &mut self.batch,
-                ledger: &mut self.ledger,
-                encoder: self.encoder,
-                wall: self.wall,
-                position,
-                unsent: self.unsent,
-            };
-            match self.reader.take(&|record| writer.encoder.bytes_max(record) < room) {
-                // What was read before is sent first.
-                Err(_) if has_lines => break,
-                Err(error) => return Err(error),
-                Ok(None) => break,
-                Ok(Some(Next::Empty)) => {
-                    self.ring_is_empty = true;
-                    break;
-                }
-                Ok(Some(Next::Record(record))) if record.level > self.level => continue,
-                Ok(Some(Next::Record(record))) => writer.write_record(&record),
-                Ok(Some(Next::Gap(gap))) => writer.write_gap(gap),
-            }
-            self.last_wanted = self.reader.last_seq();
-        }
-        if self.batch.is_empty() {
-            // What was read is not to be shipped: nobody misses it.
-            self.note_sent();
-        }
-        Ok(())
-    }
-
-    /// The position at which the next line will stand: of bytes, behind those that wait.
-    fn position(&self, filling: Filling) -> u64 {
-        match self.endpoint.scheme {
-            Scheme::Tcp => filling.position + self.batch.waiting().len() as u64,
-            Scheme::Udp => filling.position,
-        }
-    }
-
-    /// Puts a report before all lines that wait, which are whole.
-    pub fn push_front(&mut self, loss: Loss, clock_us: u64) {
-        let mut line = [0; LOST_LINE_BYTES_MAX];
-        let len = loss.encode(self.encoder, &mut line, clock_us, self.wall);
-        let line = len.and_then(|len| line.get(..len));
-        let made_of = MadeOf { seq: loss.from, clock_us };
-        if !line.is_some_and(|line| self.batch.push_front(line, made_of)) {
-            // There is always room: `fill` leaves some.
-            warn!("{loss}");
-        }
-    }
-
-    /// Goes back so that everything that was sent from `position` on is sent again, as far as it is still there: in the
-    /// log or, if the log has already dropped it, in the batch. What is not sent again, from `possibly_lost` on, is
-    /// reported.
-    pub fn rewind_to(&mut self, position: u64, possibly_lost: Option<u64>) -> Result<()> {
-        self.batch.keep_whole_lines();
-        let Some(first) = self.ledger.record_at(position) else { return Ok(()) };
-        let possibly_lost = possibly_lost.unwrap_or(first);
-        self.ledger.clear();
-        let kept = self.batch.first().map(|of| of.seq);
-        let next = self.reader.next_seq();
-        let oldest = match self.reader.rewind_to(first) {
-            Ok(()) => self.reader.peek()?,
-            // Not the device, but something in its place that cannot go back.
-            Err(_) => None,
-        };
-        if let Some(oldest) = oldest
-            && kept.is_none_or(|kept| oldest <= kept)
-        {
-            self.batch.clear();
-            // The record that was looked at is held: what is missing before it is a gap.
-            self.reader.skip_to(possibly_lost);
-            return Ok(());
-        }
-        let next = next.unwrap_or(first);
-        if oldest.is_some() {
-            self.reader.skip_to(next);
-        }
-        let end = kept.unwrap_or(next);
-        if possibly_lost < end {
-            let clock_us = self.batch.first().map_or(0, |of| of.clock_us);
-            self.push_front(Loss { from: possibly_lost, to: end - 1, fate: Fate::PossiblyLost }, clock_us);
-        }
-        Ok(())
-    }
-
-    /// Something of the batch was sent.
-    pub fn note_sent(&mut self) {
-        // A line that is half written counts as sent.
-        let unsent = self.batch.untouched().map(|of| of.seq).or(self.reader.next_seq());
-        if let Some(unsent) = unsent
-            && self.unsent.is_none_or(|before| before < unsent)
-        {
-            self.unsent = Some(unsent);
-        }
-        self.progress.set_unsent(self.unsent);
-        if self.progress.resume().is_none() {
-            self.note_progress(Some(0));
-        }
-    }
-
-    /// Notes where a successor would have to begin: at `position` of what is being sent, or at what waits.
-    pub fn note_progress(&self, position: Option<u64>) {
-        let sent = position.and_then(|position| self.ledger.record_at(position));
-        let waiting = || self.batch.first().map(|of| of.seq);
-        self.progress.set_resume(sent.or_else(waiting).or(self.reader.next_seq()));
     }
 
     /// The receiver at this address is reached.
@@ -263,7 +76,7 @@ impl<'a> Shipper<'a> {
 
     /// A socket is connected to this address: the tags may name its interface.
     pub fn opened(&mut self, address: Address) {
-        self.refresh_mac(address);
+        self.source.refresh_mac(address, self.resolver.answers);
     }
 
     /// An attempt to reach the receiver failed.
@@ -313,14 +126,14 @@ impl<'a> Shipper<'a> {
         }
         self.farewell_is_logged = true;
         let Some(why) = end.why.text() else { return false };
-        let (endpoint, last) = (self.endpoint, self.reader.last_seq().unwrap_or(0));
+        let (endpoint, last) = (self.endpoint, self.source.last_seq());
         if end.why == Why::NeverReached {
             // The console is all that can show it. What was not sent is logged there too.
             error!("{endpoint}: {why}");
         } else {
             info!("{endpoint}: {why}, last seq sent {last}");
         }
-        self.ring_is_empty = false;
+        self.source.ring_is_empty = false;
         true
     }
 
@@ -329,39 +142,11 @@ impl<'a> Shipper<'a> {
         if let Some(end) = self.events.lifetime.end(time::now_ms()) {
             self.log_farewell(end);
         }
-        self.batch.keep_whole_lines();
-        let waiting = self.batch.first().map(|of| of.seq);
-        self.batch.clear();
-        let mut first = unacknowledged.or(waiting);
-        let is_complete = self.count_unread(&mut first)?;
-        let (Some(from), Some(to)) = (first, self.last_wanted) else { return Ok(Outcome::Done) };
-        if from > to {
-            return Ok(Outcome::Done);
-        }
-        let (endpoint, records) = (self.endpoint, Records { from, to });
+        let (records, is_complete) = self.source.give_up(unacknowledged)?;
+        let Some(records) = records else { return Ok(Outcome::Done) };
+        let endpoint = self.endpoint;
         let more = if is_complete { "" } else { ", and more that were written meanwhile" };
         error!("{endpoint}: {records}, not acknowledged by the receiver{more}");
         Ok(Outcome::Unacknowledged)
-    }
-
-    /// Looks at the records that the log still has: `first` is the first of them that was to be shipped, unless there was
-    /// one before. Returns whether that was all: a process that writes faster than this reads must not hold up the end.
-    fn count_unread(&mut self, first: &mut Option<u64>) -> Result<bool> {
-        let until_ms = time::now_ms() + COUNT_MS;
-        loop {
-            for _ in 0..FILL_RECORDS_MAX {
-                let wanted = match self.reader.take(&|_| true)? {
-                    None | Some(Next::Empty) => return Ok(true),
-                    Some(Next::Record(Record { level, .. })) if level > self.level => continue,
-                    Some(Next::Gap(gap)) => Some(gap.from),
-                    Some(Next::Record(_)) => self.reader.last_seq(),
-                };
-                *first = first.or(wanted);
-                self.last_wanted = self.reader.last_seq();
-            }
-            if time::now_ms() >= until_ms {
-                return Ok(false);
-            }
-        }
     }
 }

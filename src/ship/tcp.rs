@@ -4,7 +4,8 @@ use rustix::event::PollFlags;
 
 use super::Outcome;
 use super::events::Ring;
-use super::shipper::{Filling, Shipper};
+use super::shipper::Shipper;
+use super::source::Filling;
 use crate::net::tcp::Tcp;
 use crate::sys::time;
 use crate::sys::wait::Awaited;
@@ -58,11 +59,11 @@ pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
                         return shipper.end_unacknowledged(first);
                     }
                     Ok(Ended::AllArrived) => go_on_behind(shipper),
-                    Ok(Ended::NothingSince(position)) => shipper.rewind_to(position, None)?,
+                    Ok(Ended::NothingSince(position)) => shipper.source.rewind_to(position, None)?,
                     Err(error) if error.is_of_kernel_log() => return Err(error),
                     Err(error) => repeat_what_may_be_unread(shipper, &tcp, error)?,
                 }
-                shipper.note_progress(None);
+                shipper.source.note_progress(None);
                 shipper.begin_outage();
             }
         }
@@ -80,16 +81,16 @@ pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
 fn first_unacknowledged(shipper: &Shipper<'_>, tcp: &Tcp) -> Option<u64> {
     match tcp.state() {
         Ok(state) if state.all_acked => None,
-        Ok(state) => shipper.ledger.record_at(state.acked),
-        Err(_) => shipper.ledger.first(),
+        Ok(state) => shipper.source.ledger.record_at(state.acked),
+        Err(_) => shipper.source.ledger.first(),
     }
 }
 
 /// The receiver has all that the connection carried.
 fn go_on_behind(shipper: &mut Shipper<'_>) {
-    shipper.batch.keep_whole_lines();
+    shipper.source.batch.keep_whole_lines();
     // A receiver that closes its side early gets one batch a connection: what still waits is not held up.
-    if !shipper.batch.is_empty() || !shipper.ring_is_empty {
+    if !shipper.source.batch.is_empty() || !shipper.source.ring_is_empty {
         shipper.backoff = Backoff::NONE;
     }
 }
@@ -98,8 +99,8 @@ fn go_on_behind(shipper: &mut Shipper<'_>) {
 fn repeat_what_may_be_unread(shipper: &mut Shipper<'_>, tcp: &Tcp, error: Error) -> Result<()> {
     shipper.log.lost(error);
     let position = tcp.written().saturating_sub(REPEAT_BYTES_MAX);
-    let first = shipper.ledger.first();
-    shipper.rewind_to(position, first)
+    let first = shipper.source.ledger.first();
+    shipper.source.rewind_to(position, first)
 }
 
 /// Connects. Fails too when the end has come first.
@@ -123,9 +124,9 @@ fn connect(shipper: &mut Shipper<'_>) -> Result<Tcp> {
     shipper.reached();
     shipper.opened(target.address);
     // What waits in the batch is the first that the connection carries.
-    shipper.ledger.clear();
-    for (begins, made_of) in shipper.batch.waiting_lines() {
-        shipper.ledger.note(begins as u64, made_of.seq);
+    shipper.source.ledger.clear();
+    for (begins, made_of) in shipper.source.batch.waiting_lines() {
+        shipper.source.ledger.note(begins as u64, made_of.seq);
     }
     Ok(tcp)
 }
@@ -136,9 +137,9 @@ fn serve(shipper: &mut Shipper<'_>, tcp: &mut Tcp) -> Result<Ended> {
     let mut look_ms = NEVER_MS;
     let mut fin = Fin::default();
     loop {
-        if shipper.batch.is_empty() {
-            shipper.refresh_machine();
-            shipper.fill(Filling { position: tcp.written(), lines: FILL_LINES })?;
+        if shipper.source.batch.is_empty() {
+            shipper.source.refresh_machine();
+            shipper.source.fill(Filling { position: tcp.written(), lines: FILL_LINES })?;
         }
         match send_waiting(shipper, tcp) {
             Ok(true) if look_ms == NEVER_MS => look_ms = time::now_ms() + LIFE_LOOK_MS,
@@ -150,13 +151,13 @@ fn serve(shipper: &mut Shipper<'_>, tcp: &mut Tcp) -> Result<Ended> {
             }
             Err(error) => return Err(error),
         }
-        fin.batch_is_sent |= shipper.batch.is_empty() && tcp.written() > 0;
+        fin.batch_is_sent |= shipper.source.batch.is_empty() && tcp.written() > 0;
         if let Fin { acked: Some(acked), batch_is_sent: true } = fin {
             return after_fin(shipper, tcp, acked);
         }
         let now = time::now_ms();
         if let Some(end) = shipper.events.lifetime.end(now) {
-            if shipper.batch.is_empty() && shipper.ring_is_empty && !shipper.log_farewell(end) {
+            if shipper.source.batch.is_empty() && shipper.source.ring_is_empty && !shipper.log_farewell(end) {
                 return close(shipper, tcp, end);
             }
             if now >= end.deadline_ms {
@@ -175,13 +176,13 @@ fn serve(shipper: &mut Shipper<'_>, tcp: &mut Tcp) -> Result<Ended> {
 /// Writes what the send buffer takes of the batch. Returns whether that was anything.
 fn send_waiting(shipper: &mut Shipper<'_>, tcp: &mut Tcp) -> Result<bool> {
     let mut is_sent = false;
-    while !shipper.batch.is_empty() {
-        let sent = tcp.send(shipper.batch.waiting())?;
+    while !shipper.source.batch.is_empty() {
+        let sent = tcp.send(shipper.source.batch.waiting())?;
         if sent == 0 {
             break;
         }
-        shipper.batch.written(sent);
-        shipper.note_sent();
+        shipper.source.batch.written(sent);
+        shipper.source.note_sent();
         is_sent = true;
     }
     Ok(is_sent)
@@ -193,7 +194,7 @@ fn look_whether_it_answers(shipper: &mut Shipper<'_>, tcp: &Tcp, now: u64) -> Re
     if state.dead {
         return Err(Step::AwaitAnswer.failed(TIMED_OUT));
     }
-    shipper.note_progress(Some(tcp.written().saturating_sub(REPEAT_BYTES_MAX)));
+    shipper.source.note_progress(Some(tcp.written().saturating_sub(REPEAT_BYTES_MAX)));
     Ok(if state.all_acked { NEVER_MS } else { now + LIFE_LOOK_MS })
 }
 
@@ -201,8 +202,8 @@ fn look_whether_it_answers(shipper: &mut Shipper<'_>, tcp: &Tcp, now: u64) -> Re
 /// ended, if it did.
 fn wait(shipper: &mut Shipper<'_>, tcp: &Tcp, fin: &mut Fin, look_ms: u64) -> Result<Option<Ended>> {
     let now = time::now_ms();
-    let is_idle = shipper.batch.is_empty() && shipper.ring_is_empty;
-    let has_more = shipper.batch.is_empty() && !shipper.ring_is_empty;
+    let is_idle = shipper.source.batch.is_empty() && shipper.source.ring_is_empty;
+    let has_more = shipper.source.batch.is_empty() && !shipper.source.ring_is_empty;
     // The main system delivers to the addresses that it finds itself.
     if is_idle && shipper.events.lifetime.looks() && shipper.resolver.is_stale(&shipper.events, now) {
         shipper.has_moved();
@@ -211,12 +212,12 @@ fn wait(shipper: &mut Shipper<'_>, tcp: &Tcp, fin: &mut Fin, look_ms: u64) -> Re
     let mut interest = PollFlags::empty();
     // A FIN that has come would end every wait.
     interest.set(PollFlags::IN | PollFlags::RDHUP, fin.acked.is_none());
-    interest.set(PollFlags::OUT, !shipper.batch.is_empty());
+    interest.set(PollFlags::OUT, !shipper.source.batch.is_empty());
     let ring = if is_idle { Ring::Wakes } else { Ring::Waits };
     let until_ms = if has_more { now } else { look_ms };
     let [events, _] = shipper.events.wait([Awaited::new(tcp.fd(), interest), Awaited::NONE], ring, until_ms);
     if is_idle {
-        shipper.ring_is_empty = false;
+        shipper.source.ring_is_empty = false;
     }
     if events.intersects(PollFlags::IN | PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
         && tcp.discard()?

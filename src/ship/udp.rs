@@ -13,7 +13,8 @@ use rustix::event::PollFlags;
 
 use super::Outcome;
 use super::events::Ring;
-use super::shipper::{Filling, Shipper};
+use super::shipper::Shipper;
+use super::source::Filling;
 use crate::net::udp::{Report, Sent, Udp};
 use crate::sys::time;
 use crate::sys::wait::Awaited;
@@ -105,8 +106,8 @@ pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
                 Ok(Ended::Moved) => continue,
                 Err(error) if error.is_of_kernel_log() => return Err(error),
                 Err(error) => {
-                    shipper.rewind_to(time::now_ms().saturating_sub(UDP_REPEAT_MS), None)?;
-                    shipper.note_progress(None);
+                    shipper.source.rewind_to(time::now_ms().saturating_sub(UDP_REPEAT_MS), None)?;
+                    shipper.source.note_progress(None);
                     if shipper.log.outage.tries == 0 {
                         shipper.begin_outage();
                     }
@@ -128,9 +129,9 @@ fn open(shipper: &mut Shipper<'_>) -> Result<Socket> {
     let udp = Udp::open(&mut target)?;
     shipper.opened(target.address);
     shipper.events.woken_ms = time::now_ms();
-    shipper.ledger.clear();
-    if let Some(first) = shipper.batch.first() {
-        shipper.ledger.note(shipper.events.woken_ms, first.seq);
+    shipper.source.ledger.clear();
+    if let Some(first) = shipper.source.batch.first() {
+        shipper.source.ledger.note(shipper.events.woken_ms, first.seq);
     }
     Ok(Socket { udp, opened_ms: shipper.events.woken_ms, sent_ms: None, burst: 0, narrowed: None })
 }
@@ -157,19 +158,19 @@ fn serve(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Ended> {
 /// would cost as much as it does.
 fn send_burst(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Next> {
     let now = shipper.events.woken_ms;
-    shipper.refresh_machine();
+    shipper.source.refresh_machine();
     if socket.sent_ms.is_none_or(|sent_ms| now >= sent_ms + UDP_BURST_MS) {
         socket.burst = 0;
     }
     let mut next = State::Pause { until_ms: now + UDP_BURST_MS };
     while socket.burst < UDP_BURST {
-        if shipper.batch.is_empty() {
-            shipper.fill(Filling { position: now, lines: 1 })?;
+        if shipper.source.batch.is_empty() {
+            shipper.source.fill(Filling { position: now, lines: 1 })?;
         }
-        if shipper.batch.is_empty() && shipper.ring_is_empty {
+        if shipper.source.batch.is_empty() && shipper.source.ring_is_empty {
             next = State::Idle;
         }
-        if shipper.batch.is_empty() {
+        if shipper.source.batch.is_empty() {
             break;
         }
         if shipper.resolver.is_stale(&shipper.events, now) {
@@ -185,19 +186,19 @@ fn send_burst(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Next> {
             return Ok(Continue(State::Neighbour));
         }
     }
-    shipper.note_progress(Some(now.saturating_sub(UDP_REPEAT_MS)));
+    shipper.source.note_progress(Some(now.saturating_sub(UDP_REPEAT_MS)));
     Ok(Continue(next))
 }
 
 /// Sends the line that waits first; the batch is not empty.
 fn send_line(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Given> {
     for _ in 0..UDP_SEND_TRIES {
-        let Some(line) = shipper.batch.first_line() else { break };
+        let Some(line) = shipper.source.batch.first_line() else { break };
         let bytes = line.len() + 1;
         match socket.udp.send(line) {
             Sent::Yes => {
-                shipper.batch.written(bytes);
-                shipper.note_sent();
+                shipper.source.batch.written(bytes);
+                shipper.source.note_sent();
                 return Ok(Given::Sent(bytes as u32));
             }
             Sent::Full => return Ok(Given::Waits),
@@ -216,11 +217,14 @@ fn send_line(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Given> {
 
 /// The kernel refuses the first line again and again, and nothing else explains it: reports it in its place.
 fn report_too_large(shipper: &mut Shipper<'_>) {
-    let (Some(made_of), Some(line)) = (shipper.batch.first(), shipper.batch.first_line()) else { return };
-    shipper.batch.written(line.len() + 1);
-    shipper.batch.keep_whole_lines();
+    let (Some(made_of), Some(line)) = (shipper.source.batch.first(), shipper.source.batch.first_line())
+    else {
+        return;
+    };
+    shipper.source.batch.written(line.len() + 1);
+    shipper.source.batch.keep_whole_lines();
     let fate = Fate::Lost { why: "too large for a datagram" };
-    shipper.push_front(Loss { from: made_of.seq, to: made_of.seq, fate }, made_of.clock_us);
+    shipper.source.push_front(Loss { from: made_of.seq, to: made_of.seq, fate }, made_of.clock_us);
 }
 
 fn wait_for_burst(shipper: &mut Shipper<'_>, socket: &mut Socket, until_ms: u64) -> Result<Next> {
@@ -253,7 +257,7 @@ fn wait_for_records(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Ne
         }
     }
     wait(shipper, socket, Ring::Wakes, until_ms)?;
-    shipper.ring_is_empty = false;
+    shipper.source.ring_is_empty = false;
     if shipper.events.woken_ms >= quiet_ms {
         reached(shipper);
     }
@@ -300,17 +304,17 @@ fn take_reports(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<bool> 
 /// Goes back to what was sent just now: a router that cannot pass on a datagram says so at once.
 fn repeat_too_long(shipper: &mut Shipper<'_>, now: u64) -> Result<()> {
     let reportable = first_reportable(shipper);
-    shipper.rewind_to(now.saturating_sub(UDP_MTU_REPEAT_MS), None)?;
+    shipper.source.rewind_to(now.saturating_sub(UDP_MTU_REPEAT_MS), None)?;
     // What was sent before that can still be reported for another reason.
     if let Some(seq) = reportable {
-        shipper.ledger.note(now.saturating_sub(UDP_REPEAT_MS), seq);
+        shipper.source.ledger.note(now.saturating_sub(UDP_REPEAT_MS), seq);
     }
     Ok(())
 }
 
 /// The first record whose datagram may still be reported.
 fn first_reportable(shipper: &Shipper<'_>) -> Option<u64> {
-    shipper.ledger.record_at(time::now_ms().saturating_sub(UDP_REPEAT_MS))
+    shipper.source.ledger.record_at(time::now_ms().saturating_sub(UDP_REPEAT_MS))
 }
 
 /// Nothing was reported for a while: as far as one can know, the receiver is there.

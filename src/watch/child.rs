@@ -155,7 +155,9 @@ impl<'a> Child<'a> {
 
     /// The shipper's process. Returns its exit code.
     fn run(&self, setup: &mut Setup<'_>, watcher: BorrowedFd<'static>) -> i32 {
-        match self.prepare(setup, watcher).and_then(|(job, fds)| ship(job, &fds)) {
+        let fds = self.open(setup, watcher);
+        let lifetime = self.lifetime(setup);
+        match fds.and_then(|fds| ship(self.job(setup), lifetime, &fds)) {
             Ok(Outcome::Done) => exit::DONE,
             Ok(Outcome::Unacknowledged) => exit::UNAVAILABLE,
             Err(error) => {
@@ -166,10 +168,7 @@ impl<'a> Child<'a> {
     }
 
     /// Opens what a shipper needs, and gives up everything else.
-    fn prepare<'s>(&self, setup: &'s mut Setup<'_>, watcher: BorrowedFd<'static>) -> Result<(Job<'s>, Fds)>
-    where
-        'a: 's,
-    {
+    fn open(&self, setup: &Setup<'_>, watcher: BorrowedFd<'static>) -> Result<Fds> {
         let is_of_boot = setup.origin.is_of_boot();
         let signals = setup.signals;
         let kmsg = keep(setup.kernel_fs.open_kmsg()?);
@@ -188,19 +187,30 @@ impl<'a> Child<'a> {
         logger::use_kernel_log(kmsg);
         let id = SHIPPER_UID + self.number as u32;
         privileges::drop_to_shipper(id, stderr.is_some(), self.progress.denied_call())?;
+        Ok(Fds { kmsg, signals, watcher, sockets })
+    }
 
-        let mut lifetime = Lifetime::new(is_of_boot, setup.options.linger);
+    /// When it ends.
+    fn lifetime(&self, setup: &Setup<'_>) -> Lifetime {
+        let mut lifetime = Lifetime::new(setup.origin.is_of_boot(), setup.options.linger);
         if let Some(reached_ms) = self.progress.reached_ms() {
             lifetime.reached(reached_ms);
         }
         if let Origin::ByHand { once: true } = setup.origin {
             lifetime.once(time::now_ms());
         }
-        let job = Job {
+        lifetime
+    }
+
+    /// What it is to do: all that was asked for, from where its predecessor came to.
+    fn job<'s>(&self, setup: &'s mut Setup<'_>) -> Job<'s>
+    where
+        'a: 's,
+    {
+        Job {
             endpoint: self.endpoint,
             level: setup.options.level,
             identity: Identity::new(setup.options, self.number, &mut setup.facts),
-            lifetime,
             first: self.progress.resume().or(setup.first),
             oldest_at_start: setup.kernel_log.oldest.unwrap_or(0),
             saved: setup.kernel_log.saved,
@@ -208,8 +218,7 @@ impl<'a> Child<'a> {
             unsent: self.progress.unsent(),
             stamp: setup.stamp,
             progress: self.progress,
-        };
-        Ok((job, Fds { kmsg, signals, watcher, sockets }))
+        }
     }
 }
 

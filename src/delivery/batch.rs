@@ -76,7 +76,7 @@ impl Batch {
     /// The first `bytes` of the room are a line now; its newline is added. The room was longer than that, and there were
     /// less than [`BATCH_LINES_MAX`] lines.
     pub fn push(&mut self, bytes: usize, made_of: MadeOf) {
-        if let Some(newline) = self.room().get_mut(bytes) {
+        if let Some(newline) = self.buffer.bytes.get_mut(self.len + bytes) {
             *newline = b'\n';
             self.len += bytes + 1;
             let _ = self.buffer.lines.push_back(Line { made_of, end: self.len as u16 });

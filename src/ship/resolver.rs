@@ -34,6 +34,8 @@ pub struct Resolver<'a> {
     is_of_main_system: bool,
     /// Which of them is tried.
     current: usize,
+    /// What was connected to last.
+    pub target: Target<'a>,
     /// It is not the first one of this round.
     trying_next: bool,
     /// Room for pieces of files and for answers.
@@ -54,9 +56,11 @@ impl<'a> Resolver<'a> {
     pub fn new(endpoint: &'a Endpoint<'a>, answers: &'a mut [u8; ANSWERS_BYTES]) -> Resolver<'a> {
         let mut addresses = Found::nothing();
         let mut valid_until_ms = 0;
-        if let Host::Address { address, .. } = endpoint.host {
+        let mut target = Target { address: Address::new([0; 4]), scope: b"", port: endpoint.port };
+        if let Host::Address { address, scope } = endpoint.host {
             addresses.add(address);
             valid_until_ms = NEVER_MS;
+            target.scope = scope;
         }
         Resolver {
             endpoint,
@@ -67,13 +71,18 @@ impl<'a> Resolver<'a> {
             failed: false,
             is_of_main_system: false,
             current: 0,
+            target,
             trying_next: false,
             answers,
         }
     }
 
     /// What to connect to now. Fails too when the end has come first.
-    pub fn target(&mut self, events: &mut Events, log: &mut ConnectionLog<'_>) -> Result<Target<'a>> {
+    pub fn target(
+        &mut self,
+        events: &mut Events,
+        log: &mut ConnectionLog<'_>,
+    ) -> Result<&mut Target<'a>> {
         let now = time::now_ms();
         if !self.trying_next {
             events.links.begin_attempt(now);
@@ -82,9 +91,8 @@ impl<'a> Resolver<'a> {
             }
         }
         self.tell_addresses(events);
-        let scope = if let Host::Address { scope, .. } = self.endpoint.host { scope } else { b"" };
-        let address = self.address().ok_or(Step::LookUpName.failed(Number::NONE))?;
-        Ok(Target { address, scope, port: self.endpoint.port })
+        self.target.address = self.address().ok_or(Step::LookUpName.failed(Number::NONE))?;
+        Ok(&mut self.target)
     }
 
     /// The address that is tried, or in use.

@@ -10,7 +10,6 @@ use super::{Buffers, Fds, Job, Outcome};
 use crate::net::Target;
 use crate::sys::time;
 use crate::sys::wait::Awaited;
-use earlykmsg::address::Address;
 use earlykmsg::config::endpoint::Endpoint;
 use earlykmsg::delivery::lifetime::{End, Lifetime, Why};
 use earlykmsg::delivery::outage::{Backoff, Outage};
@@ -53,7 +52,7 @@ impl<'a> Shipper<'a> {
     }
 
     /// What to connect to now.
-    pub fn target(&mut self) -> Result<Target<'a>> {
+    pub fn target(&mut self) -> Result<&mut Target<'a>> {
         self.resolver.target(&mut self.events, &mut self.log)
     }
 
@@ -74,9 +73,9 @@ impl<'a> Shipper<'a> {
         self.log.connected(self.resolver.address(), now);
     }
 
-    /// A socket is connected to this address: the tags may name its interface.
-    pub fn opened(&mut self, address: Address) {
-        self.source.refresh_mac(address, self.resolver.answers);
+    /// A socket is connected to the target: the tags may name its interface.
+    pub fn opened(&mut self) {
+        self.source.refresh_mac(self.resolver.target.address, self.resolver.answers);
     }
 
     /// An attempt to reach the receiver failed.

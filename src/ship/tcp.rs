@@ -105,8 +105,7 @@ fn repeat_what_may_be_unread(shipper: &mut Shipper<'_>, tcp: &Tcp, error: Error)
 
 /// Connects. Fails too when the end has come first.
 fn connect(shipper: &mut Shipper<'_>) -> Result<Tcp> {
-    let mut target = shipper.target()?;
-    let tcp = Tcp::begin(&mut target)?;
+    let tcp = Tcp::begin(shipper.target()?)?;
     let give_up_ms = time::now_ms() + CONNECT_MS;
     loop {
         // Only the first address of a round: no storm of changes keeps the others from their time.
@@ -122,7 +121,7 @@ fn connect(shipper: &mut Shipper<'_>) -> Result<Tcp> {
         }
     }
     shipper.reached();
-    shipper.opened(target.address);
+    shipper.opened();
     // What waits in the batch is the first that the connection carries.
     shipper.source.ledger.clear();
     for (begins, made_of) in shipper.source.batch.waiting_lines() {

@@ -125,9 +125,8 @@ pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
 }
 
 fn open(shipper: &mut Shipper<'_>) -> Result<Socket> {
-    let mut target = shipper.target()?;
-    let udp = Udp::open(&mut target)?;
-    shipper.opened(target.address);
+    let udp = Udp::open(shipper.target()?)?;
+    shipper.opened();
     shipper.events.woken_ms = time::now_ms();
     shipper.source.ledger.clear();
     if let Some(first) = shipper.source.batch.first() {

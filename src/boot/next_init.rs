@@ -3,7 +3,6 @@
 use core::ffi::CStr;
 
 use crate::logger::error;
-use heapless::CString;
 use rustix::fd::AsFd;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, access, open, statat};
 use rustix::io::Errno;
@@ -18,14 +17,15 @@ use earlykmsg::init_paths::usual_candidates;
 use earlykmsg::limits::{NOTE_HEAD_BYTES, PATH_BYTES_MAX};
 use earlykmsg::text::Quoted;
 
-/// The path of a next init, in memory of its own.
-pub type InitPath = CString<{ PATH_BYTES_MAX + 1 }>;
+/// Room for the path of a next init and the NUL that ends it.
+pub type PathBuffer = [u8; PATH_BYTES_MAX + 1];
 
-/// The value of `earlykmsg.init=` as a path. None where there is none; one that is too long was refused before.
-pub fn requested_path(value: Option<&[u8]>) -> Option<InitPath> {
-    let mut path = InitPath::new();
-    path.extend_from_bytes(value?).ok()?;
-    Some(path)
+/// The value of `earlykmsg.init=` as a path, in a buffer of zeros. None where there is none; one that is too long was
+/// refused before.
+pub fn requested_path<'b>(value: Option<&[u8]>, buffer: &'b mut PathBuffer) -> Option<&'b CStr> {
+    let value = value?;
+    buffer.get_mut(..value.len())?.copy_from_slice(value);
+    CStr::from_bytes_until_nul(buffer).ok()
 }
 
 /// Whether a path leads to this program, by whatever name, or to a copy or another version of it.

@@ -12,7 +12,7 @@ use crate::watch::kernel_log::KernelLog;
 use crate::watch::{Origin, watch};
 use earlykmsg::config::Options;
 use earlykmsg::error::Result;
-use earlykmsg::limits::PROBLEMS_LOGGED_MAX;
+use earlykmsg::limits::{PATH_BYTES_MAX, PROBLEMS_LOGGED_MAX};
 
 /// Runs as PID 1. Returns, with the exit code, only when there is no next init.
 pub fn run(args: Args) -> i32 {
@@ -34,7 +34,8 @@ pub fn run(args: Args) -> i32 {
             Err(error) => error!("{error}; the log is not shipped"),
         }
     }
-    let error = become_it(args, requested_path(options.init).as_deref());
+    let mut buffer = [0; PATH_BYTES_MAX + 1];
+    let error = become_it(args, requested_path(options.init, &mut buffer));
     error!("no next init: {error}; there is nothing that the kernel could go on with");
     1
 }
@@ -51,8 +52,8 @@ fn run_watcher(
     if options.destinations.is_empty() {
         return exit::DONE;
     }
-    let requested = requested_path(options.init);
-    let next_init = foresee(requested.as_deref());
+    let mut buffer = [0; PATH_BYTES_MAX + 1];
+    let next_init = foresee(requested_path(options.init, &mut buffer));
     watch(&options, kernel_fs, Origin::Pid1 { next_init }, kernel_log)
 }
 

@@ -78,11 +78,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// What to connect to now. Fails too when the end has come first.
-    pub fn target(
-        &mut self,
-        events: &mut Events,
-        log: &mut ConnectionLog<'_>,
-    ) -> Result<&mut Target<'a>> {
+    pub fn target(&mut self, events: &mut Events, log: &mut ConnectionLog<'_>) -> Result<&mut Target<'a>> {
         let now = time::now_ms();
         if !self.trying_next {
             events.links.begin_attempt(now);

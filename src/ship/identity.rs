@@ -32,15 +32,11 @@ pub fn learn(facts: &mut Facts, options: &Options<'_>, kernel_fs: &KernelFs) {
     read_fact(facts, Fact::BootId, boot_id.ok());
     let Some(sys) = sysfs() else { return };
     // Where there is no SMBIOS there may be a device tree; the last one that is there counts.
-    for (fact, path) in [
-        (Fact::Uuid, DEVICE_TREE),
-        (Fact::Serial, DEVICE_TREE),
-        (Fact::Uuid, c"class/dmi/id/product_uuid"),
-        (Fact::Serial, c"class/dmi/id/product_serial"),
-    ] {
-        let file = openat(&sys, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        read_fact(facts, fact, file.ok());
-    }
+    let open = |path: &CStr| openat(&sys, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok();
+    read_fact(facts, Fact::Uuid, open(DEVICE_TREE));
+    read_fact(facts, Fact::Serial, open(DEVICE_TREE));
+    read_fact(facts, Fact::Uuid, open(c"class/dmi/id/product_uuid"));
+    read_fact(facts, Fact::Serial, open(c"class/dmi/id/product_serial"));
 }
 
 /// Takes a fact from a file, unless that is empty.

@@ -26,11 +26,10 @@ pub fn check(bytes: &[u8]) {
                     let room = batch.room();
                     model.room();
                     assert_eq!(room.len(), BATCH_BYTES - model.bytes().len());
-                    if room.len() > line.len() && model.count < BATCH_LINES_MAX {
+                    if room.len() > line.len() && model.waiting().count() < BATCH_LINES_MAX {
                         room[..line.len()].copy_from_slice(&line);
                         batch.push(line.len(), made_of(&line));
                         model.lines.push(line);
-                        model.count += 1;
                     }
                 }
                 2 => {
@@ -48,12 +47,11 @@ pub fn check(bytes: &[u8]) {
                 4 => {
                     batch.keep_whole_lines();
                     model.keep_whole_lines();
-                    let place = model.count < BATCH_LINES_MAX;
+                    let place = model.waiting().count() < BATCH_LINES_MAX;
                     let fits = place && model.bytes().len() + line.len() < BATCH_BYTES;
                     assert_eq!(batch.push_front(&line, made_of(&line)), fits);
                     if fits {
                         model.lines.insert(0, line);
-                        model.count += 1;
                     }
                 }
                 _ if length == 0 => {
@@ -75,11 +73,10 @@ fn made_of(line: &[u8]) -> MadeOf {
     MadeOf { seq: line.len() as u64, clock_us: u64::from(line[0]) }
 }
 
-/// Lines, how many there have been since the batch was empty, and how many of their bytes are written.
+/// The lines since the batch was empty, and how many of their bytes are written.
 #[derive(Default)]
 struct Model {
     lines: Vec<Vec<u8>>,
-    count: usize,
     done: usize,
     made: u8,
 }
@@ -95,9 +92,18 @@ impl Model {
         self.lines.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect()
     }
 
+    /// The lines that are not written as a whole.
+    fn waiting(&self) -> impl Iterator<Item = &Vec<u8>> {
+        let mut end = 0;
+        self.lines.iter().filter(move |line| {
+            end += line.len() + 1;
+            end > self.done
+        })
+    }
+
     fn room(&mut self) {
         if self.done == self.bytes().len() {
-            (self.lines, self.count, self.done) = (Vec::new(), 0, 0);
+            (self.lines, self.done) = (Vec::new(), 0);
         }
     }
 
@@ -109,7 +115,6 @@ impl Model {
             self.lines.remove(0);
         }
         self.done = 0;
-        self.count = self.lines.len();
     }
 
     fn compare(&self, batch: &Batch) {
@@ -117,20 +122,16 @@ impl Model {
         let waiting = &bytes[self.done..];
         assert!(batch.waiting() == waiting, "other bytes wait");
         assert_eq!(batch.is_empty(), waiting.is_empty());
-        assert_eq!(batch.lines(), self.count);
+        assert_eq!(batch.lines(), self.waiting().count());
         // Of a line that is half written the rest, which may be its newline alone.
         let mut lines = waiting.split_inclusive(|&byte| byte == b'\n').map(|line| &line[..line.len() - 1]);
         assert_eq!(batch.first_line(), lines.next());
 
-        let mut end = 0;
-        let mut whole = self.lines.iter().filter(|line| {
-            end += line.len() + 1;
-            end > self.done
-        });
-        let first = whole.next();
+        let mut unwritten = self.waiting();
+        let first = unwritten.next();
         assert_eq!(batch.first(), first.map(|line| made_of(line)));
         let begun = self.done != 0 && bytes[self.done - 1] != b'\n';
-        let untouched = if begun { whole.next() } else { first };
+        let untouched = if begun { unwritten.next() } else { first };
         assert_eq!(batch.untouched(), untouched.map(|line| made_of(line)));
         if !begun {
             let lines = waiting.split_inclusive(|&byte| byte == b'\n');

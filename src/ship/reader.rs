@@ -62,6 +62,8 @@ pub enum Next<'a> {
     Record(Record<'a>),
     /// Records that are gone. What follows them is still to come.
     Gap(Gap),
+    /// A record that does not fit. It stays for the next call.
+    TooLarge,
     /// Nothing yet.
     Empty,
 }
@@ -151,12 +153,11 @@ impl<'a> Reader<'a> {
         Ok(None)
     }
 
-    /// Gives what comes next. `fits` tells whether a record can be taken: when not, it stays for the next call,
-    /// and `None` is given.
-    pub fn take(&mut self, fits: &dyn Fn(&Record<'_>) -> bool) -> Result<Option<Next<'_>>> {
+    /// Gives what comes next. `fits` tells whether a record can be taken.
+    pub fn take(&mut self, fits: &dyn Fn(&Record<'_>) -> bool) -> Result<Next<'_>> {
         let prefix = loop {
             if !self.fetch()? {
-                return Ok(Some(Next::Empty));
+                return Ok(Next::Empty);
             }
             match Prefix::parse(self.pending()) {
                 Some(prefix) if self.is_skipped(prefix.seq) => self.pending = 0,
@@ -173,7 +174,7 @@ impl<'a> Reader<'a> {
                 (seq, GapCause::Overwritten)
             };
             self.next = Some(after);
-            return Ok(Some(Next::Gap(Gap { from, to: after - 1, clock_us, cause })));
+            return Ok(Next::Gap(Gap { from, to: after - 1, clock_us, cause }));
         }
         let bytes = self.buffer.get(..self.pending).unwrap_or_default();
         let record = match prefix {
@@ -181,7 +182,7 @@ impl<'a> Reader<'a> {
             None => Record::broken(bytes),
         };
         if !fits(&record) {
-            return Ok(None);
+            return Ok(Next::TooLarge);
         }
         self.pending = 0;
         if matches!(record.body, Body::Escaped { .. }) {
@@ -189,7 +190,7 @@ impl<'a> Reader<'a> {
             // The ring may still have what was kept, and gives it again.
             self.skipping = self.from_saved;
         }
-        Ok(Some(Next::Record(record)))
+        Ok(Next::Record(record))
     }
 
     fn is_skipped(&self, seq: u64) -> bool {

@@ -130,14 +130,14 @@ impl<'a> Source<'a> {
                 // What was read before is sent first.
                 Err(_) if has_lines => break,
                 Err(error) => return Err(error),
-                Ok(None) => break,
-                Ok(Some(Next::Empty)) => {
+                Ok(Next::TooLarge) => break,
+                Ok(Next::Empty) => {
                     self.ring_is_empty = true;
                     break;
                 }
-                Ok(Some(Next::Record(record))) if record.level > self.level => continue,
-                Ok(Some(Next::Record(record))) => writer.write_record(&record),
-                Ok(Some(Next::Gap(gap))) => writer.write_gap(gap),
+                Ok(Next::Record(record)) if record.level > self.level => continue,
+                Ok(Next::Record(record)) => writer.write_record(&record),
+                Ok(Next::Gap(gap)) => writer.write_gap(gap),
             }
             self.last_wanted = self.reader.last_seq();
         }
@@ -249,10 +249,10 @@ impl<'a> Source<'a> {
         loop {
             for _ in 0..FILL_RECORDS_MAX {
                 let wanted = match self.reader.take(&|_| true)? {
-                    None | Some(Next::Empty) => return Ok(true),
-                    Some(Next::Record(Record { level, .. })) if level > self.level => continue,
-                    Some(Next::Gap(gap)) => Some(gap.from),
-                    Some(Next::Record(_)) => self.reader.last_seq(),
+                    Next::TooLarge | Next::Empty => return Ok(true),
+                    Next::Record(Record { level, .. }) if level > self.level => continue,
+                    Next::Gap(gap) => Some(gap.from),
+                    Next::Record(_) => self.reader.last_seq(),
                 };
                 *first = first.or(wanted);
                 self.last_wanted = self.reader.last_seq();

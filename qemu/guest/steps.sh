@@ -149,6 +149,15 @@ show_processes() {
     done
 }
 
+# The same when each of those that init has started has started its shipper.
+show_processes_at_work() {
+    for pid in $(show_processes | cut -d ' ' -f 2); do
+        grep -q '^PPid:.1$' "/proc/$pid/status" || continue
+        until grep -q "^PPid:.$pid$" /proc/[0-9]*/status 2>/dev/null; do sleep 0.05; done
+    done
+    show_processes
+}
+
 # What is left of earlykmsg and its sockets to a port, after at most ten seconds for all to end: one line
 # each with LEFT in front.
 show_leftovers() {

@@ -39,6 +39,10 @@ enum Source {
     Firmware { disk: PathBuf },
 }
 
+/// The words that every boot has. At its start the kernel counts timer interrupts, and panics where an emulated machine
+/// does not get the processor for long enough: it is told not to.
+pub const CONSOLE: &str = "console=ttyS0 quiet panic=-1 no_timer_check";
+
 /// Debian's UEFI firmware without Secure Boot, and what it starts from as its variables.
 const OVMF: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"];
 
@@ -50,7 +54,7 @@ impl Boot {
         Boot {
             source: Source::Kernel(kernel.vmlinuz.clone()),
             image: image.into(),
-            words: ["console=ttyS0", "quiet", "panic=-1"].map(str::to_owned).to_vec(),
+            words: vec![CONSOLE.to_owned()],
             memory_mib: 256,
             network: true,
             qemu_arguments: Vec::new(),

@@ -40,7 +40,7 @@ mod slots;
 pub mod storm;
 
 pub use account::{Account, Known, none_known};
-pub use boot::Boot;
+pub use boot::{Boot, CONSOLE};
 pub use child::dying_with_us;
 pub use debian::{Debian, Maker};
 pub use error::{Error, Result};

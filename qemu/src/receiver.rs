@@ -39,10 +39,10 @@ impl Receiver {
         Receiver::Tcp(Tcp::at((Ipv6Addr::LOCALHOST, 0).into(), TcpBehaviour::Reads))
     }
 
-    /// Listens for datagrams on 127.0.0.1, at a free port.
+    /// Listens for datagrams on 127.0.0.1, at a free port, with room for all that come while others have the processor.
     #[must_use]
     pub fn udp() -> Receiver {
-        Receiver::Udp(Udp::stock())
+        Receiver::Udp(Udp::new())
     }
 
     /// As the protocol says.

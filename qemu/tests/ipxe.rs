@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use earlykmsg_qemu::{Boot, End, Kernel, LONG, Receiver, earlykmsg, image, target_dir};
+use earlykmsg_qemu::{Boot, CONSOLE, End, Kernel, LONG, Receiver, earlykmsg, image, target_dir};
 
 /// The script as the documentation has it, with this test's server, receiver and console in it.
 fn script(receiver: &Receiver) -> String {
@@ -15,10 +15,7 @@ fn script(receiver: &Receiver) -> String {
         assert!(script.contains(needed), "{needed} is not in\n{script}");
     }
     script
-        .replace(
-            "talos.logging.kernel=tcp://10.0.0.1:5044/",
-            &format!("{} console=ttyS0 quiet panic=-1", receiver.word()),
-        )
+        .replace("talos.logging.kernel=tcp://10.0.0.1:5044/", &format!("{} {CONSOLE}", receiver.word()))
         .replace("http://10.0.0.1/", "tftp://10.0.2.2/")
 }
 

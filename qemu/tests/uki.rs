@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use earlykmsg_initramfs::overlay::Overlay;
-use earlykmsg_qemu::{Boot, End, Kernel, LONG, Receiver, earlykmsg, image, target_dir};
+use earlykmsg_qemu::{Boot, CONSOLE, End, Kernel, LONG, Receiver, earlykmsg, image, target_dir};
 
 /// A folder with what the commands of the documentation name.
 struct Bench {
@@ -107,8 +107,6 @@ fn tools(home: &Path) -> PathBuf {
 fn script(ring: &Receiver) -> String {
     format!("network_up; say 'of the init'; send_ring {}; wait_for_go", ring.port())
 }
-
-const CONSOLE: &str = "console=ttyS0 quiet panic=-1";
 
 /// Started from a disk, all records arrive.
 fn assert_ships(disk: &Path, receiver: &Receiver, ring: &Receiver) {

@@ -486,11 +486,6 @@ impl Udp {
         Udp::with_room((Ipv4Addr::LOCALHOST, 0).into())
     }
 
-    /// On a free port of 127.0.0.1, with a stock receive buffer.
-    pub fn stock() -> Udp {
-        Udp::at((Ipv4Addr::LOCALHOST, 0).into())
-    }
-
     /// At an address, with a stock receive buffer.
     pub fn at(address: SocketAddr) -> Udp {
         Udp::again(address, Arc::default(), None)

@@ -280,7 +280,7 @@ fn a_receiver_that_comes_late() {
 fn ipv6() {
     alone(|_| {
         let receiver = Tcp::at("[::1]:0".parse().expect("an address"), TcpBehaviour::Reads);
-        let datagrams = Udp::at("[::1]:0".parse().expect("an address"));
+        let datagrams = Udp::with_room("[::1]:0".parse().expect("an address"));
         let (writer, tag) = (Writer::new(), tag("ipv6"));
         writer.write(&tag);
         let _program = Run::new(&[receiver.url(), datagrams.url()]).start();
@@ -421,7 +421,7 @@ fn a_receiver_that_reads_a_byte_a_second() {
     beside(TcpBehaviour::Crawls, |_, bad, _| assert_eq!(bad.connections.len(), 1));
 }
 
-/// The burst of a whole boot arrives complete at a plain socket with the stock buffer.
+/// The burst of a whole boot arrives complete and in order. (What stock listeners make of one: `delivery_datagrams.rs`.)
 #[test]
 fn a_burst_of_datagrams() {
     alone(|sandbox| {

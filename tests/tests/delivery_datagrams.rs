@@ -38,14 +38,14 @@ fn refusals(file: &str, line: &str) -> u64 {
 #[test]
 fn datagrams_refused() {
     alone(|_| {
-        let address = Udp::stock().address;
+        let address = Udp::new().address;
         let mut stream = Stream::new("refused");
         let program = start(&format!("udp://{address}/"));
         program.words.wait(WITHIN, "its first words", |words| words.first().map(|_| ()));
         stream.write(5);
         until("a refusal", || refusals("snmp", "Udp:") > 0);
         stream.write(5);
-        let receiver = Udp::at(address);
+        let receiver = Udp::with_room(address);
         let last = stream.write(5);
         receiver.lines.wait_for(&last, WITHIN);
         let got = receiver.lines.texts(&stream.tag).len();
@@ -60,7 +60,7 @@ fn datagrams_refused() {
 #[test]
 fn datagrams_to_a_receiver_that_restarts() {
     alone(|_| {
-        let receiver = Udp::stock();
+        let receiver = Udp::new();
         let (address, lines) = (receiver.address, std::sync::Arc::clone(&receiver.lines));
         let mut stream = Stream::new("udp-restart");
         let program = start(&receiver.url());
@@ -68,7 +68,7 @@ fn datagrams_to_a_receiver_that_restarts() {
         drop(receiver);
         stream.write(10);
         until("a refusal", || refusals("snmp", "Udp:") > 0);
-        let again = Udp::at(address);
+        let again = Udp::with_room(address);
         let last = stream.write(10);
         again.lines.wait_for(&last, WITHIN);
         let got: BTreeSet<String> =
@@ -89,7 +89,7 @@ fn datagrams_wait_for_the_neighbour() {
     alone(|_| {
         let network = Network::cable(NEAR, FAR);
         network.enter(|| answer_arp("8"));
-        let receiver = network.enter(|| Udp::at(far(5044)));
+        let receiver = network.enter(|| Udp::with_room(far(5044)));
         let mut stream = Stream::new("neighbour");
         let program = start(&format!("udp://{}/", far(5044)));
         program.words.wait(WITHIN, "its first words", |words| words.first().map(|_| ()));
@@ -112,7 +112,7 @@ fn datagrams_wait_for_the_neighbour() {
 #[test]
 fn datagrams_of_a_killed_shipper() {
     alone(|_| {
-        let receiver = Udp::stock();
+        let receiver = Udp::new();
         let mut stream = Stream::new("udp-killed");
         let program = start(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
@@ -140,7 +140,7 @@ fn datagrams_of_a_killed_shipper() {
 fn datagrams_without_a_route() {
     alone(|_| {
         let network = Network::cable(NEAR, FAR);
-        let receiver = network.enter(|| Udp::at(far(5044)));
+        let receiver = network.enter(|| Udp::with_room(far(5044)));
         let mut stream = Stream::new("udp-route");
         let program = start(&receiver.url());
         stream.write_and_wait(10, &receiver.lines);
@@ -164,7 +164,7 @@ fn datagrams_over_ipv6() {
         program.words.wait(WITHIN, "its first words", |words| words.first().map(|_| ()));
         stream.write(10);
         network.enter(|| until("a refusal", || refusals("snmp6", "Udp6NoPorts") > 0));
-        let receiver = network.enter(|| Udp::at(far6(5044)));
+        let receiver = network.enter(|| Udp::with_room(far6(5044)));
         let last = stream.write(10);
         let account = account("datagrams by IPv6 alone", &stream, &receiver.lines, &program, &last);
         assert_eq!(account.received, account.written);
@@ -181,7 +181,7 @@ fn fragments(mtu: u32, by_ipv6: bool) {
         ip(&format!("link set near mtu {mtu}"));
         network.enter(|| ip(&format!("link set far mtu {mtu}")));
         let address = if by_ipv6 { far6(5044) } else { far(5044) };
-        let receiver = network.enter(|| Udp::at(address));
+        let receiver = network.enter(|| Udp::with_room(address));
         let _program = Run::fed(&[receiver.url()]).start_connected();
         let mut records: Vec<Vec<u8>> = Vec::new();
         for (seq, length) in LENGTHS.into_iter().cycle().take(80).enumerate() {

@@ -19,40 +19,79 @@ fn main() {
     if !["x86_64", "aarch64", "riscv64"].contains(&arch.as_str()) {
         fail(&format!("earlykmsg builds for x86_64, aarch64 and riscv64, not for {arch}"));
     }
+    let linker = Linker::from(&var("RUSTC_LINKER"));
     // The dev profile of `core` refers to the unwinder's personality; nothing unwinds here.
-    arg("-Wl,--defsym=rust_eh_personality=0");
+    linker.option("--defsym=rust_eh_personality=0");
     // No identifier that differs from build to build.
-    arg("-Wl,--build-id=none");
+    linker.option("--build-id=none");
     // All relocations are done at the start and made read-only.
-    arg("-Wl,-z,relro,-z,now");
+    linker.option("-z relro");
+    linker.option("-z now");
     // Data is never run as code.
-    arg("-Wl,-z,noexecstack");
+    linker.option("-z noexecstack");
     // No tables for unwinding: 19 KiB less.
     println!("cargo:rerun-if-changed=left-out.ld");
     arg("-T"); // a word of its own: in -Wl a comma in the path would end it
     arg(concat!(env!("CARGO_MANIFEST_DIR"), "/left-out.ld"));
     // A musl target brings its own start files, and only has to be told to link the C library.
     if var("CARGO_CFG_TARGET_ENV") == "musl" {
+        // All but this one link static programs unless told otherwise. .cargo/config.toml tells it; RUSTFLAGS replace that.
+        let is_static = var("CARGO_CFG_TARGET_FEATURE").split(',').any(|feature| feature == "crt-static");
+        if arch == "riscv64" && !is_static {
+            fail("the program is static: build it for this target with -C target-feature=+crt-static");
+        }
         arg("-lc");
         return;
     }
 
-    let musl = format!("/usr/lib/{arch}-linux-musl");
+    println!("cargo:rerun-if-env-changed=EARLYKMSG_MUSL");
+    let musl = env::var("EARLYKMSG_MUSL").unwrap_or_else(|_| format!("/usr/lib/{arch}-linux-musl"));
     println!("cargo:rerun-if-changed={musl}/libc.a");
     if !Path::new(&musl).join("libc.a").exists() {
         fail(&format!(
-            "{musl}/libc.a not found: the program is linked against musl; \
-             install it (Debian: apt-get install musl-tools)"
+            "{musl}/libc.a not found: the program is linked against musl; install it \
+             (Debian: apt-get install musl-tools), or name its folder by EARLYKMSG_MUSL"
         ));
     }
-    // Neither the start files nor the libraries of the host's C library.
-    arg("-nostartfiles");
-    arg("-nostdlib");
-    // No interpreter, no shared library, at a random address.
-    arg("-static-pie");
+    linker.static_pie();
     // musl's start files and library, by full path, so that no search path can find another's.
     for file in ["rcrt1.o", "crti.o", "libc.a", "crtn.o"] {
         arg(&format!("{musl}/{file}"));
+    }
+}
+
+/// What links the program.
+enum Linker {
+    /// A C compiler, which hands words to its linker.
+    Compiler,
+    /// A linker itself.
+    Bare,
+}
+
+impl Linker {
+    /// By the name of the one that cargo is configured to use; without a name it is the C compiler.
+    fn from(path: &str) -> Linker {
+        if path.ends_with("ld") { Linker::Bare } else { Linker::Compiler }
+    }
+
+    /// An option for the linker, of one word or several.
+    fn option(&self, words: &str) {
+        match self {
+            Linker::Compiler => arg(&format!("-Wl,{}", words.replace(' ', ","))),
+            Linker::Bare => words.split(' ').for_each(arg),
+        }
+    }
+
+    /// At a random address, no shared library, no interpreter.
+    fn static_pie(&self) {
+        match self {
+            // Neither the start files nor the libraries of the host's C library.
+            Linker::Compiler => ["-nostartfiles", "-nostdlib", "-static-pie"].into_iter().for_each(arg),
+            Linker::Bare => ["-static", "-pie"].into_iter().for_each(arg),
+        }
+        // GCC 12 for riscv64 names an interpreter all the same.
+        self.option("--no-dynamic-linker");
+        self.option("-z text");
     }
 }
 

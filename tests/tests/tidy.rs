@@ -1,14 +1,11 @@
-//! What holds for the sources and the binary, and what neither the compiler nor clippy can keep.
+//! What holds for the sources, and what neither the compiler nor clippy can keep.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use earlykmsg_tests::binary::{self, workspace};
-use object::elf;
-use object::read::elf::{Dyn, ElfFile64, FileHeader, Note, ProgramHeader};
-use object::{Object, ObjectSymbol};
+use earlykmsg_tests::binary::workspace;
 use proc_macro2::{TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
@@ -323,80 +320,6 @@ fn every_file_begins_with_its_purpose() {
     });
     let silent: Vec<String> = silent.map(|source| source.name).collect();
     assert!(silent.is_empty(), "no //! line on top: {silent:?}");
-}
-
-#[test]
-fn the_binary_is_small_static_and_locked() {
-    let bytes = fs::read(binary::earlykmsg()).expect("read the binary");
-    println!("release binary: {} bytes", bytes.len());
-    assert!(bytes.len() <= 128 * 1024, "{} bytes", bytes.len());
-
-    let file = ElfFile64::<object::Endianness>::parse(&*bytes).expect("an ELF file");
-    let endian = file.endian();
-    assert_eq!(file.elf_header().e_type(endian), elf::ET_DYN, "position independent");
-    let headers = file.elf_program_headers();
-    let of = |kind| headers.iter().filter(move |header| header.p_type(endian) == kind);
-    assert_eq!(of(elf::PT_INTERP).count(), 0, "no interpreter");
-    assert_eq!(of(elf::PT_GNU_RELRO).count(), 1, "relocations are made read-only");
-    let stack = of(elf::PT_GNU_STACK).next().expect("a header for the stack");
-    assert_eq!(stack.p_flags(endian).0 & elf::PF_X.0, 0, "the stack cannot be run");
-    for load in of(elf::PT_LOAD) {
-        let flags = load.p_flags(endian).0;
-        assert!(flags & elf::PF_W.0 == 0 || flags & elf::PF_X.0 == 0, "a segment is writable and can be run");
-    }
-    let dynamic = of(elf::PT_DYNAMIC).next().expect("a dynamic section: it relocates itself");
-    let entries = dynamic.dynamic(endian, &*bytes).expect("readable").unwrap_or_default();
-    assert!(entries.iter().all(|entry| entry.d_tag(endian) != elf::DT_NEEDED), "no library");
-    assert_eq!(file.symbols().count(), 0, "stripped");
-}
-
-/// Other versions know this one by it, and look for it no further than this.
-#[test]
-fn the_binary_carries_its_note() {
-    let mut paths = vec![binary::earlykmsg().to_owned(), binary::unstripped()];
-    let stripped = workspace().join("target/unstripped/stripped");
-    let status = Command::new("strip").arg("-o").arg(&stripped).arg(&paths[1]).status().expect("start strip");
-    assert!(status.success(), "strip failed");
-    paths.push(stripped);
-    for path in paths {
-        let bytes = fs::read(&path).expect("read the binary");
-        let file = ElfFile64::<object::Endianness>::parse(&*bytes).expect("an ELF file");
-        let endian = file.endian();
-        let is_ours = |note: object::read::Result<Note<'_, _>>| {
-            let note = note.expect("a note");
-            note.name() == b"earlykmsg" && note.n_type(endian) == elf::NoteType(1)
-        };
-        let mut ends = Vec::new();
-        for header in file.elf_program_headers() {
-            let notes = header.notes(endian, &*bytes).expect("readable");
-            if notes.is_some_and(|mut notes| notes.any(is_ours)) {
-                ends.push(header.p_offset(endian) + header.p_filesz(endian));
-            }
-        }
-        assert_eq!(ends.len(), 1, "{}", path.display());
-        assert!(ends[0] <= 4096, "{}: {ends:?}", path.display());
-    }
-}
-
-#[test]
-fn the_binary_has_no_heap() {
-    let path: PathBuf = binary::unstripped();
-    let bytes = fs::read(path).expect("read the binary");
-    let file = object::File::parse(&*bytes).expect("an ELF file");
-    let names: BTreeSet<&str> = file.symbols().filter_map(|symbol| symbol.name().ok()).collect();
-    assert!(names.contains("_start"), "it holds its symbols");
-    let heap = [
-        "malloc",
-        "calloc",
-        "realloc",
-        "free",
-        "__libc_malloc",
-        "__libc_free",
-        "posix_memalign",
-        "aligned_alloc",
-    ];
-    let found: Vec<&&str> = heap.iter().filter(|name| names.contains(**name)).collect();
-    assert!(found.is_empty(), "{found:?}");
 }
 
 /// The texts of a file that someone may read while it runs.

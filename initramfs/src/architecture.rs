@@ -16,22 +16,36 @@ pub struct Architecture {
 }
 
 impl Architecture {
+    /// Intel's and AMD's with 64 bits.
+    pub const AMD64: Architecture =
+        Architecture { machine: "x86_64", debian: "amd64", rust_target: "x86_64-unknown-linux-gnu", elf: 62 };
+    /// ARM's with 64 bits.
+    pub const ARM64: Architecture = Architecture {
+        machine: "aarch64",
+        debian: "arm64",
+        rust_target: "aarch64-unknown-linux-gnu",
+        elf: 183,
+    };
+    /// RISC-V with 64 bits and all that a Debian expects.
+    pub const RISCV64: Architecture = Architecture {
+        machine: "riscv64",
+        debian: "riscv64",
+        rust_target: "riscv64gc-unknown-linux-gnu",
+        elf: 243,
+    };
+
     /// All for which the program can be built.
-    pub const ALL: [Architecture; 3] = [
-        Architecture { machine: "x86_64", debian: "amd64", rust_target: "x86_64-unknown-linux-gnu", elf: 62 },
-        Architecture {
-            machine: "aarch64",
-            debian: "arm64",
-            rust_target: "aarch64-unknown-linux-gnu",
-            elf: 183,
-        },
-        Architecture {
-            machine: "riscv64",
-            debian: "riscv64",
-            rust_target: "riscv64gc-unknown-linux-gnu",
-            elf: 243,
-        },
-    ];
+    pub const ALL: [Architecture; 3] = [Architecture::AMD64, Architecture::ARM64, Architecture::RISCV64];
+
+    /// That of this machine.
+    ///
+    /// # Panics
+    /// If it is none of them: what is tested here is not made for it.
+    #[must_use]
+    pub fn here() -> Architecture {
+        let found = Architecture::ALL.into_iter().find(|known| known.machine == std::env::consts::ARCH);
+        found.expect("a machine that the program is built for")
+    }
 
     /// The one that a program was built for.
     ///

@@ -158,6 +158,16 @@ show_processes_at_work() {
     show_processes
 }
 
+# How each process of earlykmsg is confined: its user and its system-call filters, and its memory as it is mapped.
+show_confinement() {
+    echo "PAGE_KB $(awk '/^KernelPageSize/ { print $2; exit }' /proc/self/smaps)"
+    for pid in $(show_processes | cut -d ' ' -f 2); do
+        awk -v pid="$pid" '/^(Uid|Seccomp|Seccomp_filters):/ { words = words " " $1 " " $2 }
+            END { print "CONFINED " pid words }' "/proc/$pid/status"
+        sed "s/^/MAP $pid /" "/proc/$pid/maps"
+    done
+}
+
 # What is left of earlykmsg and its sockets to a port, after at most ten seconds for all to end: one line
 # each with LEFT in front.
 show_leftovers() {

@@ -11,15 +11,14 @@ use crate::child::dying_with_us;
 use crate::error::{Error, Result};
 use crate::guest::Guest;
 use crate::kernel::Kernel;
+use crate::machine::Machine;
 use crate::program::target_dir;
 use crate::slots::Slot;
-
-/// x86's own limit. QEMU takes more, and then nothing boots.
-const COMMAND_LINE_BYTES_MAX: usize = 2048;
 
 /// A boot: all that the machine is made of. Nothing happens before [`Boot::start`].
 #[derive(Clone, Debug)]
 pub struct Boot {
+    machine: Machine,
     source: Source,
     image: Vec<u8>,
     words: Vec<String>,
@@ -39,43 +38,38 @@ enum Source {
     Firmware { disk: PathBuf },
 }
 
-/// The words that every boot has. At its start the kernel counts timer interrupts, and panics where an emulated machine
-/// does not get the processor for long enough: it is told not to.
-pub const CONSOLE: &str = "console=ttyS0 quiet panic=-1 no_timer_check";
-
-/// Debian's UEFI firmware without Secure Boot, and what it starts from as its variables.
-const OVMF: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"];
-
 impl Boot {
     /// A machine of 256 MiB with a network card and a quiet serial console, which stops at a reset. Its
     /// image is one archive or several, one behind the other.
     #[must_use]
     pub fn new(kernel: &Kernel, image: impl Into<Vec<u8>>) -> Boot {
         Boot {
+            machine: kernel.machine,
             source: Source::Kernel(kernel.vmlinuz.clone()),
             image: image.into(),
-            words: vec![CONSOLE.to_owned()],
+            words: vec![kernel.machine.kernel_words.to_owned()],
             memory_mib: 256,
             network: true,
             qemu_arguments: Vec::new(),
         }
     }
 
-    /// A machine that has nothing but a network card: its firmware (iPXE) is given `boot.ipxe` of a folder, and all
+    /// A PC that has nothing but a network card: its firmware (iPXE) is given `boot.ipxe` of a folder, and all
     /// files there by TFTP. What the kernel is told stands in that script.
     #[must_use]
     pub fn from_network(folder: &Path) -> Boot {
-        Boot::by_itself(Source::Network(folder.to_owned()))
+        Boot::by_itself(Machine::AMD64, Source::Network(folder.to_owned()))
     }
 
     /// A machine that has UEFI firmware and a disk with an EFI system partition. What the kernel is told stands there.
     #[must_use]
-    pub fn from_firmware(disk: &Path) -> Boot {
-        Boot::by_itself(Source::Firmware { disk: disk.to_owned() })
+    pub fn from_firmware(machine: Machine, disk: &Path) -> Boot {
+        Boot::by_itself(machine, Source::Firmware { disk: disk.to_owned() })
     }
 
-    fn by_itself(source: Source) -> Boot {
+    fn by_itself(machine: Machine, source: Source) -> Boot {
         Boot {
+            machine,
             source,
             image: Vec::new(),
             words: Vec::new(),
@@ -131,23 +125,22 @@ impl Boot {
     /// That QEMU is not there or its image could not be handed over.
     pub fn start(&self) -> Result<Guest> {
         let command_line = self.words.join(" ");
-        if command_line.len() >= COMMAND_LINE_BYTES_MAX {
+        if command_line.len() >= self.machine.command_line_bytes_max {
             return Err(Error::new(format!("a command line that the kernel does not take: {command_line}")));
         }
         let slot = Slot::take()?;
         let image = self.image_file()?;
         let mut command = self.command(&image);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command
-            .spawn()
-            .map_err(Error::at("unable to start QEMU (Debian: apt-get install qemu-system-x86)"))?;
+        let child = command.spawn().map_err(Error::at(format!("unable to start {}", self.machine.qemu())))?;
         Ok(Guest::watch(child, image, slot))
     }
 
     fn command(&self, image: &File) -> Command {
-        let mut command = dying_with_us("qemu-system-x86_64");
+        let mut command = dying_with_us(&self.machine.qemu());
         // KVM may be there and hang; emulation is the same everywhere.
-        command.args(["-machine", "q35", "-accel", "tcg", "-nodefaults", "-no-reboot"]);
+        command.args(self.machine.qemu_arguments);
+        command.args(["-accel", "tcg", "-nodefaults", "-no-reboot"]);
         command.args(["-display", "none", "-serial", "stdio"]);
         command.args(["-m", &self.memory_mib.to_string()]);
         match &self.source {
@@ -163,7 +156,7 @@ impl Boot {
                 return command;
             }
             Source::Firmware { disk } => {
-                for firmware in OVMF {
+                for firmware in self.machine.firmware {
                     let drive = format!("if=pflash,format=raw,snapshot=on,file={firmware}");
                     command.args(["-drive", &drive]);
                 }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use std::{env, fs, thread};
 
 use earlykmsg_initramfs::overlay::{self, Overlay};
-use earlykmsg_qemu::{Boot, End, Guest, Kernel, dying_with_us, earlykmsg, image};
+use earlykmsg_qemu::{Boot, End, Guest, Kernel, Machine, dying_with_us, earlykmsg_for, image};
 use serde_json::Value;
 
 const USAGE: &str = "\
@@ -24,6 +24,8 @@ first line on, through a switch of root, until the main system delivers by itsel
   --udp             a datagram a record, instead of lines on a connection
   --receiver URL    ship to a receiver of your own, and start no netcat: tcp:// or
                     udp://HOST:PORT/; 127.0.0.1 is this machine
+  --arch ARCH       a machine with another processor than this one: amd64, arm64
+                    (arm64-16k: with pages of 16 KiB) or riscv64
   --kernel PATH     boot this kernel: a vmlinuz whose modules are in /lib/modules, or
                     a folder with an unpacked kernel package (dpkg -x)
   --initramfs FILE  append to this image, and start it as it is; its own init has to
@@ -91,6 +93,7 @@ type Result<T> = core::result::Result<T, Box<dyn core::error::Error>>;
 
 /// What is asked for.
 struct Demo {
+    machine: Machine,
     protocol: &'static str,
     receiver: Option<Target>,
     kernel: Option<PathBuf>,
@@ -131,6 +134,7 @@ impl Demo {
     /// What the words ask for; none: for help.
     fn from(mut words: impl Iterator<Item = String>) -> Result<Option<Demo>> {
         let mut demo = Demo {
+            machine: Machine::here(),
             protocol: "tcp",
             receiver: None,
             kernel: None,
@@ -150,6 +154,11 @@ impl Demo {
                         Some(target.ok_or_else(|| {
                             format!("--receiver {url}: must be tcp:// or udp://HOST:PORT/")
                         })?);
+                }
+                "--arch" => {
+                    let name = value()?;
+                    let machine = Machine::ALL.into_iter().find(|machine| machine.name == name);
+                    demo.machine = machine.ok_or_else(|| format!("--arch {name}: no such machine"))?;
                 }
                 "--kernel" => demo.kernel = Some(value()?.into()),
                 "--initramfs" => demo.initramfs = Some(value()?.into()),
@@ -173,14 +182,14 @@ impl Demo {
 
     fn run(&self) -> Result<()> {
         step("Building the release");
-        let program = earlykmsg()?;
+        let program = earlykmsg_for(self.machine)?;
         let overlay = Overlay::new(&program)?;
 
         let kernel = match &self.kernel {
-            Some(path) => Kernel::at(path)?,
+            Some(path) => Kernel::at(self.machine, path)?,
             None => {
-                step("Fetching Debian's cloud kernel (once, unpacked below target/, not installed)");
-                Kernel::debian()?
+                step("Fetching Debian's kernel (once, unpacked below target/, not installed)");
+                Kernel::of(self.machine)?
             }
         };
 

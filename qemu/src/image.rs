@@ -14,6 +14,7 @@ use earlykmsg_initramfs::{Image, overlay};
 
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, run};
+use crate::machine::Machine;
 use crate::program;
 
 /// Debian's busybox-static.
@@ -26,9 +27,9 @@ const BUSYBOX: &str = "/bin/busybox";
 /// # Errors
 /// That busybox is not there or the tool could not be built.
 pub fn standard(kernel: &Kernel, script: &str) -> Result<Image> {
-    Ok(busybox()?
+    Ok(busybox_for(kernel.machine)?
         .with(network(kernel))
-        .with(tool()?)
+        .with(tool_for(kernel.machine)?)
         .file("/lib/steps.sh", 0o644, include_str!("../guest/steps.sh"))
         .file("/init", 0o755, include_str!("../guest/init.sh"))
         .file("/script", 0o644, script))
@@ -43,25 +44,47 @@ pub fn with_main_system(kernel: &Kernel, script: &str, main_script: &str) -> Res
     Ok(standard(kernel, script)?.file("/script.main", 0o644, main_script))
 }
 
-/// `/earlykmsg`, the release binary.
+/// `/earlykmsg`, the release binary for this machine.
 ///
 /// # Errors
 /// That it could not be built.
 pub fn earlykmsg() -> Result<Image> {
-    Ok(Image::new().file(overlay::PROGRAM, 0o755, program::earlykmsg()?))
+    earlykmsg_for(Machine::here())
 }
 
-/// busybox with a link for each of its commands in `/bin`.
+/// `/earlykmsg` for a machine.
+///
+/// # Errors
+/// That it could not be built.
+pub fn earlykmsg_for(machine: Machine) -> Result<Image> {
+    Ok(Image::new().file(overlay::PROGRAM, 0o755, program::earlykmsg_for(machine)?))
+}
+
+/// busybox with a link for each of its commands in `/bin`, for this machine.
 ///
 /// # Errors
 /// That it is not there, or needs shared libraries.
 pub fn busybox() -> Result<Image> {
-    let bytes = fs::read(BUSYBOX)
-        .map_err(Error::at(format!("unable to read {BUSYBOX} (Debian: apt-get install busybox-static)")))?;
+    busybox_for(Machine::here())
+}
+
+/// The same for a machine.
+///
+/// # Errors
+/// As [`busybox`].
+pub fn busybox_for(machine: Machine) -> Result<Image> {
+    let mut path = program::guest_root(machine)?.join("bin/busybox");
+    if !path.exists() {
+        path = program::guest_root(machine)?.join("usr/bin/busybox"); // Debian 13's package
+    }
+    let shown = path.display();
+    let bytes = fs::read(&path)
+        .map_err(Error::at(format!("unable to read {shown} (Debian: apt-get install busybox-static)")))?;
     if bytes.windows(8).any(|bytes| bytes == b"/ld-linu") {
-        return Err(Error::new(format!("{BUSYBOX} is not static (Debian: apt-get install busybox-static)")));
+        return Err(Error::new(format!("{shown} is not static (Debian: apt-get install busybox-static)")));
     }
     let mut image = Image::new();
+    // Asked of this machine's own, which can be run.
     for name in run(Command::new(BUSYBOX).arg("--list"))?.lines() {
         image = image.symlink(&format!("/bin/{name}"), "busybox");
     }
@@ -101,12 +124,16 @@ pub fn netem(kernel: &Kernel) -> Result<Image> {
     Ok(image)
 }
 
-/// The tool of `guest/tool.c` in `/bin`.
+/// The tool of `guest/tool.c` in `/bin`, for this machine.
 ///
 /// # Errors
 /// That it could not be built.
 pub fn tool() -> Result<Image> {
-    Ok(Image::new().file("/bin/tool", 0o755, program::guest_tool()?))
+    tool_for(Machine::here())
+}
+
+fn tool_for(machine: Machine) -> Result<Image> {
+    Ok(Image::new().file("/bin/tool", 0o755, program::guest_tool_for(machine)?))
 }
 
 /// A program of this machine at another path, with the libraries that it needs.

@@ -12,6 +12,7 @@ use crate::child::dying_with_us;
 use crate::debian::{Maker, guest_folder, hash_below};
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, list, run};
+use crate::machine::Machine;
 use crate::program::{guest_tool, target_dir};
 
 /// Which Debian.
@@ -95,7 +96,7 @@ impl Installed {
                     .map_err(Error::at("unable to install the package"))
             })?;
         }
-        Ok(Installed { kernel: Kernel::at(&base.join("vmlinuz"))?, folder })
+        Ok(Installed { kernel: Kernel::at(Machine::AMD64, &base.join("vmlinuz"))?, folder })
     }
 
     /// What is in the initramfs of one time, as the machine's own tools list it: a line for each file, its name last.

@@ -1,15 +1,13 @@
-//! Debian's cloud kernel: downloaded once, unpacked beside the builds, never installed.
+//! Debian's kernels: downloaded once, unpacked beside the builds, never installed.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::error::{Error, Result};
-use crate::program::target_dir;
-
-/// The package that names the present kernel by depending on it.
-const META_PACKAGE: &str = "linux-image-cloud-amd64";
+use crate::machine::Machine;
+use crate::program::fetched;
 
 /// What QEMU's network card needs; what these need in turn, they say themselves.
 const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
@@ -20,6 +18,8 @@ const NETEM_MODULES: [&str; 1] = ["sch_netem"];
 /// A kernel that QEMU can start, and its modules for networks.
 #[derive(Clone, Debug)]
 pub struct Kernel {
+    /// The machine that it is for.
+    pub machine: Machine,
     /// The compressed kernel.
     pub vmlinuz: PathBuf,
     /// The unpacked package.
@@ -42,24 +42,24 @@ pub struct Module {
 }
 
 impl Kernel {
-    /// Debian's present cloud kernel. The first caller downloads and unpacks it below
-    /// `target/qemu/kernel`, the others wait for that; a folder that is there is taken as it is, without
-    /// a question to the network (remove it to get a newer kernel).
+    /// Debian's present cloud kernel for the processor of this machine.
+    ///
+    /// # Errors
+    /// As [`Kernel::of`].
+    pub fn debian() -> Result<Kernel> {
+        Kernel::of(Machine::here())
+    }
+
+    /// Debian's present kernel for a machine. The first caller downloads and unpacks it below `target/debian`, the
+    /// others wait for that; a folder that is there is taken as it is, without a question to the network (remove it to
+    /// get a newer kernel).
     ///
     /// # Errors
     /// What of fetching and unpacking failed.
-    pub fn debian() -> Result<Kernel> {
-        let home = target_dir().join("qemu");
-        fs::create_dir_all(&home).map_err(Error::at(format!("unable to make {}", home.display())))?;
-        let lock = home.join("kernel.lock");
-        let lock_file =
-            File::create(&lock).map_err(Error::at(format!("unable to make {}", lock.display())))?;
-        lock_file.lock().map_err(Error::at(format!("unable to lock {}", lock.display())))?;
-        let unpacked = home.join("kernel");
-        if !unpacked.exists() {
-            fetch(&home, &unpacked)?;
-        }
-        Kernel::unpacked(&unpacked)
+    pub fn of(machine: Machine) -> Result<Kernel> {
+        let package = format!("{}/linux-image-", machine.kernel_package);
+        let name = format!("kernel-{}", machine.name);
+        Kernel::unpacked(machine, &fetched(machine, &name, &[&package])?)
     }
 
     /// A kernel of one's own: an unpacked package, or a `vmlinuz` whose modules are installed on this machine. One
@@ -67,12 +67,17 @@ impl Kernel {
     ///
     /// # Errors
     /// That it is neither.
-    pub fn at(path: &Path) -> Result<Kernel> {
+    pub fn at(machine: Machine, path: &Path) -> Result<Kernel> {
         if path.is_dir() {
-            return Kernel::unpacked(path);
+            return Kernel::unpacked(machine, path);
         }
         let step = || format!("unable to read {}", path.display());
         let image = fs::read(path).map_err(Error::at(step()))?;
+        if machine.architecture != Machine::AMD64.architecture {
+            let why =
+                format!("{}: for {}, take a folder with an unpacked package", path.display(), machine.name);
+            return Err(Error::new(why));
+        }
         let release = release_of(&image)
             .ok_or_else(|| Error::new(format!("{}: no kernel for x86 (a bzImage)", path.display())))?;
         let folder = Path::new("/");
@@ -83,6 +88,7 @@ impl Kernel {
             netem_modules = read_modules(&modules_dir, &NETEM_MODULES).unwrap_or_default();
         }
         Ok(Kernel {
+            machine,
             vmlinuz: path.to_owned(),
             folder: folder.to_owned(),
             release,
@@ -95,21 +101,21 @@ impl Kernel {
     ///
     /// # Errors
     /// What of a kernel and its modules is not there.
-    pub fn unpacked(folder: &Path) -> Result<Kernel> {
+    pub fn unpacked(machine: Machine, folder: &Path) -> Result<Kernel> {
         let boot = folder.join("boot");
         let kernels = list(&boot)?;
         let vmlinuz = kernels
             .into_iter()
-            .find(|path| name_of(path).starts_with("vmlinuz-"))
+            .find(|path| release_in(path).is_some())
             .ok_or_else(|| Error::new(format!("no vmlinuz in {}", boot.display())))?;
-        let release = name_of(&vmlinuz).trim_start_matches("vmlinuz-").to_owned();
+        let release = release_in(&vmlinuz).unwrap_or_default();
         let mut modules_dir = folder.join("lib/modules").join(&release);
         if !modules_dir.exists() {
             modules_dir = folder.join("usr/lib/modules").join(&release);
         }
         let network_modules = read_modules(&modules_dir, &NETWORK_MODULES)?;
         let netem_modules = read_modules(&modules_dir, &NETEM_MODULES)?;
-        Ok(Kernel { vmlinuz, folder: folder.to_owned(), release, network_modules, netem_modules })
+        Ok(Kernel { machine, vmlinuz, folder: folder.to_owned(), release, network_modules, netem_modules })
     }
 }
 
@@ -124,44 +130,10 @@ fn release_of(image: &[u8]) -> Option<String> {
     Some(release.to_owned())
 }
 
-fn fetch(home: &Path, unpacked: &Path) -> Result<()> {
-    let work = home.join("kernel.part");
-    let _ = fs::remove_dir_all(&work); // of a fetch that was broken off
-    fs::create_dir_all(&work).map_err(Error::at(format!("unable to make {}", work.display())))?;
-    if let Err(first) = download(&work) {
-        // apt has no list of packages yet, or one that is out of date. Only root can renew it.
-        run(Command::new("apt-get").args(["update", "--quiet=2"])).map_err(|_| first)?;
-        download(&work)?;
-    }
-    let archive = list(&work)?
-        .into_iter()
-        .find(|path| path.extension().is_some_and(|ending| ending == "deb"))
-        .ok_or_else(|| Error::new("apt-get download left no package".to_owned()))?;
-    let tree = work.join("tree");
-    run(Command::new("dpkg").arg("-x").arg(&archive).arg(&tree))?;
-    fs::rename(&tree, unpacked).map_err(Error::at(format!("unable to make {}", unpacked.display())))?;
-    let _ = fs::remove_dir_all(&work);
-    Ok(())
-}
-
-fn download(work: &Path) -> Result<()> {
-    let package = package_name()?;
-    run(Command::new("apt-get").args(["download", "--quiet=2", &package]).current_dir(work)).map(drop)
-}
-
-/// The package that the meta-package stands for.
-fn package_name() -> Result<String> {
-    let output = run(Command::new("apt-cache").args(["depends", META_PACKAGE]))?;
-    output
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("Depends: "))
-        .find(|name| name.starts_with("linux-image-"))
-        .map(str::to_owned)
-        .ok_or_else(|| {
-            Error::new(format!(
-                "apt knows no {META_PACKAGE}: run `apt-get update`; it takes a Debian for amd64"
-            ))
-        })
+/// The release in the name of a kernel, which one for RISC-V has uncompressed.
+fn release_in(path: &Path) -> Option<String> {
+    let name = name_of(path);
+    ["vmlinuz-", "vmlinux-"].iter().find_map(|start| name.strip_prefix(start)).map(str::to_owned)
 }
 
 /// The modules wanted, each behind those that it depends on.

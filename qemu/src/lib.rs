@@ -5,7 +5,8 @@
 //!
 //! | file | what it is |
 //! | --- | --- |
-//! | `kernel.rs` | Debian's cloud kernel, fetched once and unpacked, never installed |
+//! | `machine.rs` | the kinds of machine: all that differs between processors |
+//! | `kernel.rs` | Debian's kernels, fetched once and unpacked, never installed |
 //! | `program.rs` | the release binary of earlykmsg, and the helper that runs inside guests |
 //! | `image.rs` | the images that guests start from: busybox, the network, an init |
 //! | `boot.rs` | what a boot is: kernel, command line, image, memory, network |
@@ -33,6 +34,7 @@ mod guest;
 pub mod image;
 mod installed;
 mod kernel;
+mod machine;
 mod program;
 mod receiver;
 mod record;
@@ -40,14 +42,15 @@ mod slots;
 pub mod storm;
 
 pub use account::{Account, Known, none_known};
-pub use boot::{Boot, CONSOLE};
+pub use boot::Boot;
 pub use child::dying_with_us;
 pub use debian::{Debian, Maker};
 pub use error::{Error, Result};
 pub use guest::{End, Guest, Line};
 pub use installed::{Installed, Suite, When};
 pub use kernel::{Kernel, Module};
-pub use program::{earlykmsg, guest_tool, target_dir};
+pub use machine::Machine;
+pub use program::{earlykmsg, earlykmsg_for, guest_tool, guest_tool_for, target_dir};
 pub use receiver::{Protocol, Receiver};
 pub use record::{Record, RingRecord, all_received, ring_records, seqs_missing, seqs_repeated};
 

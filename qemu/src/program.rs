@@ -1,8 +1,9 @@
 //! What is built for a guest: the release binary of earlykmsg, and the tool that tests use inside.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
 use earlykmsg_tests::binary;
@@ -10,6 +11,7 @@ pub(crate) use earlykmsg_tests::binary::workspace;
 
 use crate::error::{Error, Result};
 use crate::kernel::run;
+use crate::machine::Machine;
 
 /// Where cargo builds, and where everything here is kept.
 #[must_use]
@@ -20,32 +22,90 @@ pub fn target_dir() -> PathBuf {
     }
 }
 
-/// The release binary, and never another build; `EARLYKMSG_BIN` names a binary to use instead.
+/// The release binary for this machine, and never another build; `EARLYKMSG_BIN` names a binary to use instead.
 ///
 /// # Errors
 /// That the file cannot be read.
 pub fn earlykmsg() -> Result<Vec<u8>> {
-    let path = binary::earlykmsg();
-    fs::read(path).map_err(Error::at(format!("unable to read {}", path.display())))
+    earlykmsg_for(Machine::here())
 }
 
-/// The tool that runs inside guests (`guest/tool.c` says what it can do), built once by musl's compiler.
+/// The release binary for a machine.
+///
+/// # Errors
+/// That the file cannot be read.
+pub fn earlykmsg_for(machine: Machine) -> Result<Vec<u8>> {
+    let path = if machine.is_native() {
+        binary::earlykmsg().to_owned()
+    } else {
+        binary::cross(machine.architecture.debian)
+    };
+    fs::read(&path).map_err(Error::at(format!("unable to read {}", path.display())))
+}
+
+/// The tool that runs inside guests (`guest/tool.c` says what it can do), for this machine.
 ///
 /// # Errors
 /// The compiler's own words.
 pub fn guest_tool() -> Result<Vec<u8>> {
-    static TOOL: OnceLock<core::result::Result<Vec<u8>, String>> = OnceLock::new();
-    TOOL.get_or_init(|| build_tool().map_err(|why| why.to_string())).clone().map_err(Error::new)
+    guest_tool_for(Machine::here())
 }
 
-fn build_tool() -> Result<Vec<u8>> {
+/// The tool for a machine, built once by each process.
+///
+/// # Errors
+/// The compiler's own words.
+pub fn guest_tool_for(machine: Machine) -> Result<Vec<u8>> {
+    static TOOLS: Mutex<BTreeMap<&str, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    let mut tools = TOOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = machine.architecture.debian;
+    if !tools.contains_key(name) {
+        tools.insert(name, build_tool(machine)?);
+    }
+    Ok(tools[name].clone())
+}
+
+fn build_tool(machine: Machine) -> Result<Vec<u8>> {
     let source = workspace().join("qemu/guest/tool.c");
     let home = target_dir().join("qemu");
     fs::create_dir_all(&home).map_err(Error::at(format!("unable to make {}", home.display())))?;
-    let program = home.join(format!("guest-tool.{}", std::process::id()));
-    let flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Os", "-static", "-s"];
-    run(Command::new("musl-gcc").args(flags).arg(&source).arg("-o").arg(&program))?;
+    let program = home.join(format!("guest-tool.{}.{}", std::process::id(), machine.architecture.debian));
+    let name = machine.architecture.machine;
+    let musl = guest_root(machine)?.join("usr");
+    let library = |file: &str| musl.join(format!("lib/{name}-linux-musl")).join(file);
+    let mut compiler = Command::new(format!("{name}-linux-gnu-gcc"));
+    compiler.args([
+        "-std=gnu11",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-Os",
+        "-static",
+        "-s",
+        "-nostdinc",
+        "-nostdlib",
+    ]);
+    compiler.arg("-isystem").arg(musl.join(format!("include/{name}-linux-musl")));
+    compiler.args([library("crt1.o"), library("crti.o"), source, library("libc.a")]);
+    run(compiler.arg("-lgcc").arg(library("crtn.o")).arg("-o").arg(&program))?;
     let bytes = fs::read(&program).map_err(Error::at(format!("unable to read {}", program.display())));
     let _ = fs::remove_file(&program);
     bytes
+}
+
+/// Where the busybox and the musl for a machine are installed, or unpacked.
+pub(crate) fn guest_root(machine: Machine) -> Result<PathBuf> {
+    if machine.is_native() {
+        return Ok("/".into());
+    }
+    fetched(machine, &format!("guest-{}", machine.name), &["busybox-static", "musl-dev"])
+}
+
+/// A folder with unpacked packages of Debian for a machine, fetched once (`tools/fetch`).
+pub(crate) fn fetched(machine: Machine, name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let home = env::var_os("EARLYKMSG_DEBIAN").map_or_else(|| target_dir().join("debian"), PathBuf::from);
+    let folder = home.join(name);
+    let mut command = Command::new(workspace().join("tools/fetch"));
+    run(command.args([machine.suite, machine.architecture.debian]).arg(&folder).args(packages))?;
+    Ok(folder)
 }

@@ -51,6 +51,7 @@ fn mistakes_are_told() {
         (&["--receiver", "http://10.0.0.1:80/"], "must be tcp:// or udp://HOST:PORT/"),
         (&["--receiver", "tcp://10.0.0.1/"], "must be tcp:// or udp://HOST:PORT/"),
         (&["--receiver", "tcp://10.0.0.1:0/"], "must be tcp:// or udp://HOST:PORT/"),
+        (&["--arch", "vax"], "--arch vax: no such machine"),
         (&["--udp", "--receiver", "tcp://10.0.0.1:1/"], "--receiver says the protocol itself"),
         (&["--initramfs", "image", "--panic"], "not of another --initramfs"),
     ] {
@@ -99,6 +100,17 @@ fn a_whole_boot() {
     let seconds = row(&plain, "first record received").split(' ').next().unwrap();
     assert!((0.1..60.0).contains(&seconds.parse::<f64>().unwrap()), "{seconds}");
     assert!(!plain.contains("left behind"), "{plain}");
+}
+
+/// A machine with another processor: the same boot.
+#[test]
+fn long_another_processor() {
+    let shown = succeeded(&demo(&["--arch", "arm64"]).output().unwrap());
+    for turn in ["==> Connected", "==> The root is switched", "==> Handed over"] {
+        assert!(shown.contains(&format!("\n{turn}")), "{turn}: {shown}");
+    }
+    assert_eq!(row(&shown, "records received"), row(&shown, "records the kernel wrote"));
+    assert!(!shown.contains("left behind"), "{shown}");
 }
 
 /// A receiver, a kernel and an initramfs of one's own.

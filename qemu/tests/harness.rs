@@ -91,8 +91,8 @@ fn a_machine_that_hangs_is_given_up_with_its_console() {
 #[test]
 fn a_kernel_of_ones_own_says_its_release() {
     let kernel = Kernel::debian().unwrap();
-    assert_eq!(Kernel::at(&kernel.vmlinuz).unwrap().release, kernel.release);
-    assert_eq!(Kernel::at(&kernel.folder).unwrap().release, kernel.release);
-    let why = Kernel::at("/bin/busybox".as_ref()).unwrap_err().to_string();
+    assert_eq!(Kernel::at(kernel.machine, &kernel.vmlinuz).unwrap().release, kernel.release);
+    assert_eq!(Kernel::at(kernel.machine, &kernel.folder).unwrap().release, kernel.release);
+    let why = Kernel::at(kernel.machine, "/bin/busybox".as_ref()).unwrap_err().to_string();
     assert!(why.contains("/bin/busybox: no kernel"), "{why}");
 }

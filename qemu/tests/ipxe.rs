@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use earlykmsg_qemu::{Boot, CONSOLE, End, Kernel, LONG, Receiver, earlykmsg, image, target_dir};
+use earlykmsg_qemu::{Boot, End, Kernel, LONG, Machine, Receiver, earlykmsg, image, target_dir};
 
 /// The script as the documentation has it, with this test's server, receiver and console in it.
 fn script(receiver: &Receiver) -> String {
@@ -15,7 +15,10 @@ fn script(receiver: &Receiver) -> String {
         assert!(script.contains(needed), "{needed} is not in\n{script}");
     }
     script
-        .replace("talos.logging.kernel=tcp://10.0.0.1:5044/", &format!("{} {CONSOLE}", receiver.word()))
+        .replace(
+            "talos.logging.kernel=tcp://10.0.0.1:5044/",
+            &format!("{} {}", receiver.word(), Machine::AMD64.kernel_words),
+        )
         .replace("http://10.0.0.1/", "tftp://10.0.2.2/")
 }
 

@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use object::Endianness;
+use object::elf::PT_GNU_RELRO;
+use object::read::elf::{ElfFile64, ProgramHeader};
+
 /// The root of the repository.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests live in the workspace")
@@ -26,6 +30,19 @@ pub fn unstripped() -> PathBuf {
 /// The release build of a package of the program's workspace.
 pub fn release(package: &str) -> PathBuf {
     build(package, "target", &[])
+}
+
+/// Where the part of a program lies that is read-only once it is relocated (RELRO), counted from where it is loaded.
+///
+/// # Panics
+/// If it is no such program.
+pub fn relro(program: &[u8]) -> core::ops::Range<u64> {
+    let file = ElfFile64::<Endianness>::parse(program).expect("an ELF file");
+    let endian = file.endian();
+    let mut headers = file.elf_program_headers().iter();
+    let relro = headers.find(|header| header.p_type(endian) == PT_GNU_RELRO).expect("such a part");
+    let start = relro.p_vaddr(endian);
+    start..start + relro.p_memsz(endian)
 }
 
 /// The release binary for another processor (`arm64`), built by `tools/cross`.

@@ -256,13 +256,12 @@ pub const SHIPPER_UID: u32 = 0x6b6d_7367;
 pub const FILES_MAX: u64 = 16;
 /// The address space that a shipper may have, the program itself included.
 pub const MEMORY_BYTES_MAX: u64 = 1024 * 1024;
-/// The kernel gives a stack whole pages.
-pub const PAGE_BYTES: u64 = 4096;
 /// The stack that the watcher may use beyond what its start took, up to the next whole page, and a shipper with it: that
 /// begins some calls further down. The frames on the deepest path, a name lookup's, come to 13 KiB from there; a signal for
 /// a denied system call and the message about it take 5 KiB more, on some arm64 machines 10.
 pub const STACK_BYTES: u64 = 24 * 1024;
-/// What the kernel makes of a stack at the start, used or not. It keeps more than this free below a stack.
+/// What the kernel makes of a stack at the start, used or not; whole pages, whatever their size. It keeps more than this
+/// free below a stack.
 pub const STACK_AT_START_BYTES: u64 = 256 * 1024;
 
 /// Tags of one word.

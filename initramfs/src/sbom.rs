@@ -3,6 +3,7 @@
 //! has the same bill.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 use std::{env, fs, io};
 
@@ -19,10 +20,11 @@ use crate::release::{output, workspace};
 /// The step that failed: the program is for no known processor, or `cargo`, `rustc` or the lock file say nothing.
 pub fn of(program: &[u8]) -> io::Result<Vec<u8>> {
     let architecture = Architecture::of(program)?;
+    let toolchain = Toolchain::of(&architecture)?;
     let crates = crates(&architecture)?;
     let [root, libraries @ ..] = &crates[..] else { return Err(unknown("cargo tree names no crate")) };
-    let rustc = rustc()?;
-    let (core, musl) = (core(&rustc), musl(&architecture));
+    let rustc = toolchain.rustc()?;
+    let (core, musl) = (core(&rustc), toolchain.musl(&architecture));
 
     let mut needs: BTreeMap<String, BTreeSet<String>> =
         crates.iter().map(|library| (library.reference(), library.needs.clone())).collect();
@@ -153,11 +155,64 @@ fn checksums(lock: &str) -> BTreeMap<(String, String), String> {
     packages.collect()
 }
 
-/// `1.95.0 (59807616e 2026-04-14)`
-fn rustc() -> io::Result<String> {
-    let words = said(Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())).arg("--version"))?;
-    let version = words.trim().strip_prefix("rustc ").ok_or_else(|| unknown("rustc tells no version"))?;
-    Ok(version.to_owned())
+/// What a program is built with: the variables that `tools/cross` has for another processor than this machine's, none
+/// for its own.
+struct Toolchain(Vec<(String, String)>);
+
+impl Toolchain {
+    fn of(architecture: &Architecture) -> io::Result<Toolchain> {
+        if *architecture == Architecture::here() {
+            return Ok(Toolchain(Vec::new()));
+        }
+        let text = said(Command::new(workspace().join("tools/cross")).args(["env", architecture.debian]))?;
+        let variables = text.lines().filter_map(|line| line.split_once('='));
+        Ok(Toolchain(variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+    }
+
+    fn variable(&self, wanted: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == wanted).map(|(_, value)| &value[..])
+    }
+
+    /// `1.95.0 (59807616e 2026-04-14)`
+    fn rustc(&self) -> io::Result<String> {
+        let own = || env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let rustc = self.variable("RUSTC").map_or_else(own, Into::into);
+        let words = said(Command::new(rustc).arg("--version").envs(self.0.iter().map(|(n, v)| (n, v))))?;
+        let version = words.trim().strip_prefix("rustc ").ok_or_else(|| unknown("rustc tells no version"))?;
+        Ok(version.to_owned())
+    }
+
+    /// The C library that `build.rs` links. What is not known of it here (a build elsewhere) is left out.
+    fn musl(&self, architecture: &Architecture) -> Value {
+        let installed = format!("/usr/lib/{}-linux-musl", architecture.machine);
+        let folder = Path::new(self.variable("EARLYKMSG_MUSL").unwrap_or(&installed));
+        let archive = fs::read(folder.join("libc.a")).ok();
+        let mut musl = json!({
+            "type": "library",
+            "bom-ref": "musl",
+            "name": "musl",
+            "scope": "required",
+            "hashes": archive.map_or_else(|| json!([]), |archive| hashes(&sha256(&archive))),
+            "licenses": licenses("MIT"),
+        });
+        if let Some(version) = self.musl_version(folder, architecture) {
+            musl["purl"] = json!(format!("pkg:deb/debian/musl-dev@{version}?arch={}", architecture.debian));
+            musl["version"] = json!(version);
+        }
+        musl
+    }
+
+    /// The version of its package, which is installed, or was unpacked (`tools/fetch` leaves a list).
+    fn musl_version(&self, folder: &Path, architecture: &Architecture) -> Option<String> {
+        if self.0.is_empty() {
+            let package = format!("musl-dev:{}", architecture.debian);
+            let ask = ["--show", "--showformat=${Version}", &package];
+            return said(Command::new("dpkg-query").args(ask)).ok();
+        }
+        let list = fs::read_to_string(folder.join("../../../packages")).ok()?;
+        let version = list.lines().find_map(|line| line.strip_prefix("musl-dev "))?;
+        Some(version.to_owned())
+    }
 }
 
 /// The part of Rust's standard library that is in the program.
@@ -172,26 +227,6 @@ fn core(rustc: &str) -> Value {
         "scope": "required",
         "licenses": licenses("MIT OR Apache-2.0"),
     })
-}
-
-/// The C library that `build.rs` links. What is not known of it here (a build elsewhere) is left out.
-fn musl(architecture: &Architecture) -> Value {
-    let package = format!("musl-dev:{}", architecture.debian);
-    let version = said(Command::new("dpkg-query").args(["--show", "--showformat=${Version}", &package])).ok();
-    let archive = fs::read(format!("/usr/lib/{}-linux-musl/libc.a", architecture.machine)).ok();
-    let mut musl = json!({
-        "type": "library",
-        "bom-ref": "musl",
-        "name": "musl",
-        "scope": "required",
-        "hashes": archive.map_or_else(|| json!([]), |archive| hashes(&sha256(&archive))),
-        "licenses": licenses("MIT"),
-    });
-    if let Some(version) = version {
-        musl["purl"] = json!(format!("pkg:deb/debian/musl-dev@{version}?arch={}", architecture.debian));
-        musl["version"] = json!(version);
-    }
-    musl
 }
 
 fn hashes(sha256: &str) -> Value {

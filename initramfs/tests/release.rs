@@ -13,6 +13,7 @@ use serde_json::Value;
 /// As much of an ELF header as tells the processor.
 const AMD64: &[u8] = b"\x7fELF the program \x00\x3e\x00";
 const ARM64: &[u8] = b"\x7fELF the program \x00\xb7\x00";
+const RISCV64: &[u8] = b"\x7fELF the program \x00\xf3\x00";
 
 /// A folder that is gone when the test is over.
 struct Folder(PathBuf);
@@ -70,13 +71,14 @@ fn shell(script: &str, file: &Path) -> String {
     said(Command::new("bash").args(["-e", "-o", "pipefail", "-c", script]).arg(file))
 }
 
-/// Two programs, and every file of both with its checksum.
+/// A program for each processor, and every file of each with its checksum.
 #[test]
 fn the_command() {
     let folder = Folder::new("release-command");
-    let (amd64, arm64) = (folder.file("amd64", AMD64), folder.file("arm64", ARM64));
+    let programs = [("amd64", AMD64), ("arm64", ARM64), ("riscv64", RISCV64)];
+    let programs = programs.map(|(name, bytes)| folder.file(name, bytes));
     let out = folder.path("a/b");
-    let output = pack(&[&amd64, &arm64], &out);
+    let output = pack(&programs.each_ref().map(PathBuf::as_path), &out);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let of = |debian: &str, rpm: &str| {
         [
@@ -90,14 +92,28 @@ fn the_command() {
             format!("earlykmsg-{debian}.cdx.json"),
         ]
     };
-    let both = [of("amd64", "x86_64"), of("arm64", "aarch64")].concat();
+    let processors = [("amd64", "x86_64"), ("arm64", "aarch64"), ("riscv64", "riscv64")];
+    let all = processors.map(|(debian, rpm)| of(debian, rpm)).concat();
     let expected: Vec<&str> =
-        both.iter().map(String::as_str).chain(["earlykmsg-talos-oci.tar", "SHA256SUMS"]).collect();
+        all.iter().map(String::as_str).chain(["earlykmsg-talos-oci.tar", "SHA256SUMS"]).collect();
     let paths = String::from_utf8(output.stdout).unwrap();
     let names: Vec<&str> = paths.lines().map(|path| path.rsplit_once('/').unwrap().1).collect();
     assert_eq!(names, expected);
     let sums = said(Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(&out));
     assert_eq!(sums.lines().count() + 1, names.len());
+
+    for (debian, machine) in processors {
+        let deb = out.join(format!("earlykmsg_{VERSION}_{debian}.deb"));
+        let field = said(Command::new("dpkg-deb").arg("--field").arg(deb).arg("Architecture"));
+        assert_eq!(field.trim(), debian);
+        let rpm = out.join(format!("earlykmsg-{VERSION}-1.{machine}.rpm"));
+        let tag = said(Command::new("rpm").args(["-qp", "--queryformat", "%{ARCH}"]).arg(rpm));
+        assert_eq!(tag, machine);
+        let talos = out.join(format!("earlykmsg-talos-{debian}.tar"));
+        let program = out.join(format!("earlykmsg-{debian}"));
+        let compare = "tar -xOf \"$0\" rootfs/usr/lib/firmware/earlykmsg | cmp -";
+        shell(&format!("{compare} '{}'", program.display()), &talos);
+    }
 
     assert_eq!(fs::read(out.join("earlykmsg-amd64")).unwrap(), AMD64);
     assert_eq!(fs::metadata(out.join("earlykmsg-amd64")).unwrap().permissions().mode() & 0o777, 0o755);
@@ -217,15 +233,18 @@ fn the_package_for_debian() {
 /// Errors and warnings: none that is not overridden with a reason.
 #[test]
 fn lintian_has_nothing_to_say_about_it() {
-    let folder = released("release-lintian");
-    let deb = folder.path(&format!("earlykmsg_{VERSION}_amd64.deb"));
-    let fail_on = "error,warning";
-    let words = said(
-        Command::new("lintian")
-            .args(["--allow-root", "--no-tag-display-limit", "--fail-on", fail_on])
-            .arg(&deb),
-    );
-    assert_eq!(words, "");
+    let folder = Folder::new("release-lintian");
+    let programs = [binary::earlykmsg().to_owned(), binary::cross("arm64"), binary::cross("riscv64")];
+    let output = pack(&programs.each_ref().map(PathBuf::as_path), &folder.0);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for architecture in ["amd64", "arm64", "riscv64"] {
+        let words = said(
+            Command::new("lintian")
+                .args(["--allow-root", "--no-tag-display-limit", "--fail-on", "error,warning"])
+                .arg(folder.path(&format!("earlykmsg_{VERSION}_{architecture}.deb"))),
+        );
+        assert_eq!(words, "", "{architecture}");
+    }
 }
 
 #[test]

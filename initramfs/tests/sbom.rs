@@ -139,6 +139,22 @@ fn it_is_well_formed() {
     assert_eq!(reached, references);
 }
 
+/// The compiler and the C library of another processor, which are not this machine's.
+#[test]
+fn it_names_what_builds_for_another_processor() {
+    let bill = bill(AARCH64);
+    let rustc = text(&bill["metadata"]["tools"]["components"][0], "version");
+    let components = bill["components"].as_array().unwrap();
+    let named = |name: &str| components.iter().find(|part| part["name"] == name).unwrap();
+    assert!(rustc.starts_with(text(named("core"), "version")), "{rustc}");
+    let (musl, archive) = (named("musl"), "rust-arm64/usr/lib/aarch64-linux-musl/libc.a");
+    assert!(text(musl, "purl").ends_with("?arch=arm64"), "{musl}");
+    let home =
+        env::var_os("EARLYKMSG_DEBIAN").map_or_else(|| workspace().join("target/debian"), PathBuf::from);
+    let sum = Command::new("sha256sum").arg(home.join(archive)).output().unwrap();
+    assert!(String::from_utf8(sum.stdout).unwrap().starts_with(text(&musl["hashes"][0], "content")));
+}
+
 /// The whole folder, made by two people in two places.
 #[test]
 fn same_program_same_folder() {

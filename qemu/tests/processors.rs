@@ -31,7 +31,7 @@ fn assert_a_whole_boot(machine: Machine, page_kib: u64) {
     let mut guest = boot.start().unwrap();
     guest.wait_ready(LONG).unwrap();
     assert_confined(&guest, page_kib);
-    assert_relocated(&guest, &earlykmsg_for(machine).unwrap());
+    assert_memory(&guest, &earlykmsg_for(machine).unwrap());
     guest.explain(receiver.wait_text("after the switch", LONG)).unwrap();
     guest.go().unwrap();
     guest.explain(ring.wait_closed(LONG)).unwrap();
@@ -68,14 +68,20 @@ fn assert_confined(guest: &Guest, page_kib: u64) {
     assert_eq!(found, expected, "{}", guest.failure("the filters"));
 }
 
-/// What was relocated is read-only in each process.
-fn assert_relocated(guest: &Guest, program: &[u8]) {
+/// What the kernel gives a stack at the start, and a process of earlykmsg does not keep.
+const STACK_AT_START_BYTES: u64 = 128 * 1024;
+
+/// What was relocated is read-only in each process, and its stack is small, whatever the size of pages.
+fn assert_memory(guest: &Guest, program: &[u8]) {
     let relro = binary::relro(program);
     let maps = guest.report("MAP ");
     let parsed = maps.iter().map(|line| parse_map(line).expect("a line of /proc/PID/maps"));
     let maps: Vec<Map> = parsed.collect();
     let programs: Vec<&Map> = maps.iter().filter(|map| map.offset == 0 && map.is_program).collect();
     assert_eq!(programs.len(), 2, "{}", guest.failure("the program in memory"));
+    let stacks: Vec<u64> = maps.iter().filter(|map| map.is_stack).map(|map| map.end - map.start).collect();
+    assert_eq!(stacks.len(), 2, "{}", guest.failure("the stacks"));
+    assert!(stacks.iter().all(|bytes| *bytes < STACK_AT_START_BYTES), "{stacks:?}");
     for program in programs {
         for address in [program.start + relro.start, program.start + relro.end - 1] {
             let holds = |map: &&Map| map.pid == program.pid && (map.start..map.end).contains(&address);
@@ -92,6 +98,7 @@ struct Map {
     permissions: String,
     offset: u64,
     is_program: bool,
+    is_stack: bool,
 }
 
 /// `91 aaaacd400000-aaaacd405000 r--p 00000000 00:02 1026 /earlykmsg (deleted)`
@@ -107,6 +114,7 @@ fn parse_map(line: &str) -> Option<Map> {
         permissions: words.next()?.to_owned(),
         offset: hex(words.next()?)?,
         is_program: line.contains("/earlykmsg"),
+        is_stack: line.ends_with("[stack]"),
     })
 }
 

@@ -4,6 +4,7 @@
 //! is when the filter is installed. So rows stand sorted, in groups that are passed over as a whole: few steps lead to each
 //! answer. Every row holds its own answers, so that no jump is longer than a group.
 
+use super::architecture::ARCHITECTURE;
 use super::table::{Argument, Arguments, Row};
 
 /// One instruction of a filter, laid out as the kernel's `struct sock_filter`.
@@ -52,13 +53,6 @@ pub(super) const EPILOGUE: usize = 1;
 pub(super) const GROUP: usize = 6;
 /// What stands before and after each group but the last.
 pub(super) const AROUND_GROUP: usize = 2;
-
-#[cfg(target_arch = "x86_64")]
-pub(super) const ARCHITECTURE: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-pub(super) const ARCHITECTURE: u32 = 0xc000_00b7;
-#[cfg(target_arch = "riscv64")]
-pub(super) const ARCHITECTURE: u32 = 0xc000_00f3;
 
 // Where the kernel shows a filter the call, from `struct seccomp_data`.
 pub(super) const AT_NUMBER: u32 = 0;

@@ -4,6 +4,7 @@
 //! A shipper's filter is the end of the watcher's: filters are inherited, so the watcher's must allow all that a shipper
 //! may.
 
+mod architecture;
 mod compiler;
 mod table;
 
@@ -23,9 +24,9 @@ pub fn shippers() -> &'static [Instruction] {
 
 #[cfg(test)]
 mod tests {
+    use super::architecture::ARCHITECTURE;
     use super::compiler::{
-        ALLOW, ARCHITECTURE, AT_ARCHITECTURE, AT_ARGUMENTS, AT_NUMBER, DENY, IF_AT_LEAST, IF_EQUAL, JUMP,
-        LOAD, RETURN,
+        ALLOW, AT_ARCHITECTURE, AT_ARGUMENTS, AT_NUMBER, DENY, IF_AT_LEAST, IF_EQUAL, JUMP, LOAD, RETURN,
     };
     use super::table::{Argument, Arguments, Row, SIOCGIFINDEX};
     use super::*;

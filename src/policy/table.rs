@@ -1,5 +1,7 @@
 //! The table: who makes which system call, and what for.
 
+use super::architecture::LARGE_FILE;
+
 /// One call that is allowed.
 pub(super) struct Row {
     pub(super) number: i64,
@@ -164,13 +166,8 @@ pub(super) const WATCHER: [Row; 18] = [
 ];
 
 /// How files are opened, besides reading and writing.
-const OPEN: i32 = libc::O_CLOEXEC | LARGE;
+const OPEN: i32 = libc::O_CLOEXEC | LARGE_FILE;
 const KMSG: i32 = OPEN | libc::O_NONBLOCK | libc::O_NOCTTY;
-/// `O_LARGEFILE`, which rustix adds.
-#[cfg(any(target_arch = "x86_64", target_arch = "riscv64"))]
-const LARGE: i32 = 0o100_000;
-#[cfg(target_arch = "aarch64")]
-const LARGE: i32 = 0o400_000;
 
 pub(super) const SIOCGIFINDEX: i32 = 0x8933;
 const SIOCOUTQ: i32 = 0x5411;

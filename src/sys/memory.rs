@@ -80,6 +80,12 @@ impl SharedNumber {
     }
 }
 
+/// The size of a page, which the kernel tells each program: 4 KiB, on arm64 16 or 64 as well.
+pub(super) fn page_bytes() -> usize {
+    let told = super::args::auxiliary(libc::AT_PAGESZ);
+    if told.is_power_of_two() { told } else { 4096 }
+}
+
 /// Numbers, 0 at first, that this process and all that it starts see and change together.
 pub fn shared_numbers<const N: usize, const M: usize>() -> Result<&'static [[AtomicU64; N]; M]> {
     let protection = ProtFlags::READ | ProtFlags::WRITE;

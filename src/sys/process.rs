@@ -4,9 +4,10 @@ use core::ffi::{c_long, c_void};
 
 use rustix::process::{Pid, Resource, Rlimit, setrlimit};
 
+use super::memory::page_bytes;
 use super::{At, checked};
 use earlykmsg::error::{Result, Step};
-use earlykmsg::limits::{PAGE_BYTES, STACK_AT_START_BYTES};
+use earlykmsg::limits::STACK_AT_START_BYTES;
 
 /// Which of the two processes one is after a fork.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,13 +43,14 @@ pub fn is_pid1() -> bool {
 }
 
 /// Bounds the stack to what is in use and `more` bytes, in whole pages: it cannot grow beyond, and what the kernel had
-/// mapped beyond at the start is given back. (A kernel whose pages are larger leaves that as it is.)
+/// mapped beyond at the start is given back.
 pub fn bound_stack(more: u64) -> Result<()> {
-    let most = (stack_used_bytes() + more).next_multiple_of(PAGE_BYTES);
+    let page = page_bytes() as u64;
+    let most = (stack_used_bytes() + more).next_multiple_of(page);
     setrlimit(Resource::Stack, Rlimit { current: Some(most), maximum: Some(most) })
         .at(Step::LimitResources)?;
     let here = 0u8;
-    let end = ((&raw const here as u64) - more) / PAGE_BYTES * PAGE_BYTES;
+    let end = ((&raw const here as u64) - more) / page * page;
     let start = end - STACK_AT_START_BYTES;
     // SAFETY: nothing of the stack so far below its end is in use, and nothing else lies there: the kernel keeps a gap of
     // 1 MiB below a stack.

@@ -4,6 +4,7 @@ use core::ffi::{c_char, c_int};
 use core::ptr;
 
 use super::args::{Args, auxiliary};
+use super::memory::page_bytes;
 
 /// Makes `$run` the program's `main`.
 #[macro_export]
@@ -42,8 +43,9 @@ fn protect_relocated() {
         /// The first byte of the ELF header in memory, a name that linkers define.
         static __ehdr_start: u8;
     }
-    let [headers, count, page] = [libc::AT_PHDR, libc::AT_PHNUM, libc::AT_PAGESZ].map(auxiliary);
-    if headers == 0 || !page.is_power_of_two() {
+    let [headers, count] = [libc::AT_PHDR, libc::AT_PHNUM].map(auxiliary);
+    let page = page_bytes();
+    if headers == 0 {
         return;
     }
     // SAFETY: the kernel's word for where the program headers are, which are mapped for as long as the program runs.

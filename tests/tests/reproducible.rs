@@ -37,19 +37,25 @@ fn run(command: &mut Command) {
 
 /// The release as somebody else makes it: other folders for sources, output and fetched crates, another home, umask,
 /// time zone, language and number of jobs.
-fn released_elsewhere(folder: &Path, out: &Path) {
+fn released_elsewhere(architectures: &[&str], folder: &Path, out: &Path) {
     let (sources, home) = (folder.join("src/earlykmsg"), folder.join("home"));
     copy_sources(&sources);
     fs::create_dir_all(home.join("cargo")).expect("make a home");
     symlink(cargo_home().join("registry"), home.join("cargo/registry")).expect("make a link");
+    // What tools/cross has fetched, by another path.
+    let debian = std::env::var_os("EARLYKMSG_DEBIAN");
+    let debian = debian.map_or_else(|| workspace().join("target/debian"), PathBuf::from);
+    symlink(debian, folder.join("debian")).expect("make a link");
     let rustup = std::env::var_os("RUSTUP_HOME");
     let rustup = rustup.unwrap_or_else(|| cargo_home().with_file_name(".rustup").into_os_string());
     run(Command::new("sh")
         .args(["-c", "umask 077; exec \"$0\" \"$@\""])
         .arg(sources.join("initramfs/release"))
+        .args(architectures.iter().flat_map(|name| ["--arch", name]))
         .arg(out)
         .current_dir("/")
         .env("CARGO_TARGET_DIR", folder.join("built"))
+        .env("EARLYKMSG_DEBIAN", folder.join("debian"))
         .env("CARGO_BUILD_JOBS", "1")
         .env("CARGO_NET_OFFLINE", "true")
         .env("CARGO_HOME", home.join("cargo"))
@@ -59,19 +65,21 @@ fn released_elsewhere(folder: &Path, out: &Path) {
         .env("LC_ALL", "C"));
 }
 
-#[test]
-fn the_same_bytes_from_anywhere() {
+fn assert_same_bytes_from_anywhere(architectures: &[&str]) {
     // A careless build would stumble over its name.
     let folder = tempfile::Builder::new().prefix("somewhere else, with a long name ").tempdir();
     let folder = folder.expect("make a folder");
     let (here, there) = (folder.path().join("release"), folder.path().join("elsewhere"));
-    run(Command::new(workspace().join("initramfs/release")).arg(&here).current_dir("/"));
-    released_elsewhere(folder.path(), &there);
+    run(Command::new(workspace().join("initramfs/release"))
+        .args(architectures.iter().flat_map(|name| ["--arch", name]))
+        .arg(&here)
+        .current_dir("/"));
+    released_elsewhere(architectures, folder.path(), &there);
 
     let read = |folder: &Path, name: &str| fs::read(folder.join(name)).expect("read what is published");
     let sums = String::from_utf8(read(&here, "SHA256SUMS")).expect("text");
     let names: Vec<&str> = sums.lines().filter_map(|line| line.split("  ").nth(1)).collect();
-    assert_eq!(names.len(), 9, "{sums}");
+    assert_eq!(names.len(), 8 * architectures.len() + 1, "{sums}");
     for name in names.into_iter().chain(["SHA256SUMS"]) {
         let (one, two) = (read(&here, name), read(&there, name));
         let differs = one.iter().zip(&two).position(|(a, b)| a != b);
@@ -79,9 +87,13 @@ fn the_same_bytes_from_anywhere() {
         assert_eq!(one.len(), two.len(), "{name}");
     }
     run(Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(&here));
+    for architecture in architectures {
+        assert_names_no_folder(&read(&here, &format!("earlykmsg-{architecture}")));
+    }
+}
 
-    // A panic names the file that it happened in, and nothing above the crate's own folder.
-    let program = read(&here, "earlykmsg-amd64");
+/// A panic names the file that it happened in, and nothing above the crate's own folder.
+fn assert_names_no_folder(program: &[u8]) {
     let holds = |part: &[u8]| program.windows(part.len()).any(|window| window == part);
     let cargo_home = cargo_home();
     let rustup_home = cargo_home.with_file_name(".rustup");
@@ -91,4 +103,14 @@ fn the_same_bytes_from_anywhere() {
     }
     assert!(!holds(b"registry/src"));
     assert!(holds(b"src/") && holds(b"crates/rustix-"));
+}
+
+#[test]
+fn the_same_bytes_from_anywhere() {
+    assert_same_bytes_from_anywhere(&["amd64", "arm64"]);
+}
+
+#[test]
+fn long_the_same_bytes_for_riscv64() {
+    assert_same_bytes_from_anywhere(&["riscv64"]);
 }

@@ -19,7 +19,7 @@ use crate::record::Record;
 use crate::sandbox::Sandbox;
 
 /// How long a record may take that nothing stands in the way of.
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// What a test may write beside others.
 const FEW_BYTES: usize = 32 * 1024;

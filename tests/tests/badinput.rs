@@ -8,7 +8,7 @@ use earlykmsg_tests::program::Run;
 use earlykmsg_tests::receiver::{Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::alone;
 
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// A broken URL, and what is said of it after `talos.logging.kernel=URL: `.
 const URLS: &[(&str, &str)] = &[

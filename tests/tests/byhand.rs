@@ -25,7 +25,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::termios::{FlowArg, tcflow};
 use serde_json::Value;
 
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// What was in the ring before and after must have arrived, equal and in order.
 #[track_caller]

@@ -14,7 +14,7 @@ use earlykmsg_tests::sandbox::alone;
 use nix::libc;
 use nix::unistd::Pid;
 
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(30);
 const INTRUDER: &str = env!("CARGO_BIN_EXE_intruder");
 const NO_CAPABILITY: &str = "0000000000000000";
 

@@ -16,7 +16,7 @@ use earlykmsg_tests::receiver::{End, Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::alone;
 use earlykmsg_tests::scene::{Scene, after};
 
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(30);
 
 #[test]
 fn killed_with_bytes_unread_and_back_at_once() {

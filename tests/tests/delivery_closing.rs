@@ -17,7 +17,7 @@ use earlykmsg_tests::program::{Run, start};
 use earlykmsg_tests::receiver::{End, Lines, Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::{Sandbox, alone, far};
 
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// Some batches, beside what the ring holds already.
 const MANY: usize = 250;

@@ -15,7 +15,7 @@ use earlykmsg_tests::sandbox::{FAR, FAR_IP, NEAR, Network, Sandbox, alone, drop_
 use earlykmsg_tests::scene::Scene;
 use nix::sys::signal::Signal;
 
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// The end with a peer that is gone: five seconds, and how many records are unconfirmed.
 #[test]

@@ -14,7 +14,7 @@ use earlykmsg_tests::sandbox::{FAR, FAR_IP, NEAR, Network, alone, drop_nothing, 
 use earlykmsg_tests::scene::{Scene, after};
 use nix::sys::signal::Signal;
 
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// What recovery after a fault may take: a connection attempt is given up after 3 s, a pause is at most 1 s long, and a
 /// busy machine has as much time again.

@@ -128,8 +128,9 @@ const TAG_NAMES: &[&str] = &["mac", "uuid"];
 const RECORDS: u64 = 5;
 /// How long records may take. Most faults cost less than a second; a lasting one is waited for in vain.
 const DELIVERY: Duration = Duration::from_secs(4);
-/// How long the end may take: the program itself allows 5 s, and 1 s more until it ends its shippers by force.
-const ENDING: Duration = Duration::from_secs(12);
+/// How long the end may take: the program itself allows 5 s, and 1 s more until it ends its shippers by force. The rest is
+/// for a machine that is busy with the others.
+const ENDING: Duration = Duration::from_secs(40);
 /// How long it is looked whether a process spins.
 const LOOK: Duration = Duration::from_millis(200);
 const LOOKS: usize = 10;
@@ -383,7 +384,7 @@ fn pid_1_goes_on_whichever_call_fails() {
         script(&root, "sbin/init", "exit 42"); // where the exec of /init itself fails
         let machine = boot(Boot::of(&root)).start();
         let console = Arc::clone(&machine.console);
-        let end = machine.ends(Duration::from_secs(10));
+        let end = machine.ends(ENDING);
         let console = console.items().clone();
         (end, ran(&root), console)
     };

@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::sethostname;
 use serde_json::{Value, json};
 
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// A tag for everything that can be asked.
 const ALL: &str = "earlykmsg.tags=site=ams3,uuid={uuid},serial={serial},mac={mac},host={hostname},\

@@ -16,7 +16,7 @@ use earlykmsg_tests::sandbox::alone;
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// As the kernel numbers them.
 const WARNING: u64 = 4;

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use object::elf;
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
 
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// A line of `/proc/PID/maps`.
 struct Mapping {

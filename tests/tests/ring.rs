@@ -20,7 +20,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// How long the end may take. The program itself allows 5 s, and ends by force what takes a second more, which it says;
 /// the rest is for a busy machine.

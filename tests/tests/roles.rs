@@ -17,7 +17,7 @@ use earlykmsg_tests::sandbox::alone;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// The shippers, when all of them have delivered something: then they are set up.
 fn set_up(program: &Program, tcp: &Tcp, udp: &Udp) -> Vec<Pid> {

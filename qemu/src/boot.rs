@@ -156,7 +156,7 @@ impl Boot {
                 return command;
             }
             Source::Firmware { disk } => {
-                for firmware in self.machine.firmware {
+                for firmware in self.machine.firmware.iter().flatten() {
                     let drive = format!("if=pflash,format=raw,snapshot=on,file={firmware}");
                     command.args(["-drive", &drive]);
                 }

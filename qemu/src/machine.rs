@@ -21,7 +21,7 @@ pub struct Machine {
     /// The package that names the present kernel by depending on it.
     pub(crate) kernel_package: &'static str,
     /// Debian's UEFI firmware without Secure Boot, and what it starts from as its variables.
-    pub(crate) firmware: [&'static str; 2],
+    pub(crate) firmware: Option<[&'static str; 2]>,
     /// The name by which firmware starts a file from a disk.
     pub efi_name: &'static str,
 }
@@ -36,7 +36,7 @@ impl Machine {
         command_line_bytes_max: 2048,
         suite: "host",
         kernel_package: "linux-image-cloud-amd64",
-        firmware: ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"],
+        firmware: Some(["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"]),
         efi_name: "x64",
     };
 
@@ -49,7 +49,7 @@ impl Machine {
         command_line_bytes_max: 2048,
         suite: "host",
         kernel_package: "linux-image-cloud-arm64",
-        firmware: ["/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"],
+        firmware: Some(["/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"]),
         efi_name: "aa64",
     };
 
@@ -71,10 +71,7 @@ impl Machine {
         command_line_bytes_max: 1024,
         suite: "trixie",
         kernel_package: "linux-image-riscv64",
-        firmware: [
-            "/usr/share/qemu-efi-riscv64/RISCV_VIRT_CODE.fd",
-            "/usr/share/qemu-efi-riscv64/RISCV_VIRT_VARS.fd",
-        ],
+        firmware: None, // Debian 12 has none
         efi_name: "riscv64",
     };
 

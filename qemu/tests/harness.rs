@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use earlykmsg_initramfs::Image;
 use earlykmsg_initramfs::overlay::Overlay;
-use earlykmsg_qemu::{Boot, End, Kernel, LONG, Receiver, earlykmsg, image, ring_records};
+use earlykmsg_qemu::{Boot, End, Kernel, LONG, Machine, Receiver, earlykmsg, image, ring_records};
 
 #[test]
 fn a_boot_to_power_off() {
@@ -93,6 +93,8 @@ fn a_kernel_of_ones_own_says_its_release() {
     let kernel = Kernel::debian().unwrap();
     assert_eq!(Kernel::at(kernel.machine, &kernel.vmlinuz).unwrap().release, kernel.release);
     assert_eq!(Kernel::at(kernel.machine, &kernel.folder).unwrap().release, kernel.release);
+    let why = Kernel::at(Machine::ARM64, &kernel.vmlinuz).unwrap_err().to_string();
+    assert!(why.contains("for arm64, take a folder"), "{why}");
     let why = Kernel::at(kernel.machine, "/bin/busybox".as_ref()).unwrap_err().to_string();
     assert!(why.contains("/bin/busybox: no kernel"), "{why}");
 }

@@ -1,14 +1,9 @@
 //! A whole boot on each processor: from the first record over the switch of root to the hand-over, with all that confines
 //! the processes in force.
 
-use core::time::Duration;
-
-use earlykmsg_qemu::{Boot, End, Guest, Kernel, Machine, Receiver, earlykmsg_for, image};
+use earlykmsg_qemu::{Boot, End, Guest, Kernel, LONG, Machine, Receiver, earlykmsg_for, image};
 use earlykmsg_qemu::{all_received, ring_records, seqs_repeated};
 use earlykmsg_tests::binary;
-
-/// A machine that shares its processors takes a minute to boot another processor's Debian kernel.
-const LONG: Duration = Duration::from_secs(300);
 
 const FAREWELL: &str = "handed over to the main system";
 

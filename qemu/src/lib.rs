@@ -50,7 +50,7 @@ pub use guest::{End, Guest, Line};
 pub use installed::{Installed, Suite, When};
 pub use kernel::{Kernel, Module};
 pub use machine::Machine;
-pub use program::{earlykmsg, earlykmsg_for, guest_tool, guest_tool_for, target_dir};
+pub use program::{debian_dir, earlykmsg, earlykmsg_for, guest_tool, guest_tool_for, target_dir};
 pub use receiver::{Protocol, Receiver};
 pub use record::{Record, RingRecord, all_received, ring_records, seqs_missing, seqs_repeated};
 

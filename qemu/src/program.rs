@@ -101,10 +101,15 @@ pub(crate) fn guest_root(machine: Machine) -> Result<PathBuf> {
     fetched(machine, &format!("guest-{}", machine.name), &["busybox-static", "musl-dev"])
 }
 
+/// Where packages of Debian are unpacked, as `tools/cross` does it too.
+#[must_use]
+pub fn debian_dir() -> PathBuf {
+    env::var_os("EARLYKMSG_DEBIAN").map_or_else(|| workspace().join("target/debian"), PathBuf::from)
+}
+
 /// A folder with unpacked packages of Debian for a machine, fetched once (`tools/fetch`).
 pub(crate) fn fetched(machine: Machine, name: &str, packages: &[&str]) -> Result<PathBuf> {
-    let home = env::var_os("EARLYKMSG_DEBIAN").map_or_else(|| target_dir().join("debian"), PathBuf::from);
-    let folder = home.join(name);
+    let folder = debian_dir().join(name);
     let mut command = Command::new(workspace().join("tools/fetch"));
     run(command.args([machine.suite, machine.architecture.debian]).arg(&folder).args(packages))?;
     Ok(folder)

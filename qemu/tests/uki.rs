@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use earlykmsg_initramfs::overlay::Overlay;
-use earlykmsg_qemu::{Boot, End, Kernel, LONG, Machine, Receiver, earlykmsg_for, image, target_dir};
+use earlykmsg_qemu::{
+    Boot, End, Kernel, LONG, Machine, Receiver, debian_dir, earlykmsg_for, image, target_dir,
+};
 
 /// A folder with what the commands of the documentation name.
 struct Bench {
@@ -103,7 +105,7 @@ impl Bench {
 /// ukify and the stubs of systemd 257, from Debian 13; fetched once, by the first that needs them.
 fn tools(machine: Machine) -> PathBuf {
     let arch = machine.architecture.debian;
-    let folder = target_dir().join("debian").join(format!("uki-tools-{arch}"));
+    let folder = debian_dir().join(format!("uki-tools-{arch}"));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/fetch");
     run(Command::new(script).args(["trixie", arch]).arg(&folder).args(["systemd-ukify", "systemd-boot-efi"]));
     folder

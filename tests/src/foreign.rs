@@ -27,8 +27,10 @@ impl Foreign {
     /// Starts it; what it prints goes into a file.
     pub fn start(program: &str, arguments: &[&str], output: &Path) -> Foreign {
         let output = File::create(output).expect("make a file");
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--", program])
+        // A listener has a machine of its own. Here it has the processor before others, so that its buffer does not run over
+        // for want of one.
+        let child = Command::new("nice")
+            .args(["-n", "-10", "setpriv", "--pdeathsig", "KILL", "--", program])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(output)

@@ -69,7 +69,8 @@ enum Linker {
 }
 
 impl Linker {
-    /// By the name of the one that cargo is configured to use; without a name it is the C compiler.
+    /// By the name of the one that cargo is configured to use: a linker's ends in `ld` (`rust-lld`, `ld.lld`). Without a
+    /// name it is the C compiler.
     fn from(path: &str) -> Linker {
         if path.ends_with("ld") { Linker::Bare } else { Linker::Compiler }
     }

@@ -36,7 +36,7 @@ impl Address {
         core::str::from_utf8(text).ok()?.parse::<IpAddr>().ok().map(Address::new)
     }
 
-    /// Reads an IPv6 address without a scope: the one with a colon in it.
+    /// Reads an IPv6 address without a scope. (An IPv4 address has no colon.)
     pub fn parse_ipv6(text: &[u8]) -> Option<Address> {
         Address::parse(text).filter(|_| text.contains(&b':'))
     }

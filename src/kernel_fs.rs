@@ -25,7 +25,8 @@ use earlykmsg::config::cmdline::Cmdline;
 use earlykmsg::error::{Result, Step};
 use earlykmsg::limits::CMDLINE_BYTES;
 
-/// The file systems in which the kernel shows itself. They stay open for as long as the process lives.
+/// The file systems in which the kernel shows itself. They stay open for as long as the process lives, or until
+/// [`close_all_but`](crate::sys::fds::close_all_but) has closed them: after that nobody may use them.
 #[derive(Clone, Copy)]
 pub struct KernelFs {
     /// `/proc`

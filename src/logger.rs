@@ -112,7 +112,7 @@ impl Log for Logger {
         let _ = write!(line, "<{}>", FACILITY_USER + level);
         let prefix = line.0.len();
         let _ = write!(line, "earlykmsg: {}", record.args());
-        // Without it the kernel would hold the line back.
+        // Without its newline the kernel would hold the line back.
         let _ = line.0.push(b'\n');
         if let Some(kmsg) = KERNEL_LOG.get() {
             let _ = write(kmsg, &line.0);

@@ -28,7 +28,7 @@ pub fn check(bytes: &[u8]) {
                     assert_eq!(room.len(), BATCH_BYTES - model.bytes().len());
                     if room.len() > line.len() && model.waiting().count() < BATCH_LINES_MAX {
                         room[..line.len()].copy_from_slice(&line);
-                        batch.push(line.len(), made_of(&line));
+                        assert!(batch.push(line.len(), made_of(&line)));
                         model.lines.push(line);
                     }
                 }

@@ -73,14 +73,18 @@ impl Batch {
         self.buffer.bytes.get_mut(self.len..).unwrap_or_default()
     }
 
-    /// The first `bytes` of the room are a line now; its newline is added. The room was longer than that, and there were
-    /// less than [`BATCH_LINES_MAX`] lines.
-    pub fn push(&mut self, bytes: usize, made_of: MadeOf) {
-        if let Some(newline) = self.buffer.bytes.get_mut(self.len + bytes) {
-            *newline = b'\n';
-            self.len += bytes + 1;
-            let _ = self.buffer.lines.push_back(Line { made_of, end: self.len as u16 });
+    /// The first `bytes` of the room are a line now; its newline is added. `false`: there is no room for that, or there are
+    /// [`BATCH_LINES_MAX`] lines already, and nothing was added.
+    #[must_use]
+    pub fn push(&mut self, bytes: usize, made_of: MadeOf) -> bool {
+        let end = self.len + bytes + 1;
+        let Some(newline) = self.buffer.bytes.get_mut(end - 1) else { return false };
+        if self.buffer.lines.push_back(Line { made_of, end: end as u16 }).is_err() {
+            return false;
         }
+        *newline = b'\n';
+        self.len = end;
+        true
     }
 
     /// Lines that are not written as a whole.
@@ -181,7 +185,7 @@ mod tests {
         let mut batch = Batch::new(Box::leak(Box::new(BatchBuffer::EMPTY)));
         for (seq, line) in (0..).zip(lines) {
             batch.room()[..line.len()].copy_from_slice(line.as_bytes());
-            batch.push(line.len(), made_of(seq));
+            assert!(batch.push(line.len(), made_of(seq)));
         }
         batch
     }
@@ -245,8 +249,8 @@ mod tests {
     fn many_short_lines() {
         let mut batch = batch(&["x"; FILL_LINES - 1]);
         assert!(batch.lines() < FILL_LINES, "one more is made, and it is a gap of two lines");
-        batch.push(1, made_of(8));
-        batch.push(1, made_of(8));
+        assert!(batch.push(1, made_of(8)));
+        assert!(batch.push(1, made_of(8)));
         assert!(batch.push_front(b"y", made_of(9)) && !batch.push_front(b"z", made_of(9)));
         assert_eq!(batch.waiting().len(), 2 * BATCH_LINES_MAX);
     }
@@ -291,7 +295,7 @@ mod tests {
                         let (line, room) = (line(next), batch.room());
                         room[..line.len()].copy_from_slice(line.as_bytes());
                         ledger.note(begun as u64, next);
-                        batch.push(line.len(), made_of(next));
+                        assert!(batch.push(line.len(), made_of(next)));
                         next += 1;
                     }
                     let bytes = 1 + random.below(batch.waiting().len());

@@ -14,7 +14,7 @@ use crate::record::{Body, Dictionary, Level, Record};
 /// The facility of user space.
 const USER: u64 = 1;
 
-/// Records that did not arrive, or perhaps not. Displays as what is reported of them.
+/// Records that did not arrive, or may not have arrived. Displays as what is reported of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Loss {
     /// The first of them.

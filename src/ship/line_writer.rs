@@ -31,12 +31,10 @@ impl LineWriter<'_> {
         let Record { seq, clock_us, .. } = *record;
         self.ledger.note(self.position, seq);
         // It was taken because it fits. If ever it does not, that is reported in its place.
-        match self.encoder.encode(self.batch.room(), record, self.wall) {
-            Some(len) => self.batch.push(len, MadeOf { seq, clock_us }),
-            None => {
-                let fate = Fate::Lost { why: "its line has no room" };
-                self.push(Loss { from: seq, to: seq, fate }, clock_us);
-            }
+        let len = self.encoder.encode(self.batch.room(), record, self.wall);
+        if !len.is_some_and(|len| self.batch.push(len, MadeOf { seq, clock_us })) {
+            let fate = Fate::Lost { why: "its line has no room" };
+            self.push(Loss { from: seq, to: seq, fate }, clock_us);
         }
     }
 
@@ -61,10 +59,10 @@ impl LineWriter<'_> {
     }
 
     fn push(&mut self, loss: Loss, clock_us: u64) {
-        match loss.encode(self.encoder, self.batch.room(), clock_us, self.wall) {
-            Some(len) => self.batch.push(len, MadeOf { seq: loss.from, clock_us }),
-            // There is always room: `Source::fill` leaves some.
-            None => warn!("{loss}"),
+        let len = loss.encode(self.encoder, self.batch.room(), clock_us, self.wall);
+        // There is always room: `Source::fill` leaves some.
+        if !len.is_some_and(|len| self.batch.push(len, MadeOf { seq: loss.from, clock_us })) {
+            warn!("{loss}");
         }
     }
 }

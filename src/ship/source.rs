@@ -249,7 +249,8 @@ impl<'a> Source<'a> {
         loop {
             for _ in 0..FILL_RECORDS_MAX {
                 let wanted = match self.reader.take(&|_| true)? {
-                    Next::TooLarge | Next::Empty => return Ok(true),
+                    Next::Empty => return Ok(true),
+                    Next::TooLarge => return Ok(false),
                     Next::Record(Record { level, .. }) if level > self.level => continue,
                     Next::Gap(gap) => Some(gap.from),
                     Next::Record(_) => self.reader.last_seq(),

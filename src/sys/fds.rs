@@ -20,9 +20,10 @@ pub fn read_into<'b>(fd: BorrowedFd<'_>, buffer: &'b mut [u8]) -> io::Result<&'b
     Ok(buffer.get(..len).unwrap_or_default())
 }
 
-/// A descriptor that stays open for as long as the process lives: whoever needs it may have it.
+/// A descriptor that stays open for as long as the process lives: whoever needs it may have it. ([`close_all_but`] closes
+/// it in a child, which must not use it after that.)
 pub fn keep(fd: OwnedFd) -> BorrowedFd<'static> {
-    // SAFETY: its owner is gone, so nobody closes it.
+    // SAFETY: its owner is gone, so nobody closes it but `close_all_but`, whose caller names all that it goes on to use.
     unsafe { BorrowedFd::borrow_raw(fd.into_raw_fd()) }
 }
 

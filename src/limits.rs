@@ -106,8 +106,6 @@ pub const LINE_FIXED_BYTES_MAX: usize =
         + CALLER_BYTES_MAX * ESCAPE_BYTES_MAX;
 /// The longest line that a record can become. (Of a dictionary's entry, ` A=b` and its newline become `,"A":"b"`.)
 pub const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX + TAGS_BYTES_MAX;
-/// `msg` and `talos-time` as they stand in a line, quotes included: they are written here first.
-pub const SCRATCH_BYTES: usize = RECORD_BYTES_MAX * ESCAPE_BYTES_MAX + 2 + TIME_BYTES_MAX + 2;
 /// What a report of lost records holds: its text, a newline, three numbers and a cause.
 pub const REPORT_BYTES_MAX: usize = 64 + 3 * NUMBER_BYTES_MAX + 100;
 /// The longest line about lost records. Of what it says, the newline alone needs an escape.
@@ -336,12 +334,6 @@ mod tests {
             r#"{{"clock":{number},"facility":"{number}","msg":"","priority":"warning","seq":{number},"talos-level":"error","talos-time":"{time}","earlykmsg":"possibly-lost","caller":"{caller}"}}"#
         );
         assert_eq!(LINE_FIXED_BYTES_MAX, line.len());
-    }
-
-    #[test]
-    fn the_longest_text_and_time() {
-        let text = "\\u0001".repeat(RECORD_BYTES_MAX);
-        assert_eq!(SCRATCH_BYTES, format!(r#""{text}""2021-11-26T16:53:21.252819Z""#).len());
     }
 
     #[test]

@@ -9,22 +9,19 @@
 //! No name stands twice: a tag takes the place of a caller or an entry of the dictionary with its name, and of tags
 //! with the same name the last counts, those of one destination after those of all.
 
-mod escape;
 mod loss;
 mod tagged;
-
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json_core::ser::to_slice;
+mod writer;
 
 pub use loss::{Fate, Loss, Records};
 
 use crate::config::Extra;
 use crate::config::tags::Facts;
-use crate::limits::{ESCAPE_BYTES_MAX, LINE_FIXED_BYTES_MAX, SCRATCH_BYTES};
+use crate::limits::{ESCAPE_BYTES_MAX, LINE_FIXED_BYTES_MAX};
 use crate::record::clock::{TimeText, WallOffset};
 use crate::record::{Body, Dictionary, Record, facility_name};
-use escape::{Json, write_string};
 use tagged::Tags;
+use writer::Writer;
 
 /// Writes the lines of one destination.
 #[derive(Debug)]
@@ -32,18 +29,12 @@ pub struct Encoder {
     time: TimeText,
     extra: Extra,
     tags: Tags,
-    /// `msg` and `talos-time` of the record at hand, as they stand in its object.
-    scratch: [u8; SCRATCH_BYTES],
 }
 
 impl Encoder {
     /// Without tags and extras.
-    pub const NONE: Encoder = Encoder {
-        time: TimeText::NONE,
-        extra: Extra { caller: false, dict: false },
-        tags: Tags::NONE,
-        scratch: [0; SCRATCH_BYTES],
-    };
+    pub const NONE: Encoder =
+        Encoder { time: TimeText::NONE, extra: Extra { caller: false, dict: false }, tags: Tags::NONE };
 
     /// An encoder with Talos's members and those asked for.
     pub fn new(extra: Extra) -> Encoder {
@@ -60,11 +51,11 @@ impl Encoder {
     /// The bytes that the object of `record` takes at most.
     pub fn bytes_max(&self, record: &Record<'_>) -> usize {
         let (Body::Escaped { text, .. } | Body::Plain(text)) = record.body;
-        text.len() * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX + self.tags.bytes()
+        text.len() * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX + self.tags.text().len()
     }
 
     /// Writes the object of `record` to the beginning of `out`, without a newline, and returns its length. `None` when
-    /// it does not fit, which cannot be when `out` has [`Encoder::bytes_max`] and the record is no longer than a read.
+    /// it does not fit, which cannot be when `out` has [`Encoder::bytes_max`].
     pub fn encode(&mut self, out: &mut [u8], record: &Record<'_>, wall: WallOffset) -> Option<usize> {
         let (mut record, mut dictionary) = (*record, Dictionary::EMPTY);
         if self.extra.dict
@@ -83,79 +74,61 @@ impl Encoder {
         members: Members<'_>,
         wall: WallOffset,
     ) -> Option<usize> {
-        let (msg, rest) = write_string(&mut self.scratch, record.body)?;
         let (second, micros) = wall.wall(record.clock_us);
-        let (time, _) = write_string(rest, Body::Plain(self.time.text(second, micros)))?;
-        let line = Line { record, msg, time, members, tags: &self.tags };
-        to_slice(&line, out).ok()
+        let mut line = Writer::new(out);
+        line.push_array(b"{\"clock\":")?;
+        line.push_number(record.clock_us)?;
+        line.push_array(b",\"facility\":\"")?;
+        match facility_name(record.facility) {
+            Some(name) => line.push_short(name.as_bytes())?,
+            None => line.push_number(record.facility)?,
+        }
+        line.push_array(b"\",\"msg\":")?;
+        line.push_string(record.body)?;
+        line.push_array(b",\"priority\":\"")?;
+        line.push_short(record.level.name().as_bytes())?;
+        line.push_array(b"\",\"seq\":")?;
+        line.push_number(record.seq)?;
+        line.push_array(b",\"talos-level\":\"")?;
+        line.push_short(record.level.talos_name().as_bytes())?;
+        line.push_array(b"\",\"talos-time\":\"")?;
+        line.push(self.time.text(second, micros))?;
+        line.push_array(b"\"")?;
+        self.write_members(&mut line, members)?;
+        line.push(self.tags.text())?;
+        line.push_array(b"}")?;
+        Some(line.len())
+    }
+
+    /// What stands between the seven and the tags.
+    fn write_members(&self, line: &mut Writer<'_>, members: Members<'_>) -> Option<()> {
+        let mut write = |name: &str, value| {
+            line.push_array(b",\"")?;
+            line.push_short(name.as_bytes())?;
+            line.push_array(b"\":")?;
+            line.push_string(value)
+        };
+        if let Some(fate) = members.report {
+            write("earlykmsg", Body::Plain(fate.name().as_bytes()))?;
+        }
+        if let Some(caller) = members.caller
+            && !self.tags.has("caller")
+        {
+            write("caller", Body::Plain(caller))?;
+        }
+        for (name, value) in members.dictionary.entries().filter(|(name, _)| !self.tags.has(name)) {
+            write(name, value)?;
+        }
+        Some(())
     }
 }
 
 /// The members of one object that not every object has.
+#[derive(Clone, Copy)]
 struct Members<'a> {
     report: Option<Fate>,
     caller: Option<&'a [u8]>,
     dictionary: Dictionary<'a>,
-}
-
-/// A record as its object has it.
-struct Line<'a> {
-    record: &'a Record<'a>,
-    msg: Json<'a>,
-    time: Json<'a>,
-    members: Members<'a>,
-    tags: &'a Tags,
-}
-
-impl Serialize for Line<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Line { record, members, tags, .. } = self;
-        let mut object = serializer.serialize_map(None)?;
-        // The names are JSON already: serde-json-core would look at each of their letters.
-        object.serialize_entry(&Json(b"\"clock\""), &record.clock_us)?;
-        object.serialize_entry(&Json(b"\"facility\""), &Facility(record.facility))?;
-        object.serialize_entry(&Json(b"\"msg\""), &self.msg)?;
-        object.serialize_entry(&Json(b"\"priority\""), record.level.name())?;
-        object.serialize_entry(&Json(b"\"seq\""), &record.seq)?;
-        object.serialize_entry(&Json(b"\"talos-level\""), record.level.talos_name())?;
-        object.serialize_entry(&Json(b"\"talos-time\""), &self.time)?;
-        if let Some(fate) = members.report {
-            object.serialize_entry("earlykmsg", fate.name())?;
-        }
-        if let Some(caller) = members.caller
-            && !tags.has("caller")
-        {
-            object.serialize_entry("caller", &Text(Body::Plain(caller)))?;
-        }
-        for (name, value) in members.dictionary.entries().filter(|(name, _)| !tags.has(name)) {
-            object.serialize_entry(name, &Text(value))?;
-        }
-        for (name, value) in tags.iter() {
-            object.serialize_entry(&name, &value)?;
-        }
-        object.end()
-    }
-}
-
-/// A facility by its name, or its number in quotes where it has none.
-struct Facility(u64);
-
-impl Serialize for Facility {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match facility_name(self.0) {
-            Some(name) => serializer.serialize_str(name),
-            None => serializer.collect_str(&self.0),
-        }
-    }
-}
-
-/// A text of any bytes.
-struct Text<'a>(Body<'a>);
-
-impl Serialize for Text<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
 }
 
 #[cfg(test)]
@@ -531,9 +504,5 @@ mod tests {
         for room in 0..len {
             assert_eq!(encoder.encode(&mut out[..room], &record, BOOT), None, "{room}");
         }
-        let text = [1; RECORD_BYTES_MAX + 1];
-        let too_long = Record { body: Body::Plain(&text), ..record };
-        let mut out = vec![0; 2 * LINE_BYTES_MAX];
-        assert_eq!(encoder.encode(&mut out, &too_long, BOOT), None);
     }
 }

@@ -128,8 +128,16 @@ impl Batch {
 
     /// The line that waits first, without its newline.
     pub fn first_line(&self) -> Option<&[u8]> {
-        let end = usize::from(self.buffer.lines.front()?.end);
-        self.buffer.bytes.get(self.done..end - 1)
+        self.waiting_texts().next()
+    }
+
+    /// The lines, each without its newline. Of a line that is half written, the rest.
+    pub fn waiting_texts(&self) -> impl Iterator<Item = &[u8]> {
+        let mut begin = self.done;
+        self.buffer.lines.iter().map(move |line| {
+            let end = usize::from(line.end);
+            self.buffer.bytes.get(replace(&mut begin, end)..end - 1).unwrap_or_default()
+        })
     }
 
     /// Drops everything.
@@ -239,8 +247,10 @@ mod tests {
     fn where_waiting_lines_begin() {
         let mut batch = batch(&["one", "two", "three"]);
         assert!(batch.waiting_lines().eq([(0, made_of(0)), (4, made_of(1)), (8, made_of(2))]));
+        assert!(batch.waiting_texts().eq([&b"one"[..], b"two", b"three"]));
         batch.written(4);
         assert!(batch.waiting_lines().eq([(0, made_of(1)), (4, made_of(2))]));
+        assert!(batch.waiting_texts().eq([&b"two"[..], b"three"]));
         batch.clear();
         assert_eq!(batch.waiting_lines().next(), None);
     }

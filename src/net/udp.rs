@@ -1,27 +1,32 @@
 //! Datagrams to one receiver. A connected socket: refusals come back, and others' datagrams do not come in.
 
+use core::array;
+use core::slice;
+
+use heapless::Vec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::io::Errno;
-use rustix::net::{SendFlags, SocketType, send};
+use rustix::io::{Errno, IoSlice};
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketType, sendmmsg};
 
 use super::{Target, open};
 use crate::sys::failed;
 use crate::sys::socket::{connect, holds_unsent, pending_error, prepare_datagrams, take_report};
 use earlykmsg::error::{Error, Result, Step};
+use earlykmsg::limits::UDP_BURST;
 
 /// A socket that sends to one receiver.
 pub struct Udp {
     fd: OwnedFd,
 }
 
-/// What became of a datagram.
+/// What became of datagrams.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sent {
-    /// It left.
-    Yes,
-    /// There is no room for it now.
+    /// So many left, at least one. What kept the others here, if anything, the next call tells.
+    Some(usize),
+    /// There is no room for the first now.
     Full,
-    /// It did not leave: it is too long, or one that was sent before was, which [`Udp::report`] then tells.
+    /// The first did not leave: it is too long, or one that was sent before was, which [`Udp::report`] then tells.
     TooLong,
     /// What was sent before was refused, or there is no way to the receiver now.
     Broken(Error),
@@ -54,10 +59,17 @@ impl Udp {
         self.fd.as_fd()
     }
 
-    /// Sends one datagram.
-    pub fn send(&self, datagram: &[u8]) -> Sent {
-        match send(&self.fd, datagram, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-            Ok(_) => Sent::Yes,
+    /// Sends datagrams in their order, up to a burst, by one call.
+    pub fn send<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) -> Sent {
+        const MOST: usize = UDP_BURST as usize;
+        let parts: Vec<IoSlice<'_>, MOST> = datagrams.into_iter().take(MOST).map(IoSlice::new).collect();
+        let mut none: [SendAncillaryBuffer<'_, '_, '_>; MOST] =
+            array::from_fn(|_| SendAncillaryBuffer::default());
+        let messages = parts.iter().zip(&mut none);
+        let mut messages: Vec<MMsgHdr<'_>, MOST> =
+            messages.map(|(part, none)| MMsgHdr::new(slice::from_ref(part), none)).collect();
+        match sendmmsg(&self.fd, &mut messages, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            Ok(count) => Sent::Some(count),
             Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => Sent::Full,
             Err(Errno::MSGSIZE) => Sent::TooLong,
             Err(errno) => Sent::Broken(failed(Step::Send, errno)),

@@ -48,7 +48,7 @@ const fn option(level: i32, name: i32) -> [Argument; 2] {
 }
 
 /// What a shipper may do: read the log, send it, be told to end.
-pub(super) const SHIPPER: [Row; 21] = [
+pub(super) const SHIPPER: [Row; 22] = [
     any(
         libc::SYS_read,
         "ship::reader: a record; ship::events: the watcher's messages; ship::handover: the lists of sockets; \
@@ -56,8 +56,9 @@ pub(super) const SHIPPER: [Row; 21] = [
     ),
     any(
         libc::SYS_sendto,
-        "net::tcp, net::udp: lines, datagrams, queries; ship::events, watch::child, watch::root_files: messages",
+        "net::tcp: lines, queries; ship::events, watch::child, watch::root_files: messages",
     ),
+    any(libc::SYS_sendmmsg, "net::udp: datagrams, queries"),
     any(libc::SYS_ppoll, "ship::events: the one place that waits"),
     any(libc::SYS_clock_gettime, "sys::time"),
     any(libc::SYS_recvfrom, "sys::socket::discard: what the receiver sends"),

@@ -19,8 +19,8 @@ pub struct LineWriter<'a> {
     pub encoder: &'a mut Encoder,
     /// The wall clock.
     pub wall: WallOffset,
-    /// Where the first of them stands, as the ledger counts.
-    pub position: u64,
+    /// Where the first of them stands, where that is known before it is sent.
+    pub position: Option<u64>,
     /// The first record of which no byte was ever sent.
     pub unsent: Option<u64>,
 }
@@ -29,7 +29,7 @@ impl LineWriter<'_> {
     /// The line of a record.
     pub fn write_record(&mut self, record: &Record<'_>) {
         let Record { seq, clock_us, .. } = *record;
-        self.ledger.note(self.position, seq);
+        self.note(seq);
         // It was taken because it fits. If ever it does not, that is reported in its place.
         let len = self.encoder.encode(self.batch.room(), record, self.wall);
         if !len.is_some_and(|len| self.batch.push(len, MadeOf { seq, clock_us })) {
@@ -41,7 +41,7 @@ impl LineWriter<'_> {
     /// The reports of records that are gone: those that were sent before may have arrived, the others have not.
     pub fn write_gap(&mut self, gap: Gap) {
         let Gap { from, to, clock_us, cause } = gap;
-        self.ledger.note(self.position, from);
+        self.note(from);
         let (unsent, why) = match cause {
             GapCause::BeforeStart => (from, "the kernel log buffer had overflowed before the start"),
             GapCause::Overwritten => (
@@ -55,6 +55,12 @@ impl LineWriter<'_> {
         }
         if first_lost <= to {
             self.push(Loss { from: first_lost, to, fate: Fate::Lost { why } }, clock_us);
+        }
+    }
+
+    fn note(&mut self, seq: u64) {
+        if let Some(position) = self.position {
+            self.ledger.note(position, seq);
         }
     }
 

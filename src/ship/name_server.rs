@@ -61,7 +61,7 @@ impl NameServer {
     pub fn ask_udp(&mut self, family: Family, lookup: &mut Lookup<'_>) {
         lookup.write_query(family, random_id(), &mut self.query);
         if let Some(udp) = &self.udp
-            && let Sent::Broken(error) = udp.send(without_tcp_length(&self.query))
+            && let Sent::Broken(error) = udp.send([without_tcp_length(&self.query)])
         {
             self.udp_failed(error.errno.0, lookup);
         }

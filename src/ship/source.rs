@@ -48,8 +48,8 @@ pub struct Source<'a> {
 /// How many lines [`Source::fill`] may put into the batch, and where the first one will stand.
 #[derive(Clone, Copy, Debug)]
 pub struct Filling {
-    /// The position of the first line, as the ledger counts.
-    pub position: u64,
+    /// The position of the first line, where it is known before the line is sent: the ledger notes it.
+    pub position: Option<u64>,
     /// The most lines.
     pub lines: usize,
 }
@@ -117,7 +117,7 @@ impl<'a> Source<'a> {
             if has_lines && self.batch.lines() >= filling.lines || room < 2 * LOST_LINE_BYTES_MAX {
                 break;
             }
-            let position = self.position(filling);
+            let position = filling.position.map(|first| first + self.batch.waiting().len() as u64);
             let mut writer = LineWriter {
                 batch: &mut self.batch,
                 ledger: &mut self.ledger,
@@ -146,14 +146,6 @@ impl<'a> Source<'a> {
             self.note_sent();
         }
         Ok(())
-    }
-
-    /// The position at which the next line will stand: of bytes, behind those that wait.
-    fn position(&self, filling: Filling) -> u64 {
-        match self.endpoint.scheme {
-            Scheme::Tcp => filling.position + self.batch.waiting().len() as u64,
-            Scheme::Udp => filling.position,
-        }
     }
 
     /// Puts a report before all lines that wait, which are whole.

@@ -138,7 +138,7 @@ fn serve(shipper: &mut Shipper<'_>, tcp: &mut Tcp) -> Result<Ended> {
     loop {
         if shipper.source.batch.is_empty() {
             shipper.source.refresh_machine();
-            shipper.source.fill(Filling { position: tcp.written(), lines: FILL_LINES })?;
+            shipper.source.fill(Filling { position: Some(tcp.written()), lines: FILL_LINES })?;
         }
         match send_waiting(shipper, tcp) {
             Ok(true) if look_ms == NEVER_MS => look_ms = time::now_ms() + LIFE_LOOK_MS,

@@ -14,7 +14,7 @@ use rustix::event::PollFlags;
 use super::Outcome;
 use super::events::Ring;
 use super::shipper::Shipper;
-use super::source::Filling;
+use super::source::{Filling, Source};
 use crate::net::udp::{Report, Sent, Udp};
 use crate::sys::time;
 use crate::sys::wait::Awaited;
@@ -77,11 +77,11 @@ struct Narrowed {
     at_ms: u64,
 }
 
-/// What became of a line.
+/// What became of the lines that wait.
 enum Given {
-    /// It left, with so many bytes.
-    Sent(u32),
-    /// It waits: there is no room for it now, or others are sent again before it.
+    /// One or more left.
+    Sent,
+    /// They wait: there is no room for them now, or others are sent again before them.
     Waits,
 }
 
@@ -129,9 +129,6 @@ fn open(shipper: &mut Shipper<'_>) -> Result<Socket> {
     shipper.opened();
     shipper.events.woken_ms = time::now_ms();
     shipper.source.ledger.clear();
-    if let Some(first) = shipper.source.batch.first() {
-        shipper.source.ledger.note(shipper.events.woken_ms, first.seq);
-    }
     Ok(Socket { udp, opened_ms: shipper.events.woken_ms, sent_ms: None, burst: 0, narrowed: None })
 }
 
@@ -164,7 +161,9 @@ fn send_burst(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Next> {
     let mut next = State::Pause { until_ms: now + UDP_BURST_MS };
     while socket.burst < UDP_BURST {
         if shipper.source.batch.is_empty() {
-            shipper.source.fill(Filling { position: now, lines: 1 })?;
+            // The first one goes alone: it has the kernel ask for the neighbour's address.
+            let lines = if socket.sent_ms.is_none() { 1 } else { UDP_BURST - socket.burst };
+            shipper.source.fill(Filling { position: None, lines: lines as usize })?;
         }
         if shipper.source.batch.is_empty() && shipper.source.ring_is_empty {
             next = State::Idle;
@@ -176,11 +175,9 @@ fn send_burst(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Next> {
             // A search takes its time: after it, the clocks are read again.
             return Ok(if shipper.has_moved() { Break(Ended::Moved) } else { Continue(State::Burst) });
         }
-        match send_line(shipper, socket)? {
-            Given::Waits => break,
-            Given::Sent(bytes) => socket.burst += 1 + bytes / UDP_BURST_BYTES,
+        if matches!(send_lines(shipper, socket)?, Given::Waits) {
+            break;
         }
-        // The first one goes alone: it has the kernel ask for the neighbour's address.
         if socket.sent_ms.replace(now).is_none() {
             return Ok(Continue(State::Neighbour));
         }
@@ -189,16 +186,19 @@ fn send_burst(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Next> {
     Ok(Continue(next))
 }
 
-/// Sends the line that waits first; the batch is not empty.
-fn send_line(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Given> {
+/// Sends the lines that wait, as far as the burst goes; the batch is not empty.
+fn send_lines(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Given> {
     for _ in 0..UDP_SEND_TRIES {
-        let Some(line) = shipper.source.batch.first_line() else { break };
-        let bytes = line.len() + 1;
-        match socket.udp.send(line) {
-            Sent::Yes => {
-                shipper.source.batch.written(bytes);
-                shipper.source.note_sent();
-                return Ok(Given::Sent(bytes as u32));
+        let mut burst = if socket.sent_ms.is_none() { UDP_BURST - 1 } else { socket.burst };
+        let lines = shipper.source.batch.waiting_texts().take_while(|line| {
+            let has_room = burst < UDP_BURST;
+            burst += weight(line);
+            has_room
+        });
+        match socket.udp.send(lines) {
+            Sent::Some(count) => {
+                note_sent(shipper, socket, count);
+                return Ok(Given::Sent);
             }
             Sent::Full => return Ok(Given::Waits),
             // Most likely it belongs to one that was sent before.
@@ -212,6 +212,24 @@ fn send_line(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Given> {
     }
     report_too_large(shipper);
     Ok(Given::Waits)
+}
+
+/// For how many datagrams of a burst a line counts.
+fn weight(line: &[u8]) -> u32 {
+    1 + line.len() as u32 / UDP_BURST_BYTES
+}
+
+/// The first `count` lines have left.
+fn note_sent(shipper: &mut Shipper<'_>, socket: &mut Socket, count: usize) {
+    let Source { batch, ledger, .. } = &mut shipper.source;
+    for _ in 0..count {
+        let (Some(made_of), Some(line)) = (batch.first(), batch.first_line()) else { break };
+        let bytes = line.len() + 1;
+        socket.burst += weight(line);
+        ledger.note(shipper.events.woken_ms, made_of.seq);
+        batch.written(bytes);
+    }
+    shipper.source.note_sent();
 }
 
 /// The kernel refuses the first line again and again, and nothing else explains it: reports it in its place.

@@ -96,6 +96,11 @@ const ROWS: &[Row] = &[
         ],
         &[EHOSTUNREACH, EPERM],
     ),
+    row(
+        "sendmmsg",
+        &[EAGAIN, EINTR, ENOBUFS, ENOMEM, EHOSTUNREACH, ENETUNREACH, ECONNREFUSED, EPERM, EMSGSIZE],
+        &[EHOSTUNREACH, EPERM, EMSGSIZE],
+    ),
     row("recvmsg", &[ENOMEM, EINTR, EAGAIN], &[EINVAL]),
     row("recvfrom", &[ECONNRESET, EAGAIN, EINTR, ENOMEM, ETIMEDOUT, EHOSTUNREACH], &[ECONNRESET]),
     row("ioctl", &[EINVAL, ENOMEM, ENOTTY], &[EINVAL]),
@@ -355,7 +360,8 @@ fn check(faults: &[Fault]) {
 #[test]
 fn a_call_fails_once() {
     let faults = |row: &'static Row| {
-        row.once.iter().map(|&errno| Fault { call: row.call, errno, when: "1", used: Use::Tcp })
+        let used = if row.call == "sendmmsg" { Use::Udp } else { Use::Tcp };
+        row.once.iter().map(move |&errno| Fault { call: row.call, errno, when: "1", used })
     };
     let mut faults: Vec<Fault> = ROWS.iter().flat_map(faults).collect();
     // Without the reset, after which everything is sent again: what was not sent shows.

@@ -5,12 +5,15 @@
 
 use core::time::Duration;
 
+use earlykmsg_initramfs::overlay::Overlay;
 use earlykmsg_qemu::storm::{Manner, Shipper, Storm};
-use earlykmsg_qemu::{Boot, End, Guest, Kernel, Result, image};
+use earlykmsg_qemu::{Boot, Debian, End, Guest, Kernel, Maker, Receiver, Result, earlykmsg, image};
 
 use crate::sender::{compiled, floor};
 
 const LONG: Duration = Duration::from_secs(240);
+/// A Debian that counts instructions.
+const DEBIAN: Duration = Duration::from_secs(900);
 const PORT: u16 = 5044;
 const RECEIVER: &str = "tcp://127.0.0.1:5044/";
 
@@ -79,6 +82,58 @@ pub fn pid1_us() -> Result<[f64; 2]> {
     };
     let with = boot().rdinit("/earlykmsg").word("earlykmsg.init=/first");
     Ok([took(boot().rdinit("/first"))?, took(with.word(format!("talos.logging.kernel={RECEIVER}")))?])
+}
+
+/// A boot of Debian, without earlykmsg and with it.
+#[derive(Clone, Debug)]
+pub struct Booted {
+    /// What made the initramfs.
+    pub maker: &'static str,
+    /// From the kernel's start to `multi-user.target`, in seconds of a guest that counts instructions.
+    pub reached_s: [f64; 2],
+    /// What the processor did until then, in seconds of the same kind.
+    pub busy_s: [f64; 2],
+}
+
+/// Debian 12 to `multi-user.target`, one boot each: what it takes to count instructions is a minute and more.
+///
+/// # Errors
+/// What of a boot failed.
+pub fn multi_user() -> Result<Vec<Booted>> {
+    let makers = [(Maker::InitramfsTools, "initramfs-tools"), (Maker::Dracut, "dracut")];
+    let boots = makers.map(|(maker, name)| {
+        let with = [to_multi_user(maker, false)?, to_multi_user(maker, true)?];
+        Ok(Booted {
+            maker: name,
+            reached_s: with.map(|(reached, _)| reached),
+            busy_s: with.map(|(_, busy)| busy),
+        })
+    });
+    boots.into_iter().collect()
+}
+
+fn to_multi_user(maker: Maker, with: bool) -> Result<(f64, f64)> {
+    let debian = Debian::with(&Kernel::debian()?)?;
+    let overlay = Overlay::new(&earlykmsg()?).expect("an overlay");
+    let receiver = Receiver::tcp();
+    let boot = debian.boot(maker, if with { &overlay.gzip } else { &[] })?;
+    let boot = if with { boot.rdinit("/earlykmsg").word(receiver.word()) } else { boot };
+    let mut guest = counted(boot).start()?;
+    guest.wait_ready(DEBIAN)?;
+    guest.type_line(
+        "echo BUSY $(awk '/^cpu / { print ($2 + $3 + $4 + $7 + $8) / 100 }' /proc/stat)
+         until systemctl --quiet is-active multi-user.target; do sleep 0.1; done
+         echo REACHED $(systemctl show --value -p ActiveEnterTimestampMonotonic multi-user.target)
+         systemctl poweroff",
+    )?;
+    if guest.wait_exit(DEBIAN)? != End::Off {
+        return Err(guest.failure("QEMU failed"));
+    }
+    let number = |mark: &str| -> Option<f64> { guest.report(mark).first()?.parse().ok() };
+    match (number("REACHED "), number("BUSY ")) {
+        (Some(us), Some(seconds)) => Ok((us / 1e6, seconds)),
+        _ => Err(guest.failure("no figures")),
+    }
 }
 
 /// How often the processes of earlykmsg woke up within a minute in which no record came, with everything sent.

@@ -384,6 +384,19 @@ impl Report {
             ),
         );
         let mut table = Table::new(&[
+            "initramfs of",
+            "multi-user.target: s without",
+            "with",
+            "processor's work until the shell: s without",
+            "with",
+        ]);
+        for boot in guest::multi_user()? {
+            let [reached, reached_with] = boot.reached_s.map(|seconds| format!("{seconds:.2}"));
+            let [busy, busy_with] = boot.busy_s.map(|seconds| format!("{seconds:.2}"));
+            table.row(&[boot.maker.to_owned(), reached, reached_with, busy, busy_with]);
+        }
+        self.part("multi-user", table.0);
+        let mut table = Table::new(&[
             "`log_buf_len`",
             "records",
             "floor: instructions a record",

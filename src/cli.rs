@@ -18,12 +18,13 @@ use earlykmsg::config::cmdline::{Arguments, Cmdline};
 use earlykmsg::text::{Quoted, as_str, split_once};
 
 const HELP: &str = "\
-earlykmsg ships the kernel log as Talos-compatible JSON lines.
+earlykmsg ships the kernel log as Talos-compatible JSON lines, or as syslog.
 
 usage: earlykmsg [--once | --background] [NAME=VALUE ...] [URL ...]
 
-  URL            where to: tcp://HOST:PORT/ or udp://HOST:PORT/, up to four;
-                 without any, those of the kernel command line
+  URL            where to: tcp://HOST:PORT/ or udp://HOST:PORT/ for JSON,
+                 syslog+tcp://HOST:PORT/ or syslog+udp://HOST:PORT/ for syslog,
+                 up to four; without any, those of the kernel command line
   NAME=VALUE     like an argument of the kernel command line, for this run
   --once         ship what the log holds now, within 5 s, and exit
   --background   from an init script: ship as PID 1 would, return at once; does
@@ -38,8 +39,10 @@ As PID 1 it ships in the background and becomes the next init.
 
 const VERSION: &str = concat!("earlykmsg ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// The argument that names a destination.
-const DESTINATION: &[u8] = b"talos.logging.kernel";
+/// The argument that names a destination for Talos and us …
+const TALOS: &[u8] = b"talos.logging.kernel";
+/// … and the one that names any destination of ours.
+const OWN: &[u8] = b"earlykmsg.to";
 
 /// What the arguments ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,7 +115,7 @@ fn read_cmdline(cmdline: &'static [u8], options: &mut Options<'static>, args: Ar
     let replaces_destinations = arguments(args).any(is_destination);
     for argument in Arguments(cmdline) {
         if let Some(value) = argument.value
-            && !(replaces_destinations && argument.name == DESTINATION)
+            && !(replaces_destinations && names_destination(argument.name))
         {
             options.take(argument.name, value, &mut |problem| error!("{problem}"));
         }
@@ -135,7 +138,7 @@ fn read_arguments(args: Args, options: &mut Options<'static>) -> Request {
             }
             "--help" | "-h" => return Request::Help,
             "--version" | "-V" => return Request::Version,
-            _ if is_url(arg) => (DESTINATION, arg),
+            _ if is_url(arg) => (name_for(arg), arg),
             // Without a name it is unknown.
             _ => named(arg).unwrap_or((b"", arg)),
         };
@@ -153,7 +156,18 @@ fn read_arguments(args: Args, options: &mut Options<'static>) -> Request {
 
 /// Whether an argument names a destination, be it right or wrong.
 fn is_destination(arg: &[u8]) -> bool {
-    named(arg).is_some_and(|(name, _)| name == DESTINATION) || is_url(arg)
+    named(arg).is_some_and(|(name, _)| names_destination(name)) || is_url(arg)
+}
+
+/// Whether an argument with this name is a destination.
+fn names_destination(name: &[u8]) -> bool {
+    name == TALOS || name == OWN
+}
+
+/// The name of the argument that a bare URL stands for.
+fn name_for(url: &[u8]) -> &'static [u8] {
+    let is_syslog = url.get(..b"syslog".len()).is_some_and(|start| start.eq_ignore_ascii_case(b"syslog"));
+    if is_syslog { OWN } else { TALOS }
 }
 
 /// Whether an argument is meant as a URL, be it right or wrong.

@@ -106,10 +106,35 @@ pub const LINE_FIXED_BYTES_MAX: usize =
         + CALLER_BYTES_MAX * ESCAPE_BYTES_MAX;
 /// The longest line that a record can become. (Of a dictionary's entry, ` A=b` and its newline become `,"A":"b"`.)
 pub const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX + TAGS_BYTES_MAX;
+/// One byte of a record becomes at most this many of a syslog message (U+FFFD).
+pub const SYSLOG_TEXT_BYTES_MAX: usize = 3;
+/// The longest APP-NAME that RFC 5424 allows.
+pub const APP_NAME_BYTES_MAX: usize = 48;
+/// The longest number of a process that is taken for one.
+pub const PROCID_BYTES_MAX: usize = 20;
+/// The longest name of a parameter that RFC 5424 allows.
+pub const PARAM_NAME_BYTES_MAX: usize = 32;
+/// All of a syslog message but MSG, the dictionary and the tags.
+pub const SYSLOG_FIXED_BYTES_MAX: usize =
+    r#"<191>1     - [meta sequenceId="2147483647" sysUpTime="4294967295"]"#.len()
+        + r#"[earlykmsg@32473 seq="" clock="" facility="" earlykmsg="possibly-lost" caller=""] "#.len()
+        + TIME_BYTES_MAX
+        + FACT_BYTES_MAX
+        + APP_NAME_BYTES_MAX
+        + PROCID_BYTES_MAX
+        + 3 * NUMBER_BYTES_MAX
+        + CALLER_BYTES_MAX * SYSLOG_TEXT_BYTES_MAX;
+/// The length of a message in digits, and the space behind it: what stands before each in a connection.
+pub const OCTET_COUNT_BYTES_MAX: usize = "65535 ".len();
+/// The longest message that a record can become. (A dictionary's entry, ` A=b` and its newline, becomes ` A="b"`.)
+pub const SYSLOG_LINE_BYTES_MAX: usize =
+    RECORD_BYTES_MAX * SYSLOG_TEXT_BYTES_MAX + SYSLOG_FIXED_BYTES_MAX + TAGS_BYTES_MAX;
 /// What a report of lost records holds: its text, a newline, three numbers and a cause.
 pub const REPORT_BYTES_MAX: usize = 64 + 3 * NUMBER_BYTES_MAX + 100;
-/// The longest line about lost records. Of what it says, the newline alone needs an escape.
-pub const LOST_LINE_BYTES_MAX: usize = REPORT_BYTES_MAX + 1 + LINE_FIXED_BYTES_MAX + TAGS_BYTES_MAX;
+/// The longest line about lost records, as it is sent: in syslog, whose fixed parts are the longer ones. Of what it says,
+/// the newline alone needs an escape.
+pub const LOST_LINE_BYTES_MAX: usize =
+    REPORT_BYTES_MAX + 1 + SYSLOG_FIXED_BYTES_MAX + TAGS_BYTES_MAX + OCTET_COUNT_BYTES_MAX;
 /// Lines that wait for one write. The longest line always fits.
 pub const BATCH_BYTES: usize = LINE_BYTES_MAX + 16;
 /// Lines that a batch can hold.
@@ -283,7 +308,15 @@ pub const READ_BACK_MAX: u32 = 10_000;
 pub const NEWEST_LOOKS_MAX: u32 = 1_000_000;
 
 const _: () = {
-    assert!(BATCH_BYTES > LINE_BYTES_MAX, "the longest line must fit into a batch");
+    assert!(
+        BATCH_BYTES >= LINE_BYTES_MAX + OCTET_COUNT_BYTES_MAX && LINE_BYTES_MAX >= SYSLOG_LINE_BYTES_MAX,
+        "the longest line must fit into a batch, and what tells where it ends"
+    );
+    assert!(SYSLOG_FIXED_BYTES_MAX >= LINE_FIXED_BYTES_MAX, "which is the longer one, with a report");
+    assert!(
+        LINE_BYTES_MAX < 10_usize.pow(OCTET_COUNT_BYTES_MAX as u32 - 1),
+        "the length of a message must have no more digits"
+    );
     assert!(BATCH_BYTES > 2 * LOST_LINE_BYTES_MAX, "a gap of two lines must fit into a batch");
     assert!(DATAGRAM_BYTES_MAX >= LINE_BYTES_MAX, "the longest line must fit into a datagram");
     assert!(UDP_SEND_BUFFER_BYTES >= 2 * DATAGRAM_BYTES_MAX, "two of the largest datagrams must fit");
@@ -339,7 +372,10 @@ mod tests {
     #[test]
     fn what_is_computed_is_what_is_meant() {
         assert_eq!((FILE_BYTES_MAX, RECORD_CUT_BYTES_MIN), (40_960, 2_040));
-        assert_eq!((REPORT_BYTES_MAX, LOST_LINE_BYTES_MAX), (224, 224 + 1 + LINE_FIXED_BYTES_MAX + 1_024));
+        assert_eq!(
+            (REPORT_BYTES_MAX, LOST_LINE_BYTES_MAX),
+            (224, 224 + 1 + SYSLOG_FIXED_BYTES_MAX + 1_024 + 6)
+        );
         assert_eq!(
             (REPEAT_BYTES_MAX, TCP_SEND_BUFFER_BYTES, DISCARD_BYTES),
             (8_388_608, 131_072, 1_073_741_824)

@@ -26,7 +26,7 @@ pub fn check(bytes: &[u8]) {
                     let room = batch.room();
                     model.room();
                     assert_eq!(room.len(), BATCH_BYTES - model.bytes().len());
-                    if room.len() > line.len() && model.waiting().count() < BATCH_LINES_MAX {
+                    if room.len() >= line.len() && model.waiting().count() < BATCH_LINES_MAX {
                         room[..line.len()].copy_from_slice(&line);
                         assert!(batch.push(line.len(), made_of(&line)));
                         model.lines.push(line);
@@ -48,7 +48,7 @@ pub fn check(bytes: &[u8]) {
                     batch.keep_whole_lines();
                     model.keep_whole_lines();
                     let place = model.waiting().count() < BATCH_LINES_MAX;
-                    let fits = place && model.bytes().len() + line.len() < BATCH_BYTES;
+                    let fits = place && model.bytes().len() + line.len() <= BATCH_BYTES;
                     assert_eq!(batch.push_front(&line, made_of(&line)), fits);
                     if fits {
                         model.lines.insert(0, line);
@@ -82,21 +82,23 @@ struct Model {
 }
 
 impl Model {
-    /// A line of its own letter; like all lines it is not empty.
+    /// A line of its own letter, which is there at least once, and a newline.
     fn next_line(&mut self, length: usize) -> Vec<u8> {
         self.made = (self.made + 1) % 26;
-        vec![b'a' + self.made; length + 1]
+        let mut line = vec![b'a' + self.made; length + 1];
+        line.push(b'\n');
+        line
     }
 
     fn bytes(&self) -> Vec<u8> {
-        self.lines.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect()
+        self.lines.concat()
     }
 
     /// The lines that are not written as a whole.
     fn waiting(&self) -> impl Iterator<Item = &Vec<u8>> {
         let mut end = 0;
         self.lines.iter().filter(move |line| {
-            end += line.len() + 1;
+            end += line.len();
             end > self.done
         })
     }
@@ -109,9 +111,9 @@ impl Model {
 
     fn keep_whole_lines(&mut self) {
         while let Some(first) = self.lines.first()
-            && first.len() < self.done
+            && first.len() <= self.done
         {
-            self.done -= first.len() + 1;
+            self.done -= first.len();
             self.lines.remove(0);
         }
         self.done = 0;
@@ -124,7 +126,7 @@ impl Model {
         assert_eq!(batch.is_empty(), waiting.is_empty());
         assert_eq!(batch.lines(), self.waiting().count());
         // Of a line that is half written the rest, which may be its newline alone.
-        let mut lines = waiting.split_inclusive(|&byte| byte == b'\n').map(|line| &line[..line.len() - 1]);
+        let mut lines = waiting.split_inclusive(|&byte| byte == b'\n');
         assert_eq!(batch.first_line(), lines.next());
 
         let mut unwritten = self.waiting();
@@ -138,7 +140,7 @@ impl Model {
             let want = lines.scan(0, |start, line| {
                 let begins = *start;
                 *start += line.len();
-                Some((begins, made_of(&line[..line.len() - 1])))
+                Some((begins, made_of(line)))
             });
             assert!(batch.waiting_lines().eq(want), "other lines wait");
         }

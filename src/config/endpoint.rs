@@ -1,4 +1,4 @@
-//! A destination's URL: `tcp://` or `udp://`, a host, a port, then nothing or `/`.
+//! A destination's URL: `tcp://`, `udp://`, `syslog+tcp://` or `syslog+udp://`, a host, a port, then nothing or `/`.
 
 use core::fmt::{self, Display};
 
@@ -9,8 +9,10 @@ use crate::text::{Quoted, decimal, split_once, without_final_dot};
 /// Where records go: one destination of the command line.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint<'a> {
-    /// The transport.
-    pub scheme: Scheme,
+    /// What is sent.
+    pub format: Format,
+    /// By what it is sent.
+    pub transport: Transport,
     /// The receiver's host.
     pub host: Host<'a>,
     /// The receiver's port, 1 to 65535.
@@ -19,12 +21,21 @@ pub struct Endpoint<'a> {
     authority: &'a [u8],
 }
 
-/// The transport that a URL asks for.
+/// How a record is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Scheme {
-    /// One JSON object a line.
+pub enum Format {
+    /// A JSON object: `tcp://`, `udp://`.
+    Json,
+    /// A message of RFC 5424: `syslog+tcp://`, `syslog+udp://`.
+    Syslog,
+}
+
+/// How records travel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// One after the other in a connection.
     Tcp,
-    /// One JSON object a datagram.
+    /// One a datagram.
     Udp,
 }
 
@@ -66,7 +77,7 @@ impl Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             UrlError::NotText => "must be printable ASCII",
-            UrlError::Scheme => "scheme must be tcp:// or udp://",
+            UrlError::Scheme => "scheme must be tcp://, udp://, syslog+tcp:// or syslog+udp://",
             UrlError::User => "must not name a user",
             UrlError::NoHost => "host is missing",
             UrlError::NoPort => "port is missing",
@@ -91,13 +102,7 @@ impl<'a> Endpoint<'a> {
         }
         let (scheme, rest) = split_once(url, b':').ok_or(UrlError::Scheme)?;
         let rest = rest.strip_prefix(b"//").ok_or(UrlError::Scheme)?;
-        let scheme = if scheme.eq_ignore_ascii_case(b"tcp") {
-            Scheme::Tcp
-        } else if scheme.eq_ignore_ascii_case(b"udp") {
-            Scheme::Udp
-        } else {
-            return Err(UrlError::Scheme);
-        };
+        let (format, transport) = parse_scheme(scheme).ok_or(UrlError::Scheme)?;
         if rest.contains(&b'?') || rest.contains(&b'#') {
             return Err(UrlError::Query);
         }
@@ -114,8 +119,21 @@ impl<'a> Endpoint<'a> {
         if !path.is_empty() {
             return Err(UrlError::Path);
         }
-        Ok(Endpoint { scheme, host, port, authority })
+        Ok(Endpoint { format, transport, host, port, authority })
     }
+}
+
+/// What a scheme asks for, in any case.
+fn parse_scheme(scheme: &[u8]) -> Option<(Format, Transport)> {
+    const SCHEMES: [(&str, Format, Transport); 4] = [
+        ("tcp", Format::Json, Transport::Tcp),
+        ("udp", Format::Json, Transport::Udp),
+        ("syslog+tcp", Format::Syslog, Transport::Tcp),
+        ("syslog+udp", Format::Syslog, Transport::Udp),
+    ];
+    let (_, format, transport) =
+        SCHEMES.into_iter().find(|(name, ..)| name.as_bytes().eq_ignore_ascii_case(scheme))?;
+    Some((format, transport))
 }
 
 /// Splits a host from its port, and reads the host.
@@ -187,7 +205,8 @@ fn parse_ipv4_or_name(host: &[u8]) -> Result<Host<'_>, UrlError> {
 /// The same destination, however it is written.
 impl PartialEq for Endpoint<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.scheme == other.scheme && self.host == other.host && self.port == other.port
+        let (own, others) = ((self.format, self.transport), (other.format, other.transport));
+        own == others && self.host == other.host && self.port == other.port
     }
 }
 
@@ -204,19 +223,18 @@ impl PartialEq for Host<'_> {
     }
 }
 
-impl Display for Scheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Scheme::Tcp => "tcp",
-            Scheme::Udp => "udp",
-        })
-    }
-}
-
 /// The URL in its plain form, host and port as they were written.
 impl Display for Endpoint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}/", self.scheme, Quoted(self.authority))
+        let format = match self.format {
+            Format::Json => "",
+            Format::Syslog => "syslog+",
+        };
+        let transport = match self.transport {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+        };
+        write!(f, "{format}{transport}://{}/", Quoted(self.authority))
     }
 }
 
@@ -238,6 +256,8 @@ mod tests {
         check("tcp://10.0.0.1:5044/", "tcp://10.0.0.1:5044/");
         check("tcp://10.0.0.1:5044", "tcp://10.0.0.1:5044/");
         check("UDP://10.0.0.1:1/", "udp://10.0.0.1:1/");
+        check("syslog+tcp://10.0.0.1:514", "syslog+tcp://10.0.0.1:514/");
+        check("Syslog+UDP://[::1]:514/", "syslog+udp://[::1]:514/");
         check("Tcp://logs.example.org:65535/", "tcp://logs.example.org:65535/");
         check("tcp://logs.example.org.:5044/", "tcp://logs.example.org.:5044/");
         check("tcp://log_host-1:5044", "tcp://log_host-1:5044/");
@@ -256,8 +276,18 @@ mod tests {
         let cases = [
             (
                 UrlError::Scheme,
-                &["", "10.0.0.1:5044", "tpc://10.0.0.1:5044", "tcp:/10.0.0.1:5044", "://h:1", "https://h:1"]
-                    [..],
+                &[
+                    "",
+                    "10.0.0.1:5044",
+                    "tpc://10.0.0.1:5044",
+                    "tcp:/10.0.0.1:5044",
+                    "://h:1",
+                    "https://h:1",
+                    "syslog://h:1",
+                    "syslog+tls://h:1",
+                    "+tcp://h:1",
+                    "tcp+syslog://h:1",
+                ][..],
             ),
             (UrlError::NotText, &["tcp://h\u{e9}:1", "tcp://h :1", "tcp://h\x01:1"]),
             (UrlError::User, &["tcp://u@h:1", "tcp://u:p@h:1/"]),
@@ -327,6 +357,8 @@ mod tests {
         assert!(same("tcp://[::1]:1", "tcp://[0::1]:1/"));
         assert!(same("tcp://[::ffff:10.0.0.1]:1", "tcp://10.0.0.1:1/"));
         assert!(!same("tcp://h:1", "udp://h:1"));
+        assert!(!same("tcp://h:1", "syslog+tcp://h:1"));
+        assert!(same("syslog+udp://h:1", "SYSLOG+udp://h.:1/"));
         assert!(!same("tcp://h:1", "tcp://h:2"));
         assert!(!same("tcp://[fe80::1%a]:1", "tcp://[fe80::1%b]:1"));
     }

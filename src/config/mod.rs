@@ -10,7 +10,7 @@ use crate::limits::{DESTINATIONS_MAX, LINGER_SECONDS, LINGER_SECONDS_MAX, PATH_B
 use crate::record::Level;
 use crate::text::{Quoted, as_str, decimal};
 use cmdline::Arguments;
-use endpoint::{Endpoint, UrlError};
+use endpoint::{Endpoint, Format, UrlError};
 use tags::{TagError, hostname_of};
 
 pub mod cmdline;
@@ -44,7 +44,7 @@ impl Default for Linger {
 /// Everything that the command line can ask for.
 #[derive(Clone, Debug)]
 pub struct Options<'a> {
-    /// `talos.logging.kernel=`, each once.
+    /// `talos.logging.kernel=` and `earlykmsg.to=`, each destination once.
     pub destinations: Vec<Endpoint<'a>, DESTINATIONS_MAX>,
     /// The positions that they had among those arguments, counted from 1.
     positions: Vec<usize, DESTINATIONS_MAX>,
@@ -64,6 +64,15 @@ pub struct Options<'a> {
     pub hostname: &'a [u8],
 }
 
+/// Whose word names a destination.
+#[derive(Clone, Copy)]
+enum Whose {
+    /// `talos.logging.kernel=`, which Talos reads as well: it must be one that Talos can serve.
+    Talos,
+    /// `earlykmsg.to=`
+    Own,
+}
+
 /// An argument that could not be taken as it stands. Displays as the whole message, the argument first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Problem<'a> {
@@ -80,6 +89,8 @@ pub struct Problem<'a> {
 #[allow(missing_docs)] // the texts below explain them
 pub enum Reason {
     Destination(UrlError),
+    TalosScheme,
+    TalosSyslog,
     TooManyDestinations,
     Level,
     Init,
@@ -136,7 +147,8 @@ impl<'a> Options<'a> {
     pub fn take(&mut self, name: &'a [u8], value: &'a [u8], report: &mut dyn FnMut(Problem<'a>)) -> bool {
         let mut wrong = |reason| report(Problem { name, value, reason });
         match as_str(name) {
-            "talos.logging.kernel" => self.take_destination(value, &mut wrong),
+            "talos.logging.kernel" => self.take_destination(value, Whose::Talos, &mut wrong),
+            "earlykmsg.to" => self.take_destination(value, Whose::Own, &mut wrong),
             "earlykmsg.tags" => self.take_tags(0, name, value, report),
             "earlykmsg.extra" => self.take_extra(value, &mut wrong),
             "earlykmsg.level" => match Level::from_name(value) {
@@ -169,15 +181,17 @@ impl<'a> Options<'a> {
         true
     }
 
-    fn take_destination(&mut self, url: &'a [u8], wrong: &mut dyn FnMut(Reason)) {
+    fn take_destination(&mut self, url: &'a [u8], whose: Whose, wrong: &mut dyn FnMut(Reason)) {
         if url.is_empty() {
             return;
         }
         self.destination_arguments += 1;
-        match Endpoint::parse(url) {
-            Err(error) => wrong(Reason::Destination(error)),
-            Ok(endpoint) if self.destinations.contains(&endpoint) => {}
-            Ok(endpoint) => match self.destinations.push(endpoint) {
+        match (Endpoint::parse(url), whose) {
+            (Err(UrlError::Scheme), Whose::Talos) => wrong(Reason::TalosScheme),
+            (Ok(Endpoint { format: Format::Syslog, .. }), Whose::Talos) => wrong(Reason::TalosSyslog),
+            (Err(error), _) => wrong(Reason::Destination(error)),
+            (Ok(endpoint), _) if self.destinations.contains(&endpoint) => {}
+            (Ok(endpoint), _) => match self.destinations.push(endpoint) {
                 // Both lists have the same capacity.
                 Ok(()) => drop(self.positions.push(self.destination_arguments)),
                 Err(_) => wrong(Reason::TooManyDestinations),
@@ -229,6 +243,12 @@ impl Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Destination(error) => write!(f, "{error}; this destination is left out"),
+            Reason::TalosScheme => {
+                f.write_str("scheme must be tcp:// or udp://; this destination is left out")
+            }
+            Reason::TalosSyslog => {
+                f.write_str("Talos knows no syslog, so it needs earlykmsg.to=; this destination is left out")
+            }
             Reason::TooManyDestinations => {
                 write!(f, "only {DESTINATIONS_MAX} destinations are served; this destination is left out")
             }
@@ -304,6 +324,45 @@ mod tests {
              this destination is left out\n> udp://10.0.0.1:1/\n"
         ));
         assert_eq!(told.lines().count(), 5);
+    }
+
+    /// Both words name destinations, and one that both name is one.
+    #[test]
+    fn destinations_of_our_own() {
+        assert_eq!(
+            read(
+                "earlykmsg.to=syslog+tcp://h:514 talos.logging.kernel=tcp://h:1 earlykmsg.to=TCP://h:1/ \
+                  earlykmsg.to=tcp://h:514 earlykmsg.to= earlykmsg.to=SYSLOG+TCP://h:514/"
+            ),
+            "> syslog+tcp://h:514/\n> tcp://h:1/\n> tcp://h:514/\n"
+        );
+        assert_eq!(
+            read("talos.logging.kernel=syslog+udp://h:514 earlykmsg.to=syslog://h:514"),
+            "talos.logging.kernel=syslog+udp://h:514: Talos knows no syslog, so it needs earlykmsg.to=; this \
+             destination is left out\nearlykmsg.to=syslog://h:514: scheme must be tcp://, udp://, syslog+tcp:// or \
+             syslog+udp://; this destination is left out\n"
+        );
+        let four = "earlykmsg.to=udp://h:1 talos.logging.kernel=udp://h:2 earlykmsg.to=syslog+udp://h:3 \
+                    talos.logging.kernel=udp://h:4";
+        assert!(!read(four).contains("left out"));
+        for fifth in ["talos.logging.kernel=udp://h:5", "earlykmsg.to=syslog+udp://h:5"] {
+            let told = read(&format!("{four} {fifth}"));
+            assert!(told.starts_with(&format!("{fifth}: only 4 destinations are served")), "{told}");
+        }
+        let mut options = Options::none();
+        options.read(b"earlykmsg.to=bad", &mut |_| {});
+        assert!(options.wants_shipping(), "even if it is left out");
+    }
+
+    /// Both kinds of word are counted in their order.
+    #[test]
+    fn tags_of_destinations_of_our_own() {
+        let line = "talos.logging.kernel=tcp://h:1 earlykmsg.to=bad earlykmsg.to=syslog+tcp://h:2 \
+                    talos.logging.kernel=udp://h:3 earlykmsg.tags.1=a=1 earlykmsg.tags.3=a=3 earlykmsg.tags.4=a=4";
+        let mut options = Options::none();
+        options.read(line.as_bytes(), &mut |_| {});
+        let own = [0, 1, 2].map(|at| options.tags(at)[1]);
+        assert_eq!(own, [&b"a=1"[..], b"a=3", b"a=4"]);
     }
 
     #[test]
@@ -424,7 +483,14 @@ mod tests {
     #[test]
     fn names_that_are_ours() {
         let is_ours = |name: &str| Options::none().take(name.as_bytes(), b"x", &mut |_| {});
-        for ours in ["talos.logging.kernel", "earlykmsg.init", "earlykmsg.tags.1", "earlykmsg.tags.x", "ip"] {
+        for ours in [
+            "talos.logging.kernel",
+            "earlykmsg.to",
+            "earlykmsg.init",
+            "earlykmsg.tags.1",
+            "earlykmsg.tags.x",
+            "ip",
+        ] {
             assert!(is_ours(ours), "{ours}");
         }
         for other in ["", "quiet", "init", "earlykmsg.", "earlykmsg.tag", "talos.logging.kernels"] {

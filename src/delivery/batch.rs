@@ -5,6 +5,7 @@
 //! 0         done                     len      BATCH_BYTES
 //! ```
 //!
+//! A line is what is sent of a record, the newline or the count of octets included by which a receiver knows where it ends.
 //! Beside the bytes stands where each line ends and what it was made of. The batch is filled anew only when all of it
 //! is written: until then the bytes of a half-written line are still here, and it can be sent again from its beginning.
 
@@ -39,7 +40,7 @@ pub struct MadeOf {
 #[repr(C, packed(2))]
 struct Line {
     made_of: MadeOf,
-    /// Where the line ends, behind its newline.
+    /// Where the line ends.
     end: u16,
 }
 
@@ -73,16 +74,14 @@ impl Batch {
         self.buffer.bytes.get_mut(self.len..).unwrap_or_default()
     }
 
-    /// The first `bytes` of the room are a line now; its newline is added. `false`: there is no room for that, or there are
-    /// [`BATCH_LINES_MAX`] lines already, and nothing was added.
+    /// The first `bytes` of the room are a line now. `false`: there are not so many, or there are [`BATCH_LINES_MAX`] lines
+    /// already, and nothing was added.
     #[must_use]
     pub fn push(&mut self, bytes: usize, made_of: MadeOf) -> bool {
-        let end = self.len + bytes + 1;
-        let Some(newline) = self.buffer.bytes.get_mut(end - 1) else { return false };
-        if self.buffer.lines.push_back(Line { made_of, end: end as u16 }).is_err() {
+        let end = self.len + bytes;
+        if end > BATCH_BYTES || self.buffer.lines.push_back(Line { made_of, end: end as u16 }).is_err() {
             return false;
         }
-        *newline = b'\n';
         self.len = end;
         true
     }
@@ -126,17 +125,17 @@ impl Batch {
         self.buffer.lines.get(half).map(|line| line.made_of)
     }
 
-    /// The line that waits first, without its newline.
+    /// The line that waits first.
     pub fn first_line(&self) -> Option<&[u8]> {
         self.waiting_texts().next()
     }
 
-    /// The lines, each without its newline. Of a line that is half written, the rest.
+    /// The lines, each as it is sent. Of a line that is half written, the rest.
     pub fn waiting_texts(&self) -> impl Iterator<Item = &[u8]> {
         let mut begin = self.done;
         self.buffer.lines.iter().map(move |line| {
             let end = usize::from(line.end);
-            self.buffer.bytes.get(replace(&mut begin, end)..end - 1).unwrap_or_default()
+            self.buffer.bytes.get(replace(&mut begin, end)..end).unwrap_or_default()
         })
     }
 
@@ -162,12 +161,12 @@ impl Batch {
 
     /// Puts a line before all others; nothing of them is written yet. `false`: there is no room for it.
     pub fn push_front(&mut self, line: &[u8], made_of: MadeOf) -> bool {
-        let more = line.len() + 1;
+        let more = line.len();
         if self.len + more > BATCH_BYTES || self.buffer.lines.push_front(Line { made_of, end: 0 }).is_err() {
             return false;
         }
         self.buffer.bytes.copy_within(..self.len, more);
-        for (place, &byte) in self.buffer.bytes.iter_mut().zip(line.iter().chain(b"\n")) {
+        for (place, &byte) in self.buffer.bytes.iter_mut().zip(line) {
             *place = byte;
         }
         self.len += more;
@@ -192,10 +191,19 @@ mod tests {
     fn batch(lines: &[&str]) -> Batch {
         let mut batch = Batch::new(Box::leak(Box::new(BatchBuffer::EMPTY)));
         for (seq, line) in (0..).zip(lines) {
-            batch.room()[..line.len()].copy_from_slice(line.as_bytes());
-            assert!(batch.push(line.len(), made_of(seq)));
+            assert!(push(&mut batch, &format!("{line}\n"), made_of(seq)));
         }
         batch
+    }
+
+    fn push(batch: &mut Batch, line: &str, made_of: MadeOf) -> bool {
+        batch.room()[..line.len()].copy_from_slice(line.as_bytes());
+        batch.push(line.len(), made_of)
+    }
+
+    /// Of lines that end in newlines, the first.
+    fn first_of(lines: &str) -> Option<&[u8]> {
+        lines.split_inclusive('\n').next().map(str::as_bytes)
     }
 
     fn made_of(seq: u64) -> MadeOf {
@@ -227,30 +235,30 @@ mod tests {
             batch.written(written);
             batch.keep_whole_lines();
             assert_eq!(batch.lines(), count);
-            assert_eq!(batch.first_line(), left.lines().next().map(str::as_bytes));
+            assert_eq!(batch.first_line(), first_of(left));
             assert_eq!(batch.first(), (count > 0).then(|| made_of(2 - count as u64)));
             assert_eq!(batch.waiting(), left.as_bytes());
-            assert!(batch.push_front(b"zero", made_of(9)));
+            assert!(batch.push_front(b"zero\n", made_of(9)));
             assert_eq!(batch.waiting(), [b"zero\n", left.as_bytes()].concat());
-            assert_eq!(batch.first_line(), Some(&b"zero"[..]));
+            assert_eq!(batch.first_line(), Some(&b"zero\n"[..]));
             batch.written(b"zero\n".len());
-            assert_eq!(batch.first_line(), left.lines().next().map(str::as_bytes));
+            assert_eq!(batch.first_line(), first_of(left));
         }
         let mut full = batch(&["x"]);
         full.len = BATCH_BYTES - 1;
-        assert!(!full.push_front(b"y", made_of(9)));
+        assert!(!full.push_front(b"y\n", made_of(9)));
         full.len = BATCH_BYTES - 2;
-        assert!(full.push_front(b"y", made_of(9)), "to the byte");
+        assert!(full.push_front(b"y\n", made_of(9)), "to the byte");
     }
 
     #[test]
     fn where_waiting_lines_begin() {
         let mut batch = batch(&["one", "two", "three"]);
         assert!(batch.waiting_lines().eq([(0, made_of(0)), (4, made_of(1)), (8, made_of(2))]));
-        assert!(batch.waiting_texts().eq([&b"one"[..], b"two", b"three"]));
+        assert!(batch.waiting_texts().eq([&b"one\n"[..], b"two\n", b"three\n"]));
         batch.written(4);
         assert!(batch.waiting_lines().eq([(0, made_of(1)), (4, made_of(2))]));
-        assert!(batch.waiting_texts().eq([&b"two"[..], b"three"]));
+        assert!(batch.waiting_texts().eq([&b"two\n"[..], b"three\n"]));
         batch.clear();
         assert_eq!(batch.waiting_lines().next(), None);
     }
@@ -259,15 +267,15 @@ mod tests {
     fn many_short_lines() {
         let mut batch = batch(&["x"; FILL_LINES - 1]);
         assert!(batch.lines() < FILL_LINES, "one more is made, and it is a gap of two lines");
-        assert!(batch.push(1, made_of(8)));
-        assert!(batch.push(1, made_of(8)));
-        assert!(batch.push_front(b"y", made_of(9)) && !batch.push_front(b"z", made_of(9)));
+        assert!(push(&mut batch, "x\n", made_of(8)));
+        assert!(push(&mut batch, "x\n", made_of(8)));
+        assert!(batch.push_front(b"y\n", made_of(9)) && !batch.push_front(b"z\n", made_of(9)));
         assert_eq!(batch.waiting().len(), 2 * BATCH_LINES_MAX);
     }
 
     /// A record's line: its number, and as many bytes as the number decides.
     fn line(seq: u64) -> String {
-        format!("{seq} {}", "x".repeat((seq * 7_919 % 2_000) as usize))
+        format!("{seq} {}\n", "x".repeat((seq * 7_919 % 2_000) as usize))
     }
 
     fn number(line: &[u8]) -> u64 {
@@ -302,10 +310,8 @@ mod tests {
                 for _ in 0..random.below(150) {
                     while batch.is_empty() || batch.waiting().len() < 20_000 && batch.done == 0 {
                         let begun = wire.len() + batch.waiting().len();
-                        let (line, room) = (line(next), batch.room());
-                        room[..line.len()].copy_from_slice(line.as_bytes());
                         ledger.note(begun as u64, next);
-                        assert!(batch.push(line.len(), made_of(next)));
+                        assert!(push(&mut batch, &line(next), made_of(next)));
                         next += 1;
                     }
                     let bytes = 1 + random.below(batch.waiting().len());
@@ -321,7 +327,7 @@ mod tests {
                 };
                 for (at, bytes) in lines.iter().enumerate() {
                     let seq = number(lines[0]) + at as u64;
-                    assert_eq!(*bytes, (line(seq) + "\n").as_bytes(), "whole and in order");
+                    assert_eq!(*bytes, line(seq).as_bytes(), "whole and in order");
                 }
                 if let Some(first) = lines.first().map(|line| number(line)) {
                     assert!(first <= wanted, "{first} skips {wanted}");

@@ -1,6 +1,6 @@
-//! Reports of records that did not arrive. They stand in the stream in the place of the records, as objects with one
-//! member more than any record has, `"earlykmsg":"lost"` or `"earlykmsg":"possibly-lost"`: whoever may write to the
-//! kernel's log can write the same words, but no such member.
+//! Reports of records that did not arrive. They stand in the stream in the place of the records, as lines with one
+//! member more than any record has, `"earlykmsg":"lost"` or `"earlykmsg":"possibly-lost"` (in syslog a parameter
+//! `earlykmsg="lost"`): whoever may write to the kernel's log can write the same words, but no such member.
 
 use core::fmt::{self, Display, Write};
 
@@ -9,10 +9,7 @@ use heapless::String;
 use super::{Encoder, Members};
 use crate::limits::REPORT_BYTES_MAX;
 use crate::record::clock::WallOffset;
-use crate::record::{Body, Dictionary, Level, Record};
-
-/// The facility of user space.
-const USER: u64 = 1;
+use crate::record::{Body, Dictionary, Level, Record, USER};
 
 /// Records that did not arrive, or may not have arrived. Displays as what is reported of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +36,7 @@ pub enum Fate {
 
 impl Fate {
     /// The value of the member `earlykmsg`.
-    pub(super) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Fate::Lost { .. } => "lost",
             Fate::PossiblyLost => "possibly-lost",
@@ -48,7 +45,7 @@ impl Fate {
 }
 
 impl Loss {
-    /// Writes the object and returns its length. `clock_us` is the stamp of the record that follows. `None` when it does
+    /// Writes the line and returns its length. `clock_us` is the stamp of the record that follows. `None` when it does
     /// not fit, which cannot be when `out` has [`LOST_LINE_BYTES_MAX`](crate::limits::LOST_LINE_BYTES_MAX).
     pub fn encode(
         &self,
@@ -62,7 +59,11 @@ impl Loss {
         let body = Body::Plain(text.as_bytes());
         let record =
             Record { level: Level::WARNING, facility: USER, seq: self.from, clock_us, more: b"", body };
-        let members = Members { report: Some(self.fate), caller: None, dictionary: Dictionary::EMPTY };
+        let members = Members {
+            own: Some(("earlykmsg", self.fate.name())),
+            caller: None,
+            dictionary: Dictionary::EMPTY,
+        };
         encoder.write(out, &record, members, wall)
     }
 }

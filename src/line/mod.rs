@@ -1,70 +1,112 @@
-//! Records into lines: JSON objects, member for member as Talos writes them.
+//! Records into lines, each in the format of its destination: [`json`] or [`syslog`].
 //!
-//! ```text
-//! {"clock":_,"facility":_,"msg":_,"priority":_,"seq":_,"talos-level":_,"talos-time":_}
-//!  what every object has                                                             then, if asked for:
-//!  "caller":_   "SUBSYSTEM":_   "DEVICE":_   the tags in the order given
-//! ```
-//!
-//! No name stands twice: a tag takes the place of a caller or an entry of the dictionary with its name, and of tags
-//! with the same name the last counts, those of one destination after those of all.
+//! No name stands twice in a line: a tag takes the place of a caller or an entry of the dictionary with its name, and of
+//! tags with the same name the last counts, those of one destination after those of all.
 
+mod framing;
+mod json;
 mod loss;
+mod syslog;
 mod tagged;
 mod writer;
+
+use heapless::Vec;
 
 pub use loss::{Fate, Loss, Records};
 
 use crate::config::Extra;
-use crate::config::tags::Facts;
-use crate::limits::{ESCAPE_BYTES_MAX, LINE_FIXED_BYTES_MAX};
+use crate::config::endpoint::{Format, Transport};
+use crate::config::tags::{Fact, Facts};
+use crate::limits::{
+    ESCAPE_BYTES_MAX, FACT_BYTES_MAX, LINE_FIXED_BYTES_MAX, SYSLOG_FIXED_BYTES_MAX, SYSLOG_TEXT_BYTES_MAX,
+};
 use crate::record::clock::{TimeText, WallOffset};
-use crate::record::{Body, Dictionary, Record, facility_name};
+use crate::record::{Dictionary, Record};
+use framing::Framing;
 use tagged::Tags;
+pub use tagged::bad_names;
 use writer::Writer;
 
 /// Writes the lines of one destination.
 #[derive(Debug)]
 pub struct Encoder {
+    format: Format,
+    framing: Framing,
     time: TimeText,
     extra: Extra,
     tags: Tags,
+    /// The machine's name, as syslog has it; empty: unknown.
+    hostname: Vec<u8, FACT_BYTES_MAX>,
 }
 
 impl Encoder {
-    /// Without tags and extras.
-    pub const NONE: Encoder =
-        Encoder { time: TimeText::NONE, extra: Extra { caller: false, dict: false }, tags: Tags::NONE };
+    /// JSON, without tags and extras, one object a datagram.
+    pub const NONE: Encoder = Encoder {
+        format: Format::Json,
+        framing: Framing::Datagram,
+        time: TimeText::NONE,
+        extra: Extra { caller: false, dict: false },
+        tags: Tags::NONE,
+        hostname: Vec::new(),
+    };
 
-    /// An encoder with Talos's members and those asked for.
+    /// The same with those extras that are asked for.
     pub fn new(extra: Extra) -> Encoder {
         Encoder { extra, ..Encoder::NONE }
     }
 
-    /// Sets the extras and the tags anew. `words` are the tags of all destinations and those of this one. Returns how
-    /// many tags have no room and are left out.
+    /// Lines of this format from now on, as they are sent by this transport. Tags are to be set after that.
+    pub fn set_format(&mut self, format: Format, transport: Transport) {
+        self.format = format;
+        self.framing = Framing::new(format, transport);
+    }
+
+    /// Sets the extras, the tags and the machine's name anew. `words` are the tags of all destinations and those of this
+    /// one. Returns how many tags have no room and are left out.
     pub fn set(&mut self, extra: Extra, words: [&[u8]; 2], facts: &Facts) -> u64 {
         self.extra = extra;
-        self.tags.set(words, facts)
+        self.hostname.clear();
+        let name = facts.get(Fact::Hostname);
+        if name.iter().all(u8::is_ascii_graphic) {
+            let _ = self.hostname.extend_from_slice(name); // a fact has no more bytes
+        }
+        self.tags.set(self.format, words, facts)
     }
 
-    /// The bytes that the object of `record` takes at most.
+    /// The bytes that the line of `record` takes at most.
     pub fn bytes_max(&self, record: &Record<'_>) -> usize {
-        let (Body::Escaped { text, .. } | Body::Plain(text)) = record.body;
-        text.len() * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX + self.tags.text().len()
+        let text = record.body.bytes().len();
+        let line = match self.format {
+            Format::Json => text * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX,
+            Format::Syslog => text * SYSLOG_TEXT_BYTES_MAX + SYSLOG_FIXED_BYTES_MAX,
+        };
+        line + self.tags.text().len() + self.framing.bytes_max()
     }
 
-    /// Writes the object of `record` to the beginning of `out`, without a newline, and returns its length. `None` when
-    /// it does not fit, which cannot be when `out` has [`Encoder::bytes_max`].
+    /// Writes the line of `record` to the beginning of `out`, and returns its length. `None` when it does not fit, which
+    /// cannot be when `out` has [`Encoder::bytes_max`].
     pub fn encode(&mut self, out: &mut [u8], record: &Record<'_>, wall: WallOffset) -> Option<usize> {
         let (mut record, mut dictionary) = (*record, Dictionary::EMPTY);
-        if self.extra.dict
+        let splits = match self.format {
+            Format::Json => self.extra.dict,
+            Format::Syslog => true,
+        };
+        if splits
             && let Some(split) = record.split_dictionary()
+            && self.can_name(split.1)
         {
             (record.body, dictionary) = split;
         }
         let caller = if self.extra.caller { record.caller() } else { None };
-        self.write(out, &record, Members { report: None, caller, dictionary }, wall)
+        self.write(out, &record, Members { own: None, caller, dictionary }, wall)
+    }
+
+    /// Whether all entries of a dictionary can be members of a line. If not, they remain a part of the text.
+    fn can_name(&self, dictionary: Dictionary<'_>) -> bool {
+        match self.format {
+            Format::Json => true,
+            Format::Syslog => dictionary.entries().all(|(name, _)| syslog::is_param_name(name.as_bytes())),
+        }
     }
 
     fn write(
@@ -75,58 +117,34 @@ impl Encoder {
         wall: WallOffset,
     ) -> Option<usize> {
         let (second, micros) = wall.wall(record.clock_us);
-        let mut line = Writer::new(out);
-        line.push_array(b"{\"clock\":")?;
-        line.push_number(record.clock_us)?;
-        line.push_array(b",\"facility\":\"")?;
-        match facility_name(record.facility) {
-            Some(name) => line.push_short(name.as_bytes())?,
-            None => line.push_number(record.facility)?,
-        }
-        line.push_array(b"\",\"msg\":")?;
-        line.push_string(record.body)?;
-        line.push_array(b",\"priority\":\"")?;
-        line.push_short(record.level.name().as_bytes())?;
-        line.push_array(b"\",\"seq\":")?;
-        line.push_number(record.seq)?;
-        line.push_array(b",\"talos-level\":\"")?;
-        line.push_short(record.level.talos_name().as_bytes())?;
-        line.push_array(b"\",\"talos-time\":\"")?;
-        line.push(self.time.text(second, micros))?;
-        line.push_array(b"\"")?;
-        self.write_members(&mut line, members)?;
-        line.push(self.tags.text())?;
-        line.push_array(b"}")?;
-        Some(line.len())
-    }
-
-    /// What stands between the seven and the tags.
-    fn write_members(&self, line: &mut Writer<'_>, members: Members<'_>) -> Option<()> {
-        let mut write = |name: &str, value| {
-            line.push_array(b",\"")?;
-            line.push_short(name.as_bytes())?;
-            line.push_array(b"\":")?;
-            line.push_string(value)
-        };
-        if let Some(fate) = members.report {
-            write("earlykmsg", Body::Plain(fate.name().as_bytes()))?;
-        }
-        if let Some(caller) = members.caller
-            && !self.tags.has("caller")
-        {
-            write("caller", Body::Plain(caller))?;
-        }
-        for (name, value) in members.dictionary.entries().filter(|(name, _)| !self.tags.has(name)) {
-            write(name, value)?;
-        }
-        Some(())
+        let (time, hostname) = (self.time.text(second, micros), &self.hostname[..]);
+        let line = Line { record, time, hostname, members, tags: &self.tags };
+        self.framing.frame(out, |out| {
+            let mut out = Writer::new(out);
+            match self.format {
+                Format::Json => json::write(&mut out, &line)?,
+                Format::Syslog => syslog::write(&mut out, &line)?,
+            }
+            Some(out.len())
+        })
     }
 }
 
-/// The members of one object that not every object has.
+/// A record as its line has it.
+struct Line<'a> {
+    record: &'a Record<'a>,
+    /// When it was written: `talos-time`, or the time stamp of syslog.
+    time: &'a [u8],
+    hostname: &'a [u8],
+    members: Members<'a>,
+    tags: &'a Tags,
+}
+
+/// What not every line has.
 #[derive(Clone, Copy)]
 struct Members<'a> {
-    report: Option<Fate>,
+    /// A name that no record and no tag can have, with its value, which needs no escape.
+    own: Option<(&'static str, &'a str)>,
     caller: Option<&'a [u8]>,
     dictionary: Dictionary<'a>,
 }
@@ -136,7 +154,7 @@ mod tests {
     use super::*;
     use crate::config::tags::{Fact, STANDARD_NAMES};
     use crate::limits::{LINE_BYTES_MAX, LOST_LINE_BYTES_MAX, RECORD_BYTES_MAX, TAGS_BYTES_MAX, TAGS_MAX};
-    use crate::record::Decoded;
+    use crate::record::{Body, Decoded};
     use crate::testing::Random;
     use jzon::{JsonValue, object::Object};
     use std::string::{String, ToString};

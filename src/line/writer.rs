@@ -65,23 +65,59 @@ impl<'b> Writer<'b> {
 
     /// A text as a JSON string, quotes included. Bytes that are no UTF-8 become U+FFFD.
     pub(super) fn push_string(&mut self, body: Body<'_>) -> Option<()> {
-        let mut chars = Chars::new(body);
         self.push_array(b"\"")?;
+        self.push_body(body, is_plain, Writer::push_json_char)?;
+        self.push_array(b"\"")
+    }
+
+    /// A text as it is. Bytes that are no UTF-8 become U+FFFD.
+    pub(super) fn push_text(&mut self, body: Body<'_>) -> Option<()> {
+        self.push_body(body, is_plain_text, Writer::push_char)
+    }
+
+    /// The same as the value of a syslog parameter.
+    pub(super) fn push_param_value(&mut self, body: Body<'_>) -> Option<()> {
+        self.push_body(
+            body,
+            |byte| is_plain_text(byte) && !matches!(byte, b'"' | b']'),
+            Writer::push_param_char,
+        )
+    }
+
+    /// A text, decoded: what is plain in runs, any other character by `push_char`.
+    fn push_body(
+        &mut self,
+        body: Body<'_>,
+        is_plain: impl Fn(u8) -> bool,
+        push_char: impl Fn(&mut Self, char) -> Option<()>,
+    ) -> Option<()> {
+        let mut chars = Chars::new(body);
         loop {
-            let run = chars.take_run(is_plain);
+            let run = chars.take_run(&is_plain);
             if !run.is_empty() {
                 self.push(run)?;
             }
             match chars.next() {
-                Some(character) => self.push_char(character)?,
-                None => break,
+                Some(character) => push_char(self, character)?,
+                None => return Some(()),
             }
         }
-        self.push_array(b"\"")
+    }
+
+    fn push_char(&mut self, character: char) -> Option<()> {
+        self.push_short(character.encode_utf8(&mut [0; 4]).as_bytes())
+    }
+
+    /// A character of a parameter's value.
+    fn push_param_char(&mut self, character: char) -> Option<()> {
+        if matches!(character, '"' | '\\' | ']') {
+            self.push_array(b"\\")?;
+        }
+        self.push_char(character)
     }
 
     /// A character of a JSON string.
-    fn push_char(&mut self, character: char) -> Option<()> {
+    fn push_json_char(&mut self, character: char) -> Option<()> {
         match character {
             '"' => self.push_array(b"\\\""),
             '\\' => self.push_array(b"\\\\"),
@@ -95,9 +131,14 @@ impl<'b> Writer<'b> {
                 let byte = character as usize;
                 self.push_array(&[b'\\', b'u', b'0', b'0', HEX[byte >> 4], HEX[byte & 15]])
             }
-            _ => self.push_short(character.encode_utf8(&mut [0; 4]).as_bytes()),
+            _ => self.push_char(character),
         }
     }
+}
+
+/// Whether a byte of a record is a character that stands for itself.
+fn is_plain_text(byte: u8) -> bool {
+    byte.is_ascii() && byte != b'\\'
 }
 
 /// Whether a byte of a record is a character that stands for itself, there and in JSON.

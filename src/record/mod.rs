@@ -10,6 +10,11 @@ use crate::text::split_once;
 pub mod clock;
 pub mod saved;
 
+/// The kernel's own facility.
+pub const KERN: u64 = 0;
+/// The facility of user space.
+pub const USER: u64 = 1;
+
 /// One record of the kernel's log.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
@@ -39,6 +44,14 @@ pub enum Body<'a> {
     },
     /// Bytes that mean themselves.
     Plain(&'a [u8]),
+}
+
+impl<'a> Body<'a> {
+    /// The bytes as they stand there, escapes included.
+    pub fn bytes(self) -> &'a [u8] {
+        let (Body::Escaped { text, .. } | Body::Plain(text)) = self;
+        text
+    }
 }
 
 /// What stands before the text of a record: its numbers, and where the text begins.
@@ -99,7 +112,7 @@ impl<'a> Record<'a> {
             Some((seq, fields.number(b',').unwrap_or(0)))
         })();
         let (seq, clock_us) = numbers.unwrap_or((0, 0));
-        Record { level: Level::ERR, facility: 0, seq, clock_us, more: b"", body: Body::Plain(bytes) }
+        Record { level: Level::ERR, facility: KERN, seq, clock_us, more: b"", body: Body::Plain(bytes) }
     }
 
     /// Who wrote it, where the kernel says so: `T148` is a task, `C10` a processor. No longer than [`CALLER_BYTES_MAX`].
@@ -203,6 +216,11 @@ impl Level {
     /// Reads one of the eight names.
     pub fn from_name(name: &[u8]) -> Option<Level> {
         Level::all().find(|level| level.name().as_bytes() == name)
+    }
+
+    /// Its number.
+    pub fn number(self) -> u8 {
+        self.0
     }
 
     /// Its name.

@@ -11,7 +11,7 @@ use rustix::io::read;
 use crate::kernel_fs::KernelFs;
 use crate::sys::fds::keep;
 use earlykmsg::address::Found;
-use earlykmsg::config::endpoint::Scheme;
+use earlykmsg::config::endpoint::Transport;
 use earlykmsg::delivery::progress::{OldSockets, Progress};
 use earlykmsg::delivery::sockets::Socket;
 use earlykmsg::limits::{OLD_SOCKETS_MAX, SOCKET_LIST_BYTES};
@@ -22,12 +22,12 @@ use earlykmsg::text::split_once;
 pub struct SocketLists(pub [Option<BorrowedFd<'static>>; 2]);
 
 impl SocketLists {
-    /// Opens the lists of a scheme. A kernel without IPv6 has only one.
-    pub fn open(scheme: Scheme, kernel_fs: &KernelFs) -> SocketLists {
+    /// Opens the lists of a transport. A kernel without IPv6 has only one.
+    pub fn open(transport: Transport, kernel_fs: &KernelFs) -> SocketLists {
         let open = |list| kernel_fs.open_proc(list, OFlags::RDONLY).ok().map(keep);
-        SocketLists(match scheme {
-            Scheme::Tcp => [open(c"net/tcp"), open(c"net/tcp6")],
-            Scheme::Udp => [open(c"net/udp"), open(c"net/udp6")],
+        SocketLists(match transport {
+            Transport::Tcp => [open(c"net/tcp"), open(c"net/tcp6")],
+            Transport::Udp => [open(c"net/udp"), open(c"net/udp6")],
         })
     }
 

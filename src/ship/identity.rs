@@ -16,17 +16,18 @@ use crate::sys::fds::read_into;
 use earlykmsg::address::Address;
 use earlykmsg::config::Extra;
 use earlykmsg::config::Options;
+use earlykmsg::config::endpoint::{Endpoint, Format};
 use earlykmsg::config::tags::{Fact, Facts};
 use earlykmsg::limits::{ANSWERS_BYTES, FACT_BYTES_MAX};
-use earlykmsg::line::Encoder;
+use earlykmsg::line::{self, Encoder};
 
-/// Learns what can be known of the machine at the start, if there is a tag.
+/// Learns what can be known of the machine at the start: its name, and the rest if there is a tag.
 pub fn learn(facts: &mut Facts, options: &Options<'_>, kernel_fs: &KernelFs) {
     const DEVICE_TREE: &CStr = c"firmware/devicetree/base/serial-number";
+    facts.set(Fact::Hostname, options.hostname);
     if !options.has_tags() {
         return;
     }
-    facts.set(Fact::Hostname, options.hostname);
     facts.set(Fact::Kernel, uname().release().to_bytes());
     let boot_id = kernel_fs.open_proc(c"sys/kernel/random/boot_id", OFlags::RDONLY);
     read_fact(facts, Fact::BootId, boot_id.ok());
@@ -54,6 +55,8 @@ pub struct Identity<'a> {
     extra: Extra,
     tags: [&'a [u8]; 2],
     facts: &'a mut Facts,
+    /// Every line has the machine's name.
+    has_hostname: bool,
     /// How many tags had no room, at most.
     left_out: u64,
 }
@@ -61,12 +64,19 @@ pub struct Identity<'a> {
 impl<'a> Identity<'a> {
     /// Those of the destination at this position of the list.
     pub fn new(options: &Options<'a>, destination: usize, facts: &'a mut Facts) -> Identity<'a> {
-        Identity { extra: options.extra, tags: options.tags(destination), facts, left_out: 0 }
+        let is_syslog = |endpoint: &Endpoint<'_>| endpoint.format == Format::Syslog;
+        Identity {
+            extra: options.extra,
+            tags: options.tags(destination),
+            facts,
+            has_hostname: options.destinations.get(destination).is_some_and(is_syslog),
+            left_out: 0,
+        }
     }
 
     /// Reads the machine's name again. Returns whether it has changed.
     pub fn refresh_hostname(&mut self) -> bool {
-        if !self.has_tags() {
+        if !self.has_hostname && !self.has_tags() {
             return false;
         }
         let name = uname();
@@ -85,7 +95,8 @@ impl<'a> Identity<'a> {
         self.facts.set(Fact::Mac, mac.as_bytes())
     }
 
-    /// Has the encoder write the tags as they are now. Returns how many have no room, if they are more than ever before.
+    /// Has the encoder write the tags and the machine's name as they are now. Returns how many tags have no room, if they
+    /// are more than ever before.
     pub fn apply(&mut self, encoder: &mut Encoder) -> u64 {
         let left_out = encoder.set(self.extra, self.tags, self.facts);
         if left_out <= self.left_out {
@@ -93,6 +104,11 @@ impl<'a> Identity<'a> {
         }
         self.left_out = left_out;
         left_out
+    }
+
+    /// How many tags have names that lines of this format cannot have.
+    pub fn bad_names(&self, format: Format) -> usize {
+        line::bad_names(format, self.tags)
     }
 
     fn has_tags(&self) -> bool {

@@ -29,7 +29,7 @@ use identity::Identity;
 use reader::ReadBuffer;
 use shipper::Shipper;
 
-use earlykmsg::config::endpoint::{Endpoint, Scheme};
+use earlykmsg::config::endpoint::{Endpoint, Transport};
 use earlykmsg::delivery::batch::BatchBuffer;
 use earlykmsg::delivery::ledger::Marks;
 use earlykmsg::delivery::lifetime::Lifetime;
@@ -108,10 +108,10 @@ pub fn ship(job: Job<'_>, lifetime: Lifetime, fds: &Fds) -> Result<Outcome> {
     let Some(buffers) = BUFFERS.take() else {
         return Err(Step::TakeBuffers.failed(Errno::NONE));
     };
-    let scheme = job.endpoint.scheme;
+    let transport = job.endpoint.transport;
     let mut shipper = Shipper::new(job, lifetime, fds, buffers);
-    match scheme {
-        Scheme::Tcp => tcp::ship(&mut shipper),
-        Scheme::Udp => udp::ship(&mut shipper),
+    match transport {
+        Transport::Tcp => tcp::ship(&mut shipper),
+        Transport::Udp => udp::ship(&mut shipper),
     }
 }

@@ -10,14 +10,14 @@ use super::reader::{Next, Reader};
 use super::{Job, SourceBuffers};
 use crate::sys::time;
 use earlykmsg::address::Address;
-use earlykmsg::config::endpoint::{Endpoint, Scheme};
+use earlykmsg::config::endpoint::{Endpoint, Transport};
 use earlykmsg::delivery::batch::{Batch, MadeOf};
 use earlykmsg::delivery::ledger::Ledger;
 use earlykmsg::delivery::progress::Progress;
 use earlykmsg::error::Result;
 use earlykmsg::limits::{
-    ANSWERS_BYTES, COUNT_MS, FILL_RECORDS_MAX, LEDGER_STEP_BYTES, LOST_LINE_BYTES_MAX, TAGS_BYTES_MAX,
-    UDP_LEDGER_STEP_MS,
+    ANSWERS_BYTES, COUNT_MS, FILL_RECORDS_MAX, LEDGER_STEP_BYTES, LOST_LINE_BYTES_MAX, PARAM_NAME_BYTES_MAX,
+    TAGS_BYTES_MAX, UDP_LEDGER_STEP_MS,
 };
 use earlykmsg::line::{Encoder, Fate, Loss, Records};
 use earlykmsg::record::clock::{StampOffset, WallOffset};
@@ -57,9 +57,9 @@ pub struct Filling {
 impl<'a> Source<'a> {
     /// Begins where the job says.
     pub fn new(job: Job<'a>, kmsg: BorrowedFd<'static>, buffers: &'static mut SourceBuffers) -> Source<'a> {
-        let ledger_step = match job.endpoint.scheme {
-            Scheme::Tcp => LEDGER_STEP_BYTES,
-            Scheme::Udp => UDP_LEDGER_STEP_MS,
+        let ledger_step = match job.endpoint.transport {
+            Transport::Tcp => LEDGER_STEP_BYTES,
+            Transport::Udp => UDP_LEDGER_STEP_MS,
         };
         let mut source = Source {
             batch: Batch::new(&mut buffers.batch),
@@ -76,6 +76,8 @@ impl<'a> Source<'a> {
             wall: WallOffset(0), // it is measured before a record is encoded
             progress: job.progress,
         };
+        source.encoder.set_format(job.endpoint.format, job.endpoint.transport);
+        source.report_bad_names();
         // The first lines carry what is known of the machine.
         source.identity.refresh_hostname();
         source.apply_tags();
@@ -105,6 +107,17 @@ impl<'a> Source<'a> {
         }
     }
 
+    fn report_bad_names(&self) {
+        let endpoint = self.endpoint;
+        let bad_names = self.identity.bad_names(endpoint.format);
+        if bad_names > 0 {
+            warn!(
+                "{endpoint}: {bad_names} tags are left out: in syslog a name has 1 to {PARAM_NAME_BYTES_MAX} printable \
+                 ASCII characters, and not '=', ']' or '\"'"
+            );
+        }
+    }
+
     /// Reads and encodes what the log has and the batch takes. The batch is empty before. It stays empty when none of
     /// the next [`FILL_RECORDS_MAX`] records is to be shipped: a process that writes such records faster than they are
     /// read would keep the shipper from everything else.
@@ -126,7 +139,7 @@ impl<'a> Source<'a> {
                 position,
                 unsent: self.unsent,
             };
-            match self.reader.take(&|record| writer.encoder.bytes_max(record) < room) {
+            match self.reader.take(&|record| writer.encoder.bytes_max(record) <= room) {
                 // What was read before is sent first.
                 Err(_) if has_lines => break,
                 Err(error) => return Err(error),

@@ -224,7 +224,7 @@ fn note_sent(shipper: &mut Shipper<'_>, socket: &mut Socket, count: usize) {
     let Source { batch, ledger, .. } = &mut shipper.source;
     for _ in 0..count {
         let (Some(made_of), Some(line)) = (batch.first(), batch.first_line()) else { break };
-        let bytes = line.len() + 1;
+        let bytes = line.len();
         socket.burst += weight(line);
         ledger.note(shipper.events.woken_ms, made_of.seq);
         batch.written(bytes);
@@ -238,7 +238,7 @@ fn report_too_large(shipper: &mut Shipper<'_>) {
     else {
         return;
     };
-    shipper.source.batch.written(line.len() + 1);
+    shipper.source.batch.written(line.len());
     shipper.source.batch.keep_whole_lines();
     let fate = Fate::Lost { why: "too large for a datagram" };
     shipper.source.push_front(Loss { from: made_of.seq, to: made_of.seq, fate }, made_of.clock_us);

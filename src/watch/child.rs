@@ -173,7 +173,7 @@ impl<'a> Child<'a> {
         let signals = setup.signals;
         let kmsg = keep(setup.kernel_fs.open_kmsg()?);
         let sockets = if is_of_boot {
-            SocketLists::open(self.endpoint.scheme, setup.kernel_fs)
+            SocketLists::open(self.endpoint.transport, setup.kernel_fs)
         } else {
             SocketLists::default()
         };

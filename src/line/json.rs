@@ -1,0 +1,60 @@
+//! JSON objects, member for member as Talos writes them.
+//!
+//! ```text
+//! {"clock":_,"facility":_,"msg":_,"priority":_,"seq":_,"talos-level":_,"talos-time":_}
+//!  what every object has                                                             then, if there is one:
+//!  "earlykmsg":_   "caller":_   "SUBSYSTEM":_   "DEVICE":_   the tags in the order given
+//! ```
+
+use super::writer::Writer;
+use super::{Line, Members};
+use crate::record::{Body, facility_name};
+
+/// Writes the object of a record, without a newline.
+pub(super) fn write(out: &mut Writer<'_>, line: &Line<'_>) -> Option<()> {
+    let Line { record, time, .. } = line;
+    out.push_array(b"{\"clock\":")?;
+    out.push_number(record.clock_us)?;
+    out.push_array(b",\"facility\":\"")?;
+    match facility_name(record.facility) {
+        Some(name) => out.push_short(name.as_bytes())?,
+        None => out.push_number(record.facility)?,
+    }
+    out.push_array(b"\",\"msg\":")?;
+    out.push_string(record.body)?;
+    out.push_array(b",\"priority\":\"")?;
+    out.push_short(record.level.name().as_bytes())?;
+    out.push_array(b"\",\"seq\":")?;
+    out.push_number(record.seq)?;
+    out.push_array(b",\"talos-level\":\"")?;
+    out.push_short(record.level.talos_name().as_bytes())?;
+    out.push_array(b"\",\"talos-time\":\"")?;
+    out.push(time)?;
+    out.push_array(b"\"")?;
+    write_members(out, line)?;
+    out.push(line.tags.text())?;
+    out.push_array(b"}")
+}
+
+/// What stands between the seven and the tags.
+fn write_members(out: &mut Writer<'_>, line: &Line<'_>) -> Option<()> {
+    let Members { own, caller, dictionary } = line.members;
+    let mut write = |name: &str, value| {
+        out.push_array(b",\"")?;
+        out.push_short(name.as_bytes())?;
+        out.push_array(b"\":")?;
+        out.push_string(value)
+    };
+    if let Some((name, value)) = own {
+        write(name, Body::Plain(value.as_bytes()))?;
+    }
+    if let Some(caller) = caller
+        && !line.tags.has("caller")
+    {
+        write("caller", Body::Plain(caller))?;
+    }
+    for (name, value) in dictionary.entries().filter(|(name, _)| !line.tags.has(name)) {
+        write(name, value)?;
+    }
+    Some(())
+}

@@ -112,7 +112,7 @@ pub const SYSLOG_TEXT_BYTES_MAX: usize = 3;
 pub const APP_NAME_BYTES_MAX: usize = 48;
 /// The longest number of a process that is taken for one.
 pub const PROCID_BYTES_MAX: usize = 20;
-/// The longest name of a parameter that RFC 5424 allows.
+/// The longest name of a parameter that RFC 5424 allows. A dictionary with a longer one stays a part of the text.
 pub const PARAM_NAME_BYTES_MAX: usize = 32;
 /// All of a syslog message but MSG, the dictionary and the tags.
 pub const SYSLOG_FIXED_BYTES_MAX: usize =

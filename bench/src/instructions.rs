@@ -14,7 +14,7 @@ use earlykmsg_tests::binary::{release, workspace};
 pub const GROWTH_PERCENT: f64 = 3.0;
 
 /// The logs that are counted, as `bench/pure` names them.
-pub const LOGS: [&str; 2] = ["boot", "edge"];
+pub const LOGS: [&str; 4] = ["boot", "edge", "syslog/boot", "syslog/edge"];
 
 /// Where the counts are kept.
 #[must_use]
@@ -37,7 +37,8 @@ pub fn kept() -> Vec<(String, u64)> {
 /// Counts them now and keeps that.
 pub fn keep() {
     let mut text = String::from(
-        "# Instructions to parse and encode each log of tests/data once, written by `./bench/run instructions --write`.\n\
+        "# Instructions to parse and encode each log of tests/data once, as JSON or as syslog, written by\n\
+         # `./bench/run instructions --write`.\n\
          # bench/tests/instructions.rs fails when one grows by more than 3 %. Made by:\n",
     );
     text += &format!("# {}\n", compiler());

@@ -1,7 +1,7 @@
 //! Records of the kernel's log, and the JSON made of them.
 
 use earlykmsg::config::Extra;
-use earlykmsg::limits::{CALLER_BYTES_MAX, LINE_BYTES_MAX, RECORD_BYTES_MAX, RECORD_CUT_BYTES_MIN};
+use earlykmsg::limits::{CALLER_BYTES_MAX, LINE_BYTES_MAX, PARAM_NAME_BYTES_MAX, RECORD_BYTES_MAX, RECORD_CUT_BYTES_MIN};
 use earlykmsg::line::Encoder;
 use earlykmsg::record::Record;
 use earlykmsg::record::clock::WallOffset;
@@ -127,7 +127,7 @@ fn entries(text: &[u8], cut: bool) -> Option<(String, Vec<(String, String)>)> {
         let line = line.strip_prefix(b" ")?;
         let equals = line.iter().position(|&byte| byte == b'=')?;
         let name = str::from_utf8(&line[..equals]).ok()?;
-        if name.is_empty()
+        if !(1..=PARAM_NAME_BYTES_MAX).contains(&name.len())
             || name.contains(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
         {
             return None;

@@ -91,22 +91,11 @@ impl Encoder {
             Format::Json => self.extra.dict,
             Format::Syslog => true,
         };
-        if splits
-            && let Some(split) = record.split_dictionary()
-            && self.can_name(split.1)
-        {
+        if splits && let Some(split) = record.split_dictionary() {
             (record.body, dictionary) = split;
         }
         let caller = if self.extra.caller { record.caller() } else { None };
         self.write(out, &record, Members { own: None, caller, dictionary }, wall)
-    }
-
-    /// Whether all entries of a dictionary can be members of a line. If not, they remain a part of the text.
-    fn can_name(&self, dictionary: Dictionary<'_>) -> bool {
-        match self.format {
-            Format::Json => true,
-            Format::Syslog => dictionary.entries().all(|(name, _)| syslog::is_param_name(name.as_bytes())),
-        }
     }
 
     fn write(

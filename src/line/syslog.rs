@@ -11,7 +11,7 @@
 //! holds all that JSON has and the header has not: `seq`, `clock`, a facility that syslog does not know, caller,
 //! dictionary, tags. (32473 is the number that RFC 5612 sets aside for those who have none.)
 
-use super::writer::Writer;
+use super::writer::{Escaping, Writer};
 use super::{Line, Members};
 use crate::limits::{APP_NAME_BYTES_MAX, PARAM_NAME_BYTES_MAX, PROCID_BYTES_MAX};
 use crate::record::{Body, KERN, Record, USER};
@@ -61,7 +61,7 @@ pub(super) fn write(out: &mut Writer<'_>, line: &Line<'_>) -> Option<()> {
     write_members(out, line)?;
     out.push(line.tags.text())?;
     out.push_array(b"] ")?;
-    out.push_text(without_newline(record.body))
+    out.push_body(without_newline(record.body), &Escaping::NONE)
 }
 
 /// The parameters that not every message has, before the tags.
@@ -86,7 +86,7 @@ pub(super) fn write_param(out: &mut Writer<'_>, name: &[u8], value: Body<'_>) ->
     out.push_array(b" ")?;
     out.push_short(name)?;
     out.push_array(b"=\"")?;
-    out.push_param_value(value)?;
+    out.push_body(value, &Escaping::PARAM)?;
     out.push_array(b"\"")
 }
 

@@ -49,56 +49,34 @@ impl<'b> Writer<'b> {
 
     /// A number in decimal digits.
     pub(super) fn push_number(&mut self, number: u64) -> Option<()> {
-        const DIGITS_MAX: usize = u64::MAX.ilog10() as usize + 1;
-        let mut digits = [0; DIGITS_MAX];
-        let (mut rest, mut begin) = (number, DIGITS_MAX);
-        for (at, digit) in digits.iter_mut().enumerate().rev() {
+        let digits = number.checked_ilog10().map_or(1, |log| log as usize + 1);
+        let place = self.room.get_mut(self.len..self.len + digits)?;
+        let mut rest = number;
+        for digit in place.iter_mut().rev() {
             *digit = b'0' + (rest % 10) as u8;
             rest /= 10;
-            begin = at;
-            if rest == 0 {
-                break;
-            }
         }
-        self.push_short(digits.get(begin..)?)
+        self.len += digits;
+        Some(())
     }
 
     /// A text as a JSON string, quotes included. Bytes that are no UTF-8 become U+FFFD.
     pub(super) fn push_string(&mut self, body: Body<'_>) -> Option<()> {
         self.push_array(b"\"")?;
-        self.push_body(body, is_plain, Writer::push_json_char)?;
+        self.push_body(body, &Escaping::JSON)?;
         self.push_array(b"\"")
     }
 
-    /// A text as it is. Bytes that are no UTF-8 become U+FFFD.
-    pub(super) fn push_text(&mut self, body: Body<'_>) -> Option<()> {
-        self.push_body(body, is_plain_text, Writer::push_char)
-    }
-
-    /// The same as the value of a syslog parameter.
-    pub(super) fn push_param_value(&mut self, body: Body<'_>) -> Option<()> {
-        self.push_body(
-            body,
-            |byte| is_plain_text(byte) && !matches!(byte, b'"' | b']'),
-            Writer::push_param_char,
-        )
-    }
-
-    /// A text, decoded: what is plain in runs, any other character by `push_char`.
-    fn push_body(
-        &mut self,
-        body: Body<'_>,
-        is_plain: impl Fn(u8) -> bool,
-        push_char: impl Fn(&mut Self, char) -> Option<()>,
-    ) -> Option<()> {
+    /// A text, decoded. Bytes that are no UTF-8 become U+FFFD.
+    pub(super) fn push_body(&mut self, body: Body<'_>, escaping: &Escaping) -> Option<()> {
         let mut chars = Chars::new(body);
         loop {
-            let run = chars.take_run(&is_plain);
+            let run = chars.take_run(|byte| escaping.is_plain[usize::from(byte)]);
             if !run.is_empty() {
                 self.push(run)?;
             }
             match chars.next() {
-                Some(character) => push_char(self, character)?,
+                Some(character) => (escaping.push_char)(self, character)?,
                 None => return Some(()),
             }
         }
@@ -136,14 +114,45 @@ impl<'b> Writer<'b> {
     }
 }
 
-/// Whether a byte of a record is a character that stands for itself.
-fn is_plain_text(byte: u8) -> bool {
-    byte.is_ascii() && byte != b'\\'
+/// How the characters of a text are written.
+pub(super) struct Escaping {
+    /// Whether a byte of a record is a character that is written as it stands: a table, as it is asked for every byte. Never
+    /// for a backslash, nor for what is not ASCII.
+    is_plain: [bool; 256],
+    /// Writes a character.
+    push_char: fn(&mut Writer<'_>, char) -> Option<()>,
 }
 
-/// Whether a byte of a record is a character that stands for itself, there and in JSON.
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=0x7f) && byte != b'"' && byte != b'\\'
+impl Escaping {
+    /// In a JSON string.
+    pub(super) const JSON: Escaping = Escaping {
+        is_plain: plain_from(b' ', b"\"\\"),
+        push_char: |out, character| out.push_json_char(character),
+    };
+    /// As they are.
+    pub(super) const NONE: Escaping =
+        Escaping { is_plain: plain_from(0, b"\\"), push_char: |out, character| out.push_char(character) };
+    /// In the value of a syslog parameter.
+    pub(super) const PARAM: Escaping = Escaping {
+        is_plain: plain_from(0, b"\"\\]"),
+        push_char: |out, character| out.push_param_char(character),
+    };
+}
+
+/// Those of ASCII from `first` on, without these.
+const fn plain_from(first: u8, without: &[u8]) -> [bool; 256] {
+    let mut plain = [false; 256];
+    let mut byte = first as usize;
+    while byte < 0x80 {
+        plain[byte] = true;
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < without.len() {
+        plain[without[at] as usize] = false;
+        at += 1;
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -200,8 +209,14 @@ mod tests {
 
     #[test]
     fn what_is_copied_as_it_stands() {
-        assert!(b" !#[]a~\x7f".iter().all(|&byte| is_plain(byte)));
-        assert!(!b"\0\n\x1f\"\\\x80\xff".iter().any(|&byte| is_plain(byte)));
+        for (escaping, plain, others) in [
+            (Escaping::JSON, &b" !#[]a~\x7f"[..], &b"\0\n\x1f\"\\\x80\xff"[..]),
+            (Escaping::NONE, b"\0\n !\"#]~\x7f", b"\\\x80\xff"),
+            (Escaping::PARAM, b"\0\n !#[~\x7f", b"\"\\]\x80\xff"),
+        ] {
+            assert!(plain.iter().all(|&byte| escaping.is_plain[usize::from(byte)]));
+            assert!(!others.iter().any(|&byte| escaping.is_plain[usize::from(byte)]));
+        }
     }
 
     /// Whatever the text: the same as `core`'s and jzon's way, and no more than is said of its length.

@@ -4,7 +4,7 @@
 
 use core::fmt::{self, Display, Write};
 
-use crate::limits::{CALLER_BYTES_MAX, RECORD_CUT_BYTES_MIN};
+use crate::limits::{CALLER_BYTES_MAX, PARAM_NAME_BYTES_MAX, RECORD_CUT_BYTES_MIN};
 use crate::text::split_once;
 
 pub mod clock;
@@ -123,12 +123,16 @@ impl<'a> Record<'a> {
         (!caller.is_empty()).then_some(caller)
     }
 
-    /// Splits the text into its first line and its dictionary. `None` when what follows the first line is no dictionary.
+    /// Splits the text into its first line and its dictionary. `None` when nothing follows the first line, or no dictionary.
     pub fn split_dictionary(&self) -> Option<(Body<'a>, Dictionary<'a>)> {
         let Body::Escaped { text, cut: is_cut } = self.body else { return None };
+        // Most records have one line. `contains` looks at several bytes at once.
+        if !text.strip_suffix(b"\n").unwrap_or(text).contains(&b'\n') {
+            return None;
+        }
         let (_, lines) = split_once(text, b'\n')?;
         let first = text.get(..text.len() - lines.len())?;
-        let is_dictionary = lines.is_empty() || split_lines(lines).all(|line| entry(line).is_some());
+        let is_dictionary = split_lines(lines).all(|line| entry(line).is_some());
         is_dictionary.then_some((Body::Escaped { text: first, cut: is_cut }, Dictionary { lines }))
     }
 }
@@ -143,7 +147,8 @@ impl<'a> Dictionary<'a> {
     /// No entries.
     pub const EMPTY: Dictionary<'static> = Dictionary { lines: b"" };
 
-    /// The names and values, in order, of the same name the first. A name consists of capital letters, digits and `_`.
+    /// The names and values, in order, of the same name the first. A name consists of up to [`PARAM_NAME_BYTES_MAX`] capital
+    /// letters, digits and `_`.
     pub fn entries(self) -> impl Iterator<Item = (&'a str, Body<'a>)> {
         let all = move || split_lines(self.lines).filter_map(entry);
         all().enumerate().filter_map(move |(at, (name, value))| {
@@ -161,8 +166,8 @@ fn split_lines(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// One line of a dictionary: ` SUBSYSTEM=pci`.
 fn entry(line: &[u8]) -> Option<(&str, Body<'_>)> {
     let (name, value) = split_once(line.strip_prefix(b" ")?, b'=')?;
-    let is_name =
-        name.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_')) && !name.is_empty();
+    let is_name = (1..=PARAM_NAME_BYTES_MAX).contains(&name.len())
+        && name.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
     let name = str::from_utf8(name).ok().filter(|_| is_name)?;
     Some((name, Body::Escaped { text: value, cut: false }))
 }

@@ -112,8 +112,8 @@ impl<'a> Source<'a> {
         let bad_names = self.identity.bad_names(endpoint.format);
         if bad_names > 0 {
             warn!(
-                "{endpoint}: {bad_names} tags are left out: in syslog a name has 1 to {PARAM_NAME_BYTES_MAX} printable \
-                 ASCII characters, and not '=', ']' or '\"'"
+                "{endpoint}: {bad_names} of the tags left out: in syslog a name has 1 to {PARAM_NAME_BYTES_MAX} printable \
+                 ASCII characters other than space, '=', ']' and '\"'"
             );
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! WHAT is `boot` (the golden boot log), `edge` (records that are hard to read), or a kind of text and its bytes:
 //! `plain:100`, `quotes:100` (each tenth byte is a quote), `utf8:100` (two-byte characters, as the kernel escapes them)
-//! or `control:100` (nothing else).
+//! or `control:100` (nothing else). Behind `syslog/` it is encoded as syslog.
 
 #![no_std]
 #![no_main]
@@ -12,7 +12,8 @@ use core::hint::black_box;
 use core::ops::Range;
 
 use earlykmsg::config::Extra;
-use earlykmsg::limits::{LINE_BYTES_MAX, RECORD_BYTES_MAX};
+use earlykmsg::config::endpoint::{Format, Transport};
+use earlykmsg::limits::{BATCH_BYTES, RECORD_BYTES_MAX};
 use earlykmsg::line::Encoder;
 use earlykmsg::record::Record;
 use earlykmsg::record::clock::WallOffset;
@@ -34,12 +35,16 @@ const RECORDS_MAX: usize = 1024;
 const WALL: WallOffset = WallOffset(1_637_945_595_000_000);
 
 fn run(args: Args) -> i32 {
-    static LINE: Buffer<[u8; LINE_BYTES_MAX]> = Buffer::new([0; LINE_BYTES_MAX]);
+    static LINE: Buffer<[u8; BATCH_BYTES]> = Buffer::new([0; BATCH_BYTES]);
     static MADE: Buffer<[u8; RECORD_BYTES_MAX]> = Buffer::new([0; RECORD_BYTES_MAX]);
     static RANGES: Buffer<[(u32, u32); RECORDS_MAX]> = Buffer::new([(0, 0); RECORDS_MAX]);
     let (Some(line), Some(made), Some(ranges)) = (LINE.take(), MADE.take(), RANGES.take()) else { return 70 };
     let mut words = args.iter().skip(1).map(core::ffi::CStr::to_bytes);
     let (Some(what), Some(rounds)) = (words.next(), words.next().and_then(number)) else { return 64 };
+    let (what, format) = match what.strip_prefix(b"syslog/") {
+        Some(what) => (what, Format::Syslog),
+        None => (what, Format::Json),
+    };
     let log = match what {
         b"boot" => BOOT,
         b"edge" => EDGE,
@@ -56,6 +61,7 @@ fn run(args: Args) -> i32 {
         (count, start) = (count + 1, at + 1);
     }
     let mut encoder = Encoder::new(Extra::default());
+    encoder.set_format(format, Transport::Tcp);
     for _ in 0..rounds {
         for &(start, end) in &ranges[..count] {
             let range: Range<usize> = start as usize..end as usize;

@@ -26,7 +26,9 @@ pub mod lookup;
 pub mod lost;
 pub mod netlink;
 pub mod record;
+pub mod rfc5424;
 pub mod sockets;
+pub mod syslog;
 pub mod tags;
 
 /// A parser and what must hold for it.
@@ -57,6 +59,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "netlink", check: netlink::check, bytes_max: 4096 },
     Target { name: "record", check: record::check, bytes_max: 8192 },
     Target { name: "sockets", check: sockets::check, bytes_max: 4096 },
+    Target { name: "syslog", check: syslog::check, bytes_max: 8192 },
     Target { name: "tags", check: tags::check, bytes_max: 900 },
 ];
 

@@ -1,12 +1,14 @@
 //! The program's own lines about records that never came or may be unread.
 
 use earlykmsg::config::Extra;
+use earlykmsg::config::endpoint::{Format, Transport};
 use earlykmsg::limits::LOST_LINE_BYTES_MAX;
 use earlykmsg::line::{Encoder, Fate, Loss};
 use earlykmsg::record::clock::WallOffset;
 use serde_json::Value;
 
 use crate::Input;
+use crate::rfc5424::{Message, take_counted};
 
 /// Any range at any time becomes one line of JSON that fits and names the range.
 pub fn check(bytes: &[u8]) {
@@ -32,6 +34,20 @@ pub fn check(bytes: &[u8]) {
         .expect("it fits");
     let words = format!("earlykmsg: {records}, seq {from}-{to}, possibly lost: sent, but perhaps not read\n");
     line(&out[..len], from, clock_us, &words, "possibly-lost");
+
+    // As syslog, with its length before it.
+    encoder.set_format(Format::Syslog, Transport::Tcp);
+    let loss = Loss { from, to, fate: Fate::Lost { why } };
+    let len = loss.encode(encoder, &mut out, clock_us, wall).expect("it fits");
+    let message = take_counted(&mut &out[..len]).expect("a count").expect("a whole message");
+    let message = Message::parse(message).unwrap_or_else(|why| panic!("{why}"));
+    assert_eq!((message.facility, message.severity), (1, 4));
+    assert_eq!(message.app_name.as_deref(), Some("earlykmsg"));
+    assert_eq!(message.msg, format!("earlykmsg: lost {records}, seq {from}-{to}: {why}"));
+    let param = |name| message.param("earlykmsg@32473", name);
+    let (seq, clock) = (from.to_string(), clock_us.to_string());
+    assert_eq!((param("seq"), param("clock")), (Some(&seq[..]), Some(&clock[..])));
+    assert_eq!(param("earlykmsg"), Some("lost"));
 }
 
 fn line(line: &[u8], seq: u64, clock_us: u64, msg: &str, kind: &str) {

@@ -1,14 +1,16 @@
 //! Records of the kernel's log, and the JSON made of them.
 
 use earlykmsg::config::Extra;
-use earlykmsg::limits::{CALLER_BYTES_MAX, LINE_BYTES_MAX, PARAM_NAME_BYTES_MAX, RECORD_BYTES_MAX, RECORD_CUT_BYTES_MIN};
+use earlykmsg::limits::{
+    CALLER_BYTES_MAX, LINE_BYTES_MAX, PARAM_NAME_BYTES_MAX, RECORD_BYTES_MAX, RECORD_CUT_BYTES_MIN,
+};
 use earlykmsg::line::Encoder;
 use earlykmsg::record::Record;
 use earlykmsg::record::clock::WallOffset;
 use serde_json::Value;
 
 /// 2021-11-26T16:53:15Z
-const BOOT: WallOffset = WallOffset(1_637_945_595_000_000);
+pub(crate) const BOOT: WallOffset = WallOffset(1_637_945_595_000_000);
 
 /// Any bytes become one line of JSON that fits, with the members that a decoder of another make gives them.
 pub fn check(bytes: &[u8]) {
@@ -60,18 +62,27 @@ fn check_with(bytes: &[u8], extra: Extra) {
 }
 
 /// A record, decoded slowly and plainly.
-struct Model {
-    code: u64,
-    seq: u64,
-    clock: u64,
-    msg: String,
-    caller: String,
+pub(crate) struct Model {
+    pub(crate) code: u64,
+    pub(crate) seq: u64,
+    pub(crate) clock: u64,
+    pub(crate) msg: String,
+    pub(crate) caller: String,
     /// The text without its dictionary, and that.
-    entries: Option<(String, Vec<(String, String)>)>,
+    pub(crate) entries: Option<(String, Vec<(String, String)>)>,
+    /// The text as it stands in the record, and how it is to be decoded.
+    pub(crate) raw: Vec<u8>,
+    coding: Coding,
+}
+
+/// How a text is to be decoded.
+enum Coding {
+    Plain,
+    Escaped { cut: bool },
 }
 
 impl Model {
-    fn of(bytes: &[u8]) -> Model {
+    pub(crate) fn of(bytes: &[u8]) -> Model {
         let mut fields = bytes.splitn(4, |&byte| byte == b',');
         let [code, seq, clock, rest] = [0; 4].map(|_: u8| fields.next());
         let rest = rest.and_then(|rest| Some(&rest[rest.iter().position(|&byte| byte == b';')? + 1..]));
@@ -90,6 +101,8 @@ impl Model {
                 msg: lossy(&unescaped(rest, cut)),
                 caller: lossy(caller),
                 entries: entries(rest, cut),
+                raw: rest.to_vec(),
+                coding: Coding::Escaped { cut },
             };
         }
         // What can be read of a broken one: a number counts only when a comma ends it.
@@ -105,6 +118,19 @@ impl Model {
             msg: lossy(bytes),
             caller: String::new(),
             entries: None,
+            raw: bytes.to_vec(),
+            coding: Coding::Plain,
+        }
+    }
+
+    /// The text without its dictionary and the newline before that or at its end.
+    pub(crate) fn line(&self) -> String {
+        let first = self.raw.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
+        let text = if self.entries.is_some() { first } else { &self.raw };
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        match self.coding {
+            Coding::Plain => lossy(text),
+            Coding::Escaped { cut } => lossy(&unescaped(text, cut)),
         }
     }
 

@@ -45,10 +45,10 @@ fn every_committed_input_holds() {
 
 #[test]
 fn every_golden_record_holds() {
-    let record = earlykmsg_fuzz::target("record").expect("a target for records");
+    let targets = ["record", "syslog"].map(|name| earlykmsg_fuzz::target(name).expect("a target for records"));
     let golden = [golden("boot"), golden("edge")].concat();
     let inputs: Vec<_> = golden.into_iter().map(|(raw, want)| (want["seq"].to_string(), raw)).collect();
-    check(record, &inputs);
+    targets.iter().for_each(|target| check(target, &inputs));
 }
 
 /// Each folder belongs to a target, and what is committed stays small.

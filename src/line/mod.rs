@@ -6,6 +6,11 @@
 mod framing;
 mod json;
 mod loss;
+/// What judges the messages, written apart from what makes them.
+#[cfg(test)]
+#[path = "../../fuzz/src/rfc5424.rs"]
+#[allow(dead_code, unreachable_pub)] // the tests from outside use more of it
+mod rfc5424;
 mod syslog;
 mod tagged;
 mod writer;

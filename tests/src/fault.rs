@@ -64,6 +64,8 @@ pub enum Way {
     Slowed,
     /// By UDP over IPv4.
     Udp,
+    /// The same as [`Way::Tcp`], as syslog messages.
+    Syslog,
 }
 
 impl Fault {

@@ -2,7 +2,7 @@
 //!
 //! A test starts the program as a user or PID 1 would, gives it a kernel log ([`kmsg`]) and receivers with
 //! faults ([`receiver`]) or those that people have ([`foreign`]), names to look up ([`nameserver`]), and judges what
-//! arrives ([`json`], [`account`], [`judge`]) against a decoder of its own ([`record`]). What happens to receivers and on the
+//! arrives ([`json`], [`syslog`], [`account`], [`judge`]) against a decoder of its own ([`record`]). What happens to receivers and on the
 //! way to them is a table ([`fault`], in a [`scene`], with any [`shipper`]). Tests that need a network, mounts or a
 //! kernel command line of their own run [`sandbox::alone`]. Waiting is always for an event, with a deadline
 //! ([`events::Events`]).
@@ -26,3 +26,4 @@ pub mod record;
 pub mod sandbox;
 pub mod scene;
 pub mod shipper;
+pub mod syslog;

@@ -11,12 +11,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use earlykmsg_fuzz::rfc5424::take_counted;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, Shutdown, recv, setsockopt, shutdown, sockopt};
 use serde_json::Value;
 
 use crate::events::Events;
-use crate::json;
+use crate::{json, syslog};
 
 /// How long a shipper may take to close its side.
 const CLOSED_WITHIN: Duration = Duration::from_secs(5);
@@ -28,8 +29,35 @@ pub struct Line {
     pub at: Instant,
     /// The connection that it came by, counted from 0; none for a datagram.
     pub connection: Option<usize>,
-    /// Its bytes, without the newline.
+    /// Its bytes, without the newline. Of a syslog message, the object that says the same.
     pub bytes: Vec<u8>,
+}
+
+/// How records are written: as the schemes of a URL have it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// Lines of JSON.
+    Json,
+    /// Syslog messages.
+    Syslog,
+}
+
+impl Format {
+    /// The scheme of a URL, with this transport.
+    fn scheme(self, transport: &str) -> String {
+        match self {
+            Format::Json => transport.to_owned(),
+            Format::Syslog => format!("syslog+{transport}"),
+        }
+    }
+
+    /// What is kept of one.
+    fn line(self, bytes: Vec<u8>) -> Vec<u8> {
+        match self {
+            Format::Json => bytes,
+            Format::Syslog => syslog::as_json(bytes),
+        }
+    }
 }
 
 impl Line {
@@ -220,6 +248,7 @@ type Open = Mutex<Vec<(usize, TcpStream)>>;
 pub struct Tcp {
     /// Where it listens.
     pub address: SocketAddr,
+    format: Format,
     /// What arrived.
     pub lines: Arc<Lines>,
     /// When each connection was accepted.
@@ -244,7 +273,17 @@ impl Tcp {
 
     /// At an address.
     pub fn at(address: SocketAddr, behaviour: TcpBehaviour) -> Tcp {
-        Tcp::again(address, behaviour, Lists::default())
+        Tcp::with_format(Format::Json, address, behaviour)
+    }
+
+    /// One of syslog messages, on a free port of 127.0.0.1.
+    pub fn syslog(behaviour: TcpBehaviour) -> Tcp {
+        Tcp::with_format(Format::Syslog, (Ipv4Addr::LOCALHOST, 0).into(), behaviour)
+    }
+
+    /// One of records in this format, at an address.
+    pub fn with_format(format: Format, address: SocketAddr, behaviour: TcpBehaviour) -> Tcp {
+        Tcp::again(format, address, behaviour, Lists::default())
     }
 
     /// Ends, then listens at the same address and goes on with the same lists after `pause`.
@@ -252,7 +291,7 @@ impl Tcp {
     pub fn restart(mut self, end: End, pause: Duration) -> Tcp {
         self.stop(end);
         thread::sleep(pause); // the fault itself, not a wait for anything
-        Tcp::again(self.address, TcpBehaviour::Reads, self.lists())
+        Tcp::again(self.format, self.address, TcpBehaviour::Reads, self.lists())
     }
 
     /// On a free port of 127.0.0.1, with a receive buffer of this size for each connection.
@@ -268,12 +307,17 @@ impl Tcp {
         setsockopt(listener, sockopt::RcvBufForce, &bytes).expect("set SO_RCVBUFFORCE");
     }
 
-    fn again(address: SocketAddr, behaviour: TcpBehaviour, lists: Lists) -> Tcp {
+    fn again(format: Format, address: SocketAddr, behaviour: TcpBehaviour, lists: Lists) -> Tcp {
         let listener = Arc::new(TcpListener::bind(address).unwrap_or_else(|why| panic!("{address}: {why}")));
         let address = listener.local_addr().expect("an address");
         let (gate, open) = (Arc::<Gate>::default(), Arc::<Open>::default());
-        let service =
-            Service { behaviour, lists: lists.clone(), gate: Arc::clone(&gate), open: Arc::clone(&open) };
+        let service = Service {
+            format,
+            behaviour,
+            lists: lists.clone(),
+            gate: Arc::clone(&gate),
+            open: Arc::clone(&open),
+        };
         let ended = Arc::<Events<()>>::default();
         let acceptor = thread::spawn({
             let (listener, ended) = (Arc::clone(&listener), Arc::clone(&ended));
@@ -284,7 +328,7 @@ impl Tcp {
         });
         let Lists { lines, connections, closed, unfinished } = lists;
         let (listener, acceptor) = (Some(listener), Some(acceptor));
-        Tcp { address, lines, connections, closed, unfinished, gate, listener, open, acceptor, ended }
+        Tcp { address, format, lines, connections, closed, unfinished, gate, listener, open, acceptor, ended }
     }
 
     /// Its lists, for one that goes on with them.
@@ -299,7 +343,7 @@ impl Tcp {
 
     /// Its URL.
     pub fn url(&self) -> String {
-        format!("tcp://{}/", self.address)
+        format!("{}://{}/", self.format.scheme("tcp"), self.address)
     }
 
     /// The other end of the last open connection.
@@ -381,6 +425,7 @@ struct Lists {
 /// What connections are served with.
 #[derive(Debug)]
 struct Service {
+    format: Format,
     behaviour: TcpBehaviour,
     lists: Lists,
     gate: Arc<Gate>,
@@ -441,7 +486,9 @@ impl Service {
             let read = self.gate.pass(|end| (end != Some(End::Reset)).then(|| stream.read(&mut buffer)));
             match read {
                 Some(Ok(0)) => break,
-                Some(Ok(length)) => take(&buffer[..length], connection, &mut partial, &self.lists.lines),
+                Some(Ok(length)) => {
+                    take(self.format, &buffer[..length], connection, &mut partial, &self.lists.lines);
+                }
                 None | Some(Err(_)) => return,
             }
             self.gate.pace(pause);
@@ -457,16 +504,32 @@ impl Service {
 }
 
 /// Adds what has arrived by a connection to the lines; `partial` is the beginning of one that is not complete.
-pub fn take(bytes: &[u8], connection: usize, partial: &mut Vec<u8>, lines: &Lines) {
+pub fn take(format: Format, bytes: &[u8], connection: usize, partial: &mut Vec<u8>, lines: &Lines) {
     let at = Instant::now();
+    partial.extend_from_slice(bytes);
+    let mut rest = &partial[..];
     lines.change(|lines| {
-        for piece in bytes.split_inclusive(|&b| b == b'\n') {
-            partial.extend_from_slice(piece);
-            if partial.pop_if(|last| *last == b'\n').is_some() {
-                lines.push(Line { at, connection: Some(connection), bytes: core::mem::take(partial) });
-            }
+        while let Some(bytes) = take_line(format, &mut rest) {
+            lines.push(Line { at, connection: Some(connection), bytes: format.line(bytes) });
         }
     });
+    *partial = rest.to_vec();
+}
+
+/// Takes the first line off what has arrived, if it is complete. What has no length before it, where it should, is one.
+fn take_line(format: Format, rest: &mut &[u8]) -> Option<Vec<u8>> {
+    match format {
+        Format::Json => {
+            let newline = rest.iter().position(|&byte| byte == b'\n')?;
+            let line = rest[..newline].to_vec();
+            *rest = &rest[newline + 1..];
+            Some(line)
+        }
+        Format::Syslog => match take_counted(rest) {
+            Ok(message) => message.map(<[u8]>::to_vec),
+            Err(_) => Some(core::mem::take(rest).to_vec()),
+        },
+    }
 }
 
 /// A UDP socket with the stock buffer.
@@ -474,6 +537,7 @@ pub fn take(bytes: &[u8], connection: usize, partial: &mut Vec<u8>, lines: &Line
 pub struct Udp {
     /// Where it listens.
     pub address: SocketAddr,
+    format: Format,
     /// What arrived, one line a datagram.
     pub lines: Arc<Lines>,
     ended: Arc<AtomicBool>,
@@ -488,12 +552,17 @@ impl Udp {
 
     /// At an address, with a stock receive buffer.
     pub fn at(address: SocketAddr) -> Udp {
-        Udp::again(address, Arc::default(), None)
+        Udp::again(Format::Json, address, Arc::default(), None)
+    }
+
+    /// One of syslog messages, on a free port of 127.0.0.1, with room as [`Udp::with_room`] has.
+    pub fn syslog() -> Udp {
+        Udp::again(Format::Syslog, (Ipv4Addr::LOCALHOST, 0).into(), Arc::default(), Some(1 << 26))
     }
 
     /// At an address, with a receive buffer that holds a whole ring: nothing is lost on a machine that lets us wait.
     pub fn with_room(address: SocketAddr) -> Udp {
-        Udp::again(address, Arc::default(), Some(1 << 26))
+        Udp::again(Format::Json, address, Arc::default(), Some(1 << 26))
     }
 
     /// Ends, then listens at the same address and goes on with the same list after `pause`.
@@ -501,10 +570,10 @@ impl Udp {
     pub fn restart(mut self, pause: Duration) -> Udp {
         self.stop();
         thread::sleep(pause); // the fault itself, not a wait for anything
-        Udp::again(self.address, Arc::clone(&self.lines), None)
+        Udp::again(self.format, self.address, Arc::clone(&self.lines), None)
     }
 
-    fn again(address: SocketAddr, lines: Arc<Lines>, buffer_bytes: Option<usize>) -> Udp {
+    fn again(format: Format, address: SocketAddr, lines: Arc<Lines>, buffer_bytes: Option<usize>) -> Udp {
         let socket = UdpSocket::bind(address).unwrap_or_else(|why| panic!("{address}: {why}"));
         if let Some(bytes) = buffer_bytes {
             setsockopt(&socket, sockopt::RcvBufForce, &bytes).expect("set SO_RCVBUFFORCE");
@@ -528,14 +597,17 @@ impl Udp {
         });
         let keeper = thread::spawn({
             let lines = Arc::clone(&lines);
-            move || take.into_iter().for_each(|line| lines.push(line))
+            move || {
+                let arrived = take.into_iter();
+                arrived.for_each(|line| lines.push(Line { bytes: format.line(line.bytes), ..line }));
+            }
         });
-        Udp { address, lines, ended, threads: Some((reader, keeper)) }
+        Udp { address, format, lines, ended, threads: Some((reader, keeper)) }
     }
 
     /// Its URL.
     pub fn url(&self) -> String {
-        format!("udp://{}/", self.address)
+        format!("{}://{}/", self.format.scheme("udp"), self.address)
     }
 
     fn stop(&mut self) {

@@ -18,13 +18,16 @@ pub struct Record {
     pub msg: String,
 }
 
-const FACILITIES: [&str; 24] = [
+/// The names of facilities, by number.
+pub const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
     "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
     "local7",
 ];
-const PRIORITIES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
-const LEVELS: [&str; 8] = ["error", "error", "error", "error", "warn", "info", "info", "debug"];
+/// The names of levels, by number.
+pub const PRIORITIES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+/// Talos's names of them.
+pub const LEVELS: [&str; 8] = ["error", "error", "error", "error", "warn", "info", "info", "debug"];
 
 impl Record {
     /// Takes a well-formed record apart.

@@ -17,7 +17,7 @@ use crate::fault::{Fault, Log, Way};
 use crate::foreign;
 use crate::kmsg::RingLock;
 use crate::program::Program;
-use crate::receiver::{End, Lines, Tcp, TcpBehaviour, Udp};
+use crate::receiver::{End, Format, Lines, Tcp, TcpBehaviour, Udp};
 use crate::sandbox::{FAR, NEAR, Network, Sandbox, alone, drop_packets_to, far, far6, ip};
 use crate::shipper::{Kind, Shipper};
 
@@ -105,7 +105,11 @@ impl<'f> Scene<'f> {
         let (receiver, lines) = network.enter(|| Receiver::new(fault, address));
         let slowed = network.enter(|| Slowed::new((address.ip(), PORT + 1).into(), address));
         let to = if fault.way == Way::Slowed { slowed.address } else { address };
-        let protocol = if fault.way == Way::Udp { "udp" } else { "tcp" };
+        let protocol = match fault.way {
+            Way::Udp => "udp",
+            Way::Syslog => "syslog+tcp",
+            Way::Tcp | Way::Tcp6 | Way::Slowed => "tcp",
+        };
         let shipper = if stream.is_own() {
             Shipper::start_on_own_log(protocol, to)
         } else {
@@ -260,7 +264,8 @@ impl Receiver {
             let lines = Arc::clone(&udp.lines);
             return (Receiver::Udp { _udp: udp }, lines);
         }
-        let tcp = Tcp::at(address, fault.behaviour);
+        let format = if fault.way == Way::Syslog { Format::Syslog } else { Format::Json };
+        let tcp = Tcp::with_format(format, address, fault.behaviour);
         if let Some(bytes) = fault.buffer {
             tcp.set_buffer(bytes);
         }

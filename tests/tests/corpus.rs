@@ -45,7 +45,8 @@ fn every_committed_input_holds() {
 
 #[test]
 fn every_golden_record_holds() {
-    let targets = ["record", "syslog"].map(|name| earlykmsg_fuzz::target(name).expect("a target for records"));
+    let targets =
+        ["record", "syslog"].map(|name| earlykmsg_fuzz::target(name).expect("a target for records"));
     let golden = [golden("boot"), golden("edge")].concat();
     let inputs: Vec<_> = golden.into_iter().map(|(raw, want)| (want["seq"].to_string(), raw)).collect();
     targets.iter().for_each(|target| check(target, &inputs));

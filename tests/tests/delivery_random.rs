@@ -25,7 +25,7 @@ use std::time::Instant;
 use earlykmsg_tests::account::{Stream, account};
 use earlykmsg_tests::json;
 use earlykmsg_tests::program::start;
-use earlykmsg_tests::receiver::{Lines, take};
+use earlykmsg_tests::receiver::{Format, Lines, take};
 use earlykmsg_tests::sandbox::alone;
 use fastrand::Rng;
 use nix::sys::socket::{setsockopt, shutdown, sockopt};
@@ -109,7 +109,7 @@ impl Moody<'_> {
         let mut buffer = vec![0; length];
         match stream.read(&mut buffer) {
             Ok(length) => {
-                take(&buffer[..length], self.connection, &mut self.partial, self.lines);
+                take(Format::Json, &buffer[..length], self.connection, &mut self.partial, self.lines);
                 Some(length)
             }
             Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,

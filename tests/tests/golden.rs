@@ -34,6 +34,11 @@ fn log() -> Vec<(Vec<u8>, Value)> {
 
 /// Feeds the log and compares what arrives.
 fn check(kmsg: &Fake, lines: &Lines) {
+    check_with(kmsg, lines, |want| want);
+}
+
+/// The same, with what a receiver gets of an object.
+fn check_with(kmsg: &Fake, lines: &Lines, arriving: impl Fn(Value) -> Value) {
     let log = log();
     let feed = || log.iter().for_each(|(raw, _)| kmsg.feed(raw));
     std::thread::scope(|scope| {
@@ -43,7 +48,7 @@ fn check(kmsg: &Fake, lines: &Lines) {
     let mut got: Vec<Value> = lines.items().iter().map(|line| timeless(checked(&line.bytes))).collect();
     // The jump to the large number is a loss, and said.
     got.retain(|object| !is_lost(object));
-    let want: Vec<Value> = log.into_iter().map(|(_, want)| timeless(want)).collect();
+    let want: Vec<Value> = log.into_iter().map(|(_, want)| arriving(timeless(want))).collect();
     for (got, want) in got.iter().zip(&want) {
         assert_eq!(got, want);
     }
@@ -69,6 +74,37 @@ fn over_udp() {
         let receiver = Udp::new();
         let _program = Run::fed(&[receiver.url()]).start_connected();
         check(&kmsg, &receiver.lines);
+    });
+}
+
+/// A syslog message has no newline of the kernel's. Read as an object, it has one, whatever the record had.
+fn with_newline(mut object: Value) -> Value {
+    let msg = object["msg"].as_str().expect("a text").to_owned();
+    if !msg.ends_with('\n') {
+        object["msg"] = format!("{msg}\n").into();
+    }
+    object
+}
+
+/// Field by field what JSON says of the same records.
+#[test]
+fn as_syslog_over_tcp() {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
+        let receiver = Tcp::syslog(TcpBehaviour::Reads);
+        let _program = Run::fed(&[receiver.url()]).start_connected();
+        check_with(&kmsg, &receiver.lines, with_newline);
+        assert_eq!(receiver.connections.len(), 1);
+    });
+}
+
+#[test]
+fn as_syslog_over_udp() {
+    alone(|sandbox| {
+        let kmsg = Fake::new(sandbox);
+        let receiver = Udp::syslog();
+        let _program = Run::fed(&[receiver.url()]).start_connected();
+        check_with(&kmsg, &receiver.lines, with_newline);
     });
 }
 
@@ -121,9 +157,18 @@ fn check_unparsable(first: &[&str]) {
 /// A facility beyond the named ones, and all the named ones.
 #[test]
 fn every_facility_and_priority() {
+    check_facilities(|| Tcp::new(TcpBehaviour::Reads));
+}
+
+#[test]
+fn every_facility_and_priority_as_syslog() {
+    check_facilities(|| Tcp::syslog(TcpBehaviour::Reads));
+}
+
+fn check_facilities(receiver: fn() -> Tcp) {
     alone(|sandbox| {
         let kmsg = Fake::new(sandbox);
-        let receiver = Tcp::new(TcpBehaviour::Reads);
+        let receiver = receiver();
         let _program = Run::fed(&[receiver.url()]).start_connected();
         let raw: Vec<String> =
             (0..256 * 8).map(|code| format!("{code},{code},{code},-;record {code}.\n")).collect();

@@ -24,7 +24,7 @@ pub struct Message {
     pub msgid: Option<String>,
     /// STRUCTURED-DATA: each element's name and parameters.
     pub data: Vec<(String, Vec<(String, String)>)>,
-    /// MSG
+    /// MSG. A BOM at its beginning, which the RFC allows to mark UTF-8, is a part of the text: this program adds none.
     pub msg: String,
 }
 
@@ -49,9 +49,6 @@ impl Message {
         let msgid = field(&mut rest, "MSGID", 32)?;
         let data = structured_data(&mut rest)?;
         let msg = expect(&mut rest, " ")?.to_owned();
-        if msg.starts_with('\u{feff}') {
-            return Err("MSG begins with a BOM".to_owned());
-        }
         let (facility, severity) = (number / 8, number % 8);
         Ok(Message { facility, severity, timestamp, hostname, app_name, procid, msgid, data, msg })
     }

@@ -12,6 +12,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use nix::time::{ClockId, clock_gettime};
+use serde_json::Value;
 
 use crate::record::Record;
 use crate::sandbox::Sandbox;
@@ -67,6 +68,27 @@ impl Fake {
         let mut pipe = [PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN)];
         poll(&mut pipe, PollTimeout::ZERO).expect("look at the FIFO") == 0
     }
+}
+
+/// The golden records as one log: numbered from 700 on without a gap, so that nothing is lost on the way. The
+/// one with the large number stands last. Records that [`Fake`] would split are for the unit tests.
+pub fn golden_log() -> Vec<(Vec<u8>, Value)> {
+    let mut records: Vec<_> = [golden("boot"), golden("edge")].concat();
+    let all = records.len();
+    records.retain(|(raw, _)| raw.len() <= FAKE_RECORD_BYTES_MAX);
+    assert!(records.len() + 1 >= all, "only one golden record is larger than the FIFO takes");
+    records.sort_by_key(|(_, want)| want["seq"].as_u64() > Some(1 << 50));
+    for (number, (raw, want)) in records.iter_mut().enumerate() {
+        if want["seq"].as_u64() < Some(1 << 50) {
+            let seq = 700 + number as u64;
+            let mut fields: Vec<&[u8]> = raw.splitn(3, |&b| b == b',').collect();
+            let number = seq.to_string();
+            fields[1] = number.as_bytes();
+            *raw = fields.join(&b","[..]);
+            want["seq"] = seq.into();
+        }
+    }
+    records
 }
 
 /// All that the machine's ring holds now, oldest first. What is written while it is read pushes the oldest out: those are

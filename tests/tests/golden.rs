@@ -3,34 +3,13 @@
 use core::time::Duration;
 
 use earlykmsg_tests::json::{checked, is_lost, timeless};
-use earlykmsg_tests::kmsg::{FAKE_RECORD_BYTES_MAX, Fake, golden};
+use earlykmsg_tests::kmsg::{Fake, golden_log};
 use earlykmsg_tests::program::Run;
 use earlykmsg_tests::receiver::{Lines, Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::alone;
 use serde_json::Value;
 
 const WITHIN: Duration = Duration::from_secs(20);
-
-/// The golden records as one log: numbered from 700 on without a gap, so that nothing is lost on the way. The
-/// one with the large number stands last. Records that the FIFO would split are for the unit tests.
-fn log() -> Vec<(Vec<u8>, Value)> {
-    let mut records: Vec<_> = [golden("boot"), golden("edge")].concat();
-    let all = records.len();
-    records.retain(|(raw, _)| raw.len() <= FAKE_RECORD_BYTES_MAX);
-    assert!(records.len() + 1 >= all, "only one golden record is larger than the FIFO takes");
-    records.sort_by_key(|(_, want)| want["seq"].as_u64() > Some(1 << 50));
-    for (number, (raw, want)) in records.iter_mut().enumerate() {
-        if want["seq"].as_u64() < Some(1 << 50) {
-            let seq = 700 + number as u64;
-            let mut fields: Vec<&[u8]> = raw.splitn(3, |&b| b == b',').collect();
-            let number = seq.to_string();
-            fields[1] = number.as_bytes();
-            *raw = fields.join(&b","[..]);
-            want["seq"] = seq.into();
-        }
-    }
-    records
-}
 
 /// Feeds the log and compares what arrives.
 fn check(kmsg: &Fake, lines: &Lines) {
@@ -39,7 +18,7 @@ fn check(kmsg: &Fake, lines: &Lines) {
 
 /// The same, with what a receiver gets of an object.
 fn check_with(kmsg: &Fake, lines: &Lines, arriving: impl Fn(Value) -> Value) {
-    let log = log();
+    let log = golden_log();
     let feed = || log.iter().for_each(|(raw, _)| kmsg.feed(raw));
     std::thread::scope(|scope| {
         scope.spawn(feed);

@@ -1,6 +1,6 @@
 //! Receivers that people have: rsyslog, syslog-ng, netcat, socat; the first two with the very configuration that
-//! docs/receivers.md prints. Each record of the ring arrives, in order, as JSON that
-//! `jq` takes.
+//! docs/receivers.md prints. Each record of the ring arrives, in order, as JSON that `jq` takes; each golden record arrives
+//! as a syslog message, in which the receiver finds what the JSON of the same record says.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -10,10 +10,11 @@ use std::process::{Command, Stdio};
 
 use earlykmsg_tests::foreign::{Foreign, listens, objects, unpacked, until};
 use earlykmsg_tests::json::{self, timeless};
-use earlykmsg_tests::kmsg::{RingLock, ring};
+use earlykmsg_tests::kmsg::{Fake, RingLock, golden_log, ring};
 use earlykmsg_tests::program::Run;
 use earlykmsg_tests::record::Record;
 use earlykmsg_tests::sandbox::{Sandbox, alone};
+use serde_json::{Map, Value};
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -122,24 +123,25 @@ fn documented(name: &str) -> String {
 /// Runs a receiver with its documented configuration, which names its port and what it writes below `/var/log`.
 fn with_documented(
     name: &str,
+    port: u16,
     start: impl FnOnce(&Sandbox, &str) -> Foreign + Send,
-    ship_and_judge: impl FnOnce(&Path) + Send,
+    ship_and_judge: impl FnOnce(&Sandbox, &Path) + Send,
 ) {
     alone(|sandbox| {
         let logs = sandbox.dir().join("logs");
         fs::create_dir(&logs).expect("make a folder");
         sandbox.bind(&logs, "/var/log");
         let config = documented(name);
-        assert!(config.contains("5044") && config.contains("/var/log/kernels"), "{config}");
+        assert!(config.contains(&port.to_string()) && config.contains("/var/log/kernels"), "{config}");
         let _receiver = start(sandbox, &config);
-        until(name, || listens("tcp", 5044));
-        ship_and_judge(&logs);
+        until(name, || listens("tcp", port));
+        ship_and_judge(sandbox, &logs);
     });
 }
 
 /// One file of everything.
 fn as_documented(name: &str, start: impl FnOnce(&Sandbox, &str) -> Foreign + Send) {
-    with_documented(name, start, |logs| {
+    with_documented(name, 5044, start, |_, logs| {
         let want = ship("tcp://127.0.0.1:5044/");
         let output = logs.join("kernels.jsonl");
         wait_for_last(&want, &output, "\"");
@@ -167,7 +169,7 @@ fn rsyslog_files_by_uuid_as_documented() {
         (None, "unknown"),
         (Some("../../etc/x"), ".._.._etc_x"),
     ];
-    with_documented("rsyslog by uuid", documented_rsyslogd, |logs| {
+    with_documented("rsyslog by uuid", 5044, documented_rsyslogd, |_, logs| {
         for (uuid, name) in machines {
             let tag = uuid.map(|uuid| format!("earlykmsg.tags=uuid={uuid}"));
             let words: Vec<&str> = tag.as_deref().into_iter().chain(["tcp://127.0.0.1:5044/"]).collect();
@@ -196,4 +198,149 @@ fn syslog_ng_as_documented() {
     // Debian does not install it beside rsyslog.
     let tree = unpacked("syslog-ng-core");
     as_documented("syslog-ng", |sandbox, config| Foreign::syslog_ng(&tree, sandbox, config));
+}
+
+/// What a receiver of syslog found in a message.
+struct Found {
+    facility: Value,
+    priority: Value,
+    hostname: Value,
+    program: Value,
+    msg: String,
+    /// The parameters of the program's own element.
+    data: Map<String, Value>,
+    time: Value,
+}
+
+impl Found {
+    /// The object that says the same, without Talos's level: the dictionary stands behind the text there, and the text has
+    /// its newline.
+    fn json(&self) -> Value {
+        let number = |name: &str| -> u64 {
+            let number = self.data[name].as_str().and_then(|number| number.parse().ok());
+            number.unwrap_or_else(|| panic!("{name} of {:?}", self.data))
+        };
+        let mut msg = format!("{}\n", self.msg);
+        // Whatever the receiver makes of their order and their letters.
+        for name in ["SUBSYSTEM", "DEVICE", "NAME"] {
+            let value = self.data.get(name).or_else(|| self.data.get(&name.to_lowercase()));
+            value.iter().for_each(|value| msg += &format!(" {name}={}\n", value.as_str().expect("a text")));
+        }
+        let facility = self.data.get("facility").unwrap_or(&self.facility);
+        serde_json::json!({
+            "clock": number("clock"), "facility": facility, "msg": msg, "priority": self.priority, "seq": number("seq"),
+        })
+    }
+}
+
+/// Sends the golden records by syslog to a receiver with its documented configuration, which writes an object for each;
+/// `found` is what such an object says, and `text_of` what the receiver makes of a text.
+fn syslog_as_documented(
+    name: &str,
+    transport: &str,
+    start: impl FnOnce(&Sandbox, &str) -> Foreign + Send,
+    found: fn(&Value) -> Found,
+    text_of: fn(&str) -> String,
+) {
+    with_documented(name, 514, start, |sandbox, logs| {
+        until(name, || listens(transport, 514));
+        let output = logs.join("kernels.jsonl");
+        let kmsg = Fake::new(sandbox);
+        let _program = Run::fed(&[format!("syslog+{transport}://127.0.0.1:514/")]).start_connected();
+        let log = golden_log();
+        // No more at once than the stock buffer of a receiver of datagrams holds.
+        for part in log.chunks(32) {
+            part.iter().for_each(|(raw, _)| kmsg.feed(raw));
+            let seq = format!("\"{}\"", part.last().expect("a record").1["seq"]);
+            until("the last of some records", || {
+                let text = fs::read_to_string(&output).unwrap_or_default();
+                text.ends_with('\n') && text.contains(&seq)
+            });
+        }
+        let text = fs::read_to_string(&output).expect("read what arrived");
+        let lines =
+            text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}")));
+        let mut got: Vec<Found> = lines.map(|line: Value| found(&line)).collect();
+        // The jump to the large number is a loss.
+        let reports = got.extract_if(.., |found| found.data.contains_key("earlykmsg")).count();
+        assert_eq!((reports, got.len()), (1, log.len()), "{name}, {transport}");
+        let hostname = nix::unistd::gethostname().expect("a name").to_string_lossy().into_owned();
+        for (got, (_, want)) in got.iter().zip(&log) {
+            let mut want = timeless(want.clone());
+            let members = want.as_object_mut().expect("an object");
+            members.remove("talos-level");
+            let msg = members["msg"].as_str().expect("a text");
+            members["msg"] = format!("{}\n", text_of(msg.strip_suffix('\n').unwrap_or(msg))).into();
+            assert_eq!(got.json(), want, "{name}, {transport}");
+            assert_eq!(got.hostname, hostname);
+            assert!(got.time.as_str().is_some_and(|time| time.starts_with("20")), "{:?}", got.time);
+            match (want["facility"].as_str(), got.program.as_str()) {
+                (Some("kern"), program) => assert_eq!(program, Some("kernel")),
+                (_, Some("-") | None) => {}
+                (_, Some(program)) => assert!(got.msg.starts_with(program), "{program} of {}", got.msg),
+            }
+        }
+        println!("{name}, {transport}: {} golden records, each as its JSON says", log.len());
+    });
+}
+
+/// An object that rsyslog wrote.
+fn found_by_rsyslog(line: &Value) -> Found {
+    Found {
+        facility: line["facility"].clone(),
+        priority: line["priority"].clone(),
+        hostname: line["host"].clone(),
+        program: line["program"].clone(),
+        msg: json::msg(line).to_owned(),
+        data: line["data"]["earlykmsg@32473"].as_object().expect("parameters").clone(),
+        time: line["time"].clone(),
+    }
+}
+
+/// Behind a NUL, rsyslog loses control characters.
+fn text_of_rsyslog(text: &str) -> String {
+    let Some((before, after)) = text.split_once('\0') else { return text.to_owned() };
+    let after = after.replace('\0', "#000");
+    format!("{before}#000{}", after.replace(|c| c < ' ', ""))
+}
+
+#[test]
+fn rsyslog_of_syslog_over_tcp_as_documented() {
+    syslog_as_documented("rsyslog, syslog", "tcp", documented_rsyslogd, found_by_rsyslog, text_of_rsyslog);
+}
+
+#[test]
+fn rsyslog_of_syslog_over_udp_as_documented() {
+    syslog_as_documented("rsyslog, syslog", "udp", documented_rsyslogd, found_by_rsyslog, text_of_rsyslog);
+}
+
+/// An object that syslog-ng wrote.
+fn found_by_syslog_ng(line: &Value) -> Found {
+    Found {
+        facility: line["FACILITY"].clone(),
+        priority: line["PRIORITY"].clone(),
+        hostname: line["HOST"].clone(),
+        program: line["PROGRAM"].clone(),
+        msg: line["MESSAGE"].as_str().unwrap_or_default().to_owned(),
+        data: line["_SDATA"]["earlykmsg@32473"].as_object().expect("parameters").clone(),
+        time: line["ISODATE"].clone(),
+    }
+}
+
+fn text_of_syslog_ng(text: &str) -> String {
+    text.replace('\0', "\\x00")
+}
+
+#[test]
+fn syslog_ng_of_syslog_over_tcp_as_documented() {
+    let tree = unpacked("syslog-ng-core");
+    let start = |sandbox: &Sandbox, config: &str| Foreign::syslog_ng(&tree, sandbox, config);
+    syslog_as_documented("syslog-ng, syslog", "tcp", start, found_by_syslog_ng, text_of_syslog_ng);
+}
+
+#[test]
+fn syslog_ng_of_syslog_over_udp_as_documented() {
+    let tree = unpacked("syslog-ng-core");
+    let start = |sandbox: &Sandbox, config: &str| Foreign::syslog_ng(&tree, sandbox, config);
+    syslog_as_documented("syslog-ng, syslog", "udp", start, found_by_syslog_ng, text_of_syslog_ng);
 }

@@ -557,7 +557,12 @@ impl Udp {
 
     /// One of syslog messages, on a free port of 127.0.0.1, with room as [`Udp::with_room`] has.
     pub fn syslog() -> Udp {
-        Udp::again(Format::Syslog, (Ipv4Addr::LOCALHOST, 0).into(), Arc::default(), Some(1 << 26))
+        Udp::with_format(Format::Syslog, (Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// One of records in this format, at an address, with room as [`Udp::with_room`] has.
+    pub fn with_format(format: Format, address: SocketAddr) -> Udp {
+        Udp::again(format, address, Arc::default(), Some(1 << 26))
     }
 
     /// At an address, with a receive buffer that holds a whole ring: nothing is lost on a machine that lets us wait.

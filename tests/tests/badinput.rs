@@ -61,6 +61,12 @@ const ZONE: &str = "the interface after '%' must be of 1 to 15 characters";
 
 /// Another broken word, and what is said after it.
 const WORDS: &[(&str, &str)] = &[
+    ("talos.logging.kernel=syslog+tcp://10.0.0.1:514/", TALOS_SYSLOG),
+    ("talos.logging.kernel=SYSLOG+UDP://10.0.0.1:514", TALOS_SYSLOG),
+    ("earlykmsg.to=10.0.0.1:514", ANY_SCHEME),
+    ("earlykmsg.to=syslog://10.0.0.1:514/", ANY_SCHEME),
+    ("earlykmsg.to=syslog+tls://10.0.0.1:514/", ANY_SCHEME),
+    ("earlykmsg.to=syslog+udp://10.0.0.1/", "port is missing; this destination is left out"),
     ("earlykmsg.level=", LEVEL),
     ("earlykmsg.level=loud", LEVEL),
     ("earlykmsg.level=ERR", LEVEL),
@@ -73,6 +79,9 @@ const WORDS: &[(&str, &str)] = &[
     ("earlykmsg.linger=99999999999999999999", LINGER),
     ("earlykmsg.ip=dhcp", "this version does not bring the network up; the network is left alone"),
 ];
+const TALOS_SYSLOG: &str = "Talos knows no syslog, so it needs earlykmsg.to=; this destination is left out";
+const ANY_SCHEME: &str =
+    "scheme must be tcp://, udp://, syslog+tcp:// or syslog+udp://; this destination is left out";
 const LEVEL: &str =
     "must be one of emerg, alert, crit, err, warning, notice, info, debug; all records are shipped";
 const INIT: &str = "must be an absolute path; the usual ones are tried";
@@ -134,6 +143,26 @@ fn as_an_argument() {
             };
             assert!(end.said(&want), "'{want}' expected, said {:?}", end.words);
             assert!(end.words.iter().all(|line| line.starts_with("earlykmsg: ")), "{:?}", end.words);
+        }
+    });
+}
+
+/// A URL that is meant for syslog stands for the word that takes it.
+#[test]
+fn syslog_as_an_argument() {
+    alone(|sandbox| {
+        let _kmsg = Fake::new(sandbox);
+        for (url, why) in [
+            ("syslog://10.0.0.1:514/", ANY_SCHEME),
+            ("Syslog+sctp://10.0.0.1:514/", ANY_SCHEME),
+            (
+                "syslog+tcp://10.0.0.1:0/",
+                "port must be a number from 1 to 65535; this destination is left out",
+            ),
+        ] {
+            let end = Run::fed(&[url]).finish(WITHIN);
+            assert_eq!(end.code, Some(64), "{url}: {:?}", end.words);
+            assert!(end.said(&format!("earlykmsg.to={url}: {why}")), "{end:?}");
         }
     });
 }
@@ -236,7 +265,9 @@ fn fifty_destinations() {
         let receivers: Vec<Tcp> = (0..4).map(|_| Tcp::new(TcpBehaviour::Reads)).collect();
         let mut urls: Vec<String> = receivers.iter().map(Tcp::url).collect();
         urls.extend((4..50).map(|n| format!("tcp://127.0.0.{n}:9/")));
-        let words: Vec<String> = urls.iter().map(|url| format!("talos.logging.kernel={url}")).collect();
+        // Both words are counted together.
+        let names = ["talos.logging.kernel", "earlykmsg.to"].into_iter().cycle();
+        let words: Vec<String> = names.zip(&urls).map(|(name, url)| format!("{name}={url}")).collect();
         sandbox.cmdline(words.join(" "));
         let program = Run::fed::<&str>(&[]).start();
         for receiver in &receivers {

@@ -116,8 +116,8 @@ pub const PROCID_BYTES_MAX: usize = 20;
 pub const PARAM_NAME_BYTES_MAX: usize = 32;
 /// All of a syslog message but MSG, the dictionary and the tags.
 pub const SYSLOG_FIXED_BYTES_MAX: usize =
-    r#"<191>1     - [meta sequenceId="2147483647" sysUpTime="4294967295"]"#.len()
-        + r#"[earlykmsg@32473 seq="" clock="" facility="" earlykmsg="possibly-lost" caller=""] "#.len()
+    br#"<191>1     - [meta sequenceId="2147483647" sysUpTime="4294967295"]"#.len()
+        + br#"[earlykmsg@32473 seq="" clock="" facility="" earlykmsg="possibly-lost" caller=""] "#.len()
         + TIME_BYTES_MAX
         + FACT_BYTES_MAX
         + APP_NAME_BYTES_MAX

@@ -5,6 +5,9 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
+/// The parameters of an element, by name.
+pub type Params = Vec<(String, String)>;
+
 /// A message, taken apart. A header field is none where it is `-`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Message {
@@ -23,7 +26,7 @@ pub struct Message {
     /// MSGID
     pub msgid: Option<String>,
     /// STRUCTURED-DATA: each element's name and parameters.
-    pub data: Vec<(String, Vec<(String, String)>)>,
+    pub data: Vec<(String, Params)>,
     /// MSG. A BOM at its beginning, which the RFC allows to mark UTF-8, is a part of the text: this program adds none.
     pub msg: String,
 }
@@ -54,8 +57,8 @@ impl Message {
     }
 
     /// The parameters of an element.
-    pub fn element(&self, name: &str) -> Option<&[(String, String)]> {
-        self.data.iter().find(|(own, _)| own == name).map(|(_, params)| &params[..])
+    pub fn element(&self, name: &str) -> Option<&Params> {
+        self.data.iter().find(|(own, _)| own == name).map(|(_, params)| params)
     }
 
     /// The value of a parameter.
@@ -118,12 +121,12 @@ fn check_time(text: &str) -> Result<(), String> {
 }
 
 /// Takes the elements, of which there must be one.
-fn structured_data(rest: &mut &str) -> Result<Vec<(String, Vec<(String, String)>)>, String> {
-    let mut elements: Vec<(String, Vec<(String, String)>)> = Vec::new();
+fn structured_data(rest: &mut &str) -> Result<Vec<(String, Params)>, String> {
+    let mut elements: Vec<(String, Params)> = Vec::new();
     while rest.starts_with('[') {
         expect(rest, "[")?;
         let name = sd_name(rest)?;
-        let mut params: Vec<(String, String)> = Vec::new();
+        let mut params = Params::new();
         while !rest.starts_with(']') {
             let param = sd_name(expect(rest, " ")?)?;
             let value = value(expect(rest, "=\"")?)?;

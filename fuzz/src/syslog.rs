@@ -75,7 +75,7 @@ fn compare(message: &Message, model: Model, caller: bool, tags: bool) {
         params.push(("q".to_owned(), "\"]\\\n".to_owned()));
         params.push(("DEVICE".to_owned(), "tag".to_owned()));
     }
-    assert_eq!(message.element("earlykmsg@32473"), Some(&params[..]));
+    assert_eq!(message.element("earlykmsg@32473"), Some(&params));
     assert_eq!(message.data.len(), 2);
 }
 

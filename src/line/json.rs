@@ -6,8 +6,12 @@
 //!  "earlykmsg":_   "caller":_   "SUBSYSTEM":_   "DEVICE":_   the tags in the order given
 //! ```
 
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json_core::ser::to_slice;
+
 use super::writer::Writer;
 use super::{Line, Members};
+use crate::limits::TAGS_BYTES_MAX;
 use crate::record::{Body, facility_name};
 
 /// Writes the object of a record, without a newline.
@@ -57,4 +61,33 @@ fn write_members(out: &mut Writer<'_>, line: &Line<'_>) -> Option<()> {
         write(name, value)?;
     }
     Some(())
+}
+
+/// One more member, with the comma before it: a tag.
+pub(super) fn write_member(out: &mut Writer<'_>, name: Body<'_>, value: Body<'_>) -> Option<()> {
+    // An object of its own, whose braces go. The closing one may stand where the room ends.
+    let mut object = [0; TAGS_BYTES_MAX + 1];
+    let len = to_slice(&Member { name, value }, &mut object).ok()?;
+    out.push_array(b",")?;
+    out.push(object.get(1..len - 1)?)
+}
+
+/// An object with one member.
+struct Member<'a> {
+    name: Body<'a>,
+    value: Body<'a>,
+}
+
+impl Serialize for Member<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(Some(1))?;
+        object.serialize_entry(&self.name, &self.value)?;
+        object.end()
+    }
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }

@@ -2,8 +2,8 @@
 
 use heapless::Vec;
 
-use super::syslog;
 use super::writer::Writer;
+use super::{json, syslog};
 use crate::config::endpoint::Format;
 use crate::config::tags::{self, Facts, Tag};
 use crate::limits::{TAGS_BYTES_MAX, TAGS_MAX};
@@ -51,17 +51,12 @@ impl Tags {
     fn push(&mut self, tag: &Tag<'_>, facts: &Facts) -> Option<()> {
         let mut value: Vec<u8, TAGS_BYTES_MAX> = Vec::new();
         tag.write_value(facts, &mut value)?;
+        let (name, value) = (tag.name, Body::Plain(&value));
         let begin = self.text().len();
         let mut out = Writer::new(self.text.get_mut(begin..)?);
-        let value = Body::Plain(&value);
         match self.format {
-            Format::Json => {
-                out.push_array(b",")?;
-                out.push_string(Body::Plain(tag.name))?;
-                out.push_array(b":")?;
-                out.push_string(value)?;
-            }
-            Format::Syslog => syslog::write_param(&mut out, tag.name, value)?,
+            Format::Json => json::write_member(&mut out, Body::Plain(name), value)?,
+            Format::Syslog => syslog::write_param(&mut out, name, value)?,
         }
         let end = begin + out.len();
         self.ends.push(end).ok()

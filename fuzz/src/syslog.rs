@@ -36,7 +36,8 @@ fn encode(bytes: &[u8], extra: Extra, tags: &str, transport: Transport) -> Vec<u
     facts.set(Fact::Hostname, b"node7");
     let mut encoder = Encoder::NONE;
     encoder.set_format(Format::Syslog, transport);
-    assert_eq!(encoder.set(extra, [tags.as_bytes(), b""], &facts), 0);
+    let left_out = encoder.set(extra, [tags.as_bytes(), b""], &facts);
+    assert_eq!(left_out, u64::from(!tags.is_empty()), "the one with two words");
     let room = encoder.bytes_max(&record);
     assert!(room <= SYSLOG_LINE_BYTES_MAX + OCTET_COUNT_BYTES_MAX, "{room} bytes");
     let mut out = vec![b'~'; room];

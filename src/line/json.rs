@@ -9,8 +9,8 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json_core::ser::to_slice;
 
+use super::Line;
 use super::writer::Writer;
-use super::{Line, Members};
 use crate::limits::TAGS_BYTES_MAX;
 use crate::record::{Body, facility_name};
 
@@ -35,32 +35,14 @@ pub(super) fn write(out: &mut Writer<'_>, line: &Line<'_>) -> Option<()> {
     out.push_array(b"\",\"talos-time\":\"")?;
     out.push(time)?;
     out.push_array(b"\"")?;
-    write_members(out, line)?;
-    out.push(line.tags.text())?;
-    out.push_array(b"}")
-}
-
-/// What stands between the seven and the tags.
-fn write_members(out: &mut Writer<'_>, line: &Line<'_>) -> Option<()> {
-    let Members { own, caller, dictionary } = line.members;
-    let mut write = |name: &str, value| {
+    line.each_member(&mut |name, value| {
         out.push_array(b",\"")?;
         out.push_short(name.as_bytes())?;
         out.push_array(b"\":")?;
         out.push_string(value)
-    };
-    if let Some((name, value)) = own {
-        write(name, Body::Plain(value.as_bytes()))?;
-    }
-    if let Some(caller) = caller
-        && !line.tags.has("caller")
-    {
-        write("caller", Body::Plain(caller))?;
-    }
-    for (name, value) in dictionary.entries().filter(|(name, _)| !line.tags.has(name)) {
-        write(name, value)?;
-    }
-    Some(())
+    })?;
+    out.push(line.tags.text())?;
+    out.push_array(b"}")
 }
 
 /// One more member, with the comma before it: a tag.

@@ -26,10 +26,9 @@ use crate::limits::{
     ESCAPE_BYTES_MAX, FACT_BYTES_MAX, LINE_FIXED_BYTES_MAX, SYSLOG_FIXED_BYTES_MAX, SYSLOG_TEXT_BYTES_MAX,
 };
 use crate::record::clock::{TimeText, WallOffset};
-use crate::record::{Dictionary, Record};
+use crate::record::{Body, Dictionary, Record};
 use framing::Framing;
 use tagged::Tags;
-pub use tagged::bad_names;
 use writer::Writer;
 
 /// Writes the lines of one destination.
@@ -67,7 +66,8 @@ impl Encoder {
     }
 
     /// Sets the extras, the tags and the machine's name anew. `words` are the tags of all destinations and those of this
-    /// one. Returns how many tags have no room and are left out.
+    /// one. Returns how many tags are left out: they have no room, or a name that syslog does not
+    /// allow.
     pub fn set(&mut self, extra: Extra, words: [&[u8]; 2], facts: &Facts) -> u64 {
         self.extra = extra;
         self.hostname.clear();
@@ -134,6 +134,25 @@ struct Line<'a> {
     tags: &'a Tags,
 }
 
+impl Line<'_> {
+    /// Gives to `write` one after the other the members that not every line has, but for the tags.
+    fn each_member(&self, write: &mut dyn FnMut(&str, Body<'_>) -> Option<()>) -> Option<()> {
+        let Members { own, caller, dictionary } = self.members;
+        if let Some((name, value)) = own {
+            write(name, Body::Plain(value.as_bytes()))?;
+        }
+        if let Some(caller) = caller
+            && !self.tags.has("caller")
+        {
+            write("caller", Body::Plain(caller))?;
+        }
+        for (name, value) in dictionary.entries().filter(|(name, _)| !self.tags.has(name)) {
+            write(name, value)?;
+        }
+        Some(())
+    }
+}
+
 /// What not every line has.
 #[derive(Clone, Copy)]
 struct Members<'a> {
@@ -148,7 +167,7 @@ mod tests {
     use super::*;
     use crate::config::tags::{Fact, STANDARD_NAMES};
     use crate::limits::{LINE_BYTES_MAX, LOST_LINE_BYTES_MAX, RECORD_BYTES_MAX, TAGS_BYTES_MAX, TAGS_MAX};
-    use crate::record::{Body, Decoded};
+    use crate::record::Decoded;
     use crate::testing::Random;
     use jzon::{JsonValue, object::Object};
     use std::string::{String, ToString};

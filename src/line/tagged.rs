@@ -24,7 +24,7 @@ impl Tags {
     pub(super) const NONE: Tags = Tags { text: [0; TAGS_BYTES_MAX], ends: Vec::new(), format: Format::Json };
 
     /// Takes the tags of all destinations and those of this one. Of those with the same name the last counts, at its
-    /// place. Returns how many have no room and are left out. So are those that syslog has no name for: see [`bad_names`].
+    /// place. Returns how many are left out: they have no room, or a name that syslog does not allow.
     pub(super) fn set(&mut self, format: Format, words: [&[u8]; 2], facts: &Facts) -> u64 {
         self.format = format;
         self.ends.clear();
@@ -39,7 +39,7 @@ impl Tags {
         let mut rest = &tags[..];
         while let [tag, later @ ..] = rest {
             let is_last = !later.iter().any(|later| same_name(later, tag));
-            if is_last && can_name(format, tag) && self.push(tag, facts).is_none() {
+            if is_last && self.push(tag, facts).is_none() {
                 left_out += 1;
             }
             rest = later;
@@ -47,7 +47,7 @@ impl Tags {
         left_out
     }
 
-    /// Appends a tag. `None` when it has no room.
+    /// Appends a tag. `None` when it has no room, or no name.
     fn push(&mut self, tag: &Tag<'_>, facts: &Facts) -> Option<()> {
         let mut value: Vec<u8, TAGS_BYTES_MAX> = Vec::new();
         tag.write_value(facts, &mut value)?;
@@ -56,7 +56,7 @@ impl Tags {
         let mut out = Writer::new(self.text.get_mut(begin..)?);
         match self.format {
             Format::Json => json::write_member(&mut out, Body::Plain(name), value)?,
-            Format::Syslog => syslog::write_param(&mut out, name, value)?,
+            Format::Syslog => syslog::write_tag(&mut out, name, value)?,
         }
         let end = begin + out.len();
         self.ends.push(end).ok()
@@ -81,19 +81,6 @@ impl Tags {
             let rest = tag.strip_prefix(before).and_then(|rest| rest.strip_prefix(name.as_bytes()));
             rest.is_some_and(|rest| rest.starts_with(after))
         })
-    }
-}
-
-/// How many tags have a name that this format does not allow.
-pub fn bad_names(format: Format, words: [&[u8]; 2]) -> usize {
-    let tags = words.into_iter().flat_map(tags::parse).filter_map(|(_, tag)| tag.ok());
-    tags.filter(|tag| !can_name(format, tag)).count()
-}
-
-fn can_name(format: Format, tag: &Tag<'_>) -> bool {
-    match format {
-        Format::Json => true,
-        Format::Syslog => syslog::is_param_name(tag.name),
     }
 }
 

@@ -63,21 +63,23 @@ impl<'b> Writer<'b> {
     /// A text as a JSON string, quotes included. Bytes that are no UTF-8 become U+FFFD.
     pub(super) fn push_string(&mut self, body: Body<'_>) -> Option<()> {
         self.push_array(b"\"")?;
-        self.push_body(body, &Escaping::JSON)?;
+        self.push_body(body, Escaping::Json)?;
         self.push_array(b"\"")
     }
 
     /// A text, decoded. Bytes that are no UTF-8 become U+FFFD.
-    pub(super) fn push_body(&mut self, body: Body<'_>, escaping: &Escaping) -> Option<()> {
+    pub(super) fn push_body(&mut self, body: Body<'_>, escaping: Escaping) -> Option<()> {
         let mut chars = Chars::new(body);
         loop {
-            let run = chars.take_run(|byte| escaping.is_plain[usize::from(byte)]);
+            let run = chars.take_run(|byte| PLAIN[usize::from(byte)] & escaping.bit() != 0);
             if !run.is_empty() {
                 self.push(run)?;
             }
-            match chars.next() {
-                Some(character) => (escaping.push_char)(self, character)?,
-                None => return Some(()),
+            let Some(character) = chars.next() else { return Some(()) };
+            match escaping {
+                Escaping::Json => self.push_json_char(character)?,
+                Escaping::None => self.push_char(character)?,
+                Escaping::Param => self.push_param_char(character)?,
             }
         }
     }
@@ -115,45 +117,40 @@ impl<'b> Writer<'b> {
 }
 
 /// How the characters of a text are written.
-pub(super) struct Escaping {
-    /// Whether a byte of a record is a character that is written as it stands: a table, as it is asked for every byte. Never
-    /// for a backslash, nor for what is not ASCII.
-    is_plain: [bool; 256],
-    /// Writes a character.
-    push_char: fn(&mut Writer<'_>, char) -> Option<()>,
+#[derive(Clone, Copy)]
+pub(super) enum Escaping {
+    /// As they are.
+    None,
+    /// As in a JSON string.
+    Json,
+    /// As in the value of a syslog parameter.
+    Param,
 }
 
 impl Escaping {
-    /// In a JSON string.
-    pub(super) const JSON: Escaping = Escaping {
-        is_plain: plain_from(b' ', b"\"\\"),
-        push_char: |out, character| out.push_json_char(character),
-    };
-    /// As they are.
-    pub(super) const NONE: Escaping =
-        Escaping { is_plain: plain_from(0, b"\\"), push_char: |out, character| out.push_char(character) };
-    /// In the value of a syslog parameter.
-    pub(super) const PARAM: Escaping = Escaping {
-        is_plain: plain_from(0, b"\"\\]"),
-        push_char: |out, character| out.push_param_char(character),
-    };
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
 }
 
-/// Those of ASCII from `first` on, without these.
-const fn plain_from(first: u8, without: &[u8]) -> [bool; 256] {
-    let mut plain = [false; 256];
-    let mut byte = first as usize;
+/// For each byte of a record the ways in which it is written as it stands, which is asked for every one. Never a backslash, nor
+/// what is not ASCII.
+const PLAIN: [u8; 256] = {
+    let (none, json, param) = (Escaping::None.bit(), Escaping::Json.bit(), Escaping::Param.bit());
+    let mut plain = [0; 256];
+    let mut byte = 0;
     while byte < 0x80 {
-        plain[byte] = true;
+        plain[byte as usize] = match byte {
+            b'\\' => 0,
+            b'"' => none,
+            b']' => none | json,
+            0..b' ' => none | param,
+            _ => none | json | param,
+        };
         byte += 1;
     }
-    let mut at = 0;
-    while at < without.len() {
-        plain[without[at] as usize] = false;
-        at += 1;
-    }
     plain
-}
+};
 
 #[cfg(test)]
 mod tests {
@@ -210,12 +207,12 @@ mod tests {
     #[test]
     fn what_is_copied_as_it_stands() {
         for (escaping, plain, others) in [
-            (Escaping::JSON, &b" !#[]a~\x7f"[..], &b"\0\n\x1f\"\\\x80\xff"[..]),
-            (Escaping::NONE, b"\0\n !\"#]~\x7f", b"\\\x80\xff"),
-            (Escaping::PARAM, b"\0\n !#[~\x7f", b"\"\\]\x80\xff"),
+            (Escaping::Json, &b" !#[]a~\x7f"[..], &b"\0\n\x1f\"\\\x80\xff"[..]),
+            (Escaping::None, b"\0\n !\"#]~\x7f", b"\\\x80\xff"),
+            (Escaping::Param, b"\0\n !#[~\x7f", b"\"\\]\x80\xff"),
         ] {
-            assert!(plain.iter().all(|&byte| escaping.is_plain[usize::from(byte)]));
-            assert!(!others.iter().any(|&byte| escaping.is_plain[usize::from(byte)]));
+            assert!(plain.iter().all(|&byte| PLAIN[usize::from(byte)] & escaping.bit() != 0));
+            assert!(!others.iter().any(|&byte| PLAIN[usize::from(byte)] & escaping.bit() != 0));
         }
     }
 

@@ -19,7 +19,7 @@ use earlykmsg::config::Options;
 use earlykmsg::config::endpoint::{Endpoint, Format};
 use earlykmsg::config::tags::{Fact, Facts};
 use earlykmsg::limits::{ANSWERS_BYTES, FACT_BYTES_MAX};
-use earlykmsg::line::{self, Encoder};
+use earlykmsg::line::Encoder;
 
 /// Learns what can be known of the machine at the start: its name, and the rest if there is a tag.
 pub fn learn(facts: &mut Facts, options: &Options<'_>, kernel_fs: &KernelFs) {
@@ -57,7 +57,7 @@ pub struct Identity<'a> {
     facts: &'a mut Facts,
     /// Every line has the machine's name.
     has_hostname: bool,
-    /// How many tags had no room, at most.
+    /// How many tags were left out, at most.
     left_out: u64,
 }
 
@@ -95,7 +95,7 @@ impl<'a> Identity<'a> {
         self.facts.set(Fact::Mac, mac.as_bytes())
     }
 
-    /// Has the encoder write the tags and the machine's name as they are now. Returns how many tags have no room, if they
+    /// Has the encoder write the tags and the machine's name as they are now. Returns how many tags are left out, if they
     /// are more than ever before.
     pub fn apply(&mut self, encoder: &mut Encoder) -> u64 {
         let left_out = encoder.set(self.extra, self.tags, self.facts);
@@ -104,11 +104,6 @@ impl<'a> Identity<'a> {
         }
         self.left_out = left_out;
         left_out
-    }
-
-    /// How many tags have names that lines of this format cannot have.
-    pub fn bad_names(&self, format: Format) -> usize {
-        line::bad_names(format, self.tags)
     }
 
     fn has_tags(&self) -> bool {

@@ -10,14 +10,14 @@ use super::reader::{Next, Reader};
 use super::{Job, SourceBuffers};
 use crate::sys::time;
 use earlykmsg::address::Address;
-use earlykmsg::config::endpoint::{Endpoint, Transport};
+use earlykmsg::config::endpoint::{Endpoint, Format, Transport};
 use earlykmsg::delivery::batch::{Batch, MadeOf};
 use earlykmsg::delivery::ledger::Ledger;
 use earlykmsg::delivery::progress::Progress;
 use earlykmsg::error::Result;
 use earlykmsg::limits::{
-    ANSWERS_BYTES, COUNT_MS, FILL_RECORDS_MAX, LEDGER_STEP_BYTES, LOST_LINE_BYTES_MAX, PARAM_NAME_BYTES_MAX,
-    TAGS_BYTES_MAX, UDP_LEDGER_STEP_MS,
+    ANSWERS_BYTES, COUNT_MS, FILL_RECORDS_MAX, LEDGER_STEP_BYTES, LOST_LINE_BYTES_MAX, TAGS_BYTES_MAX,
+    UDP_LEDGER_STEP_MS,
 };
 use earlykmsg::line::{Encoder, Fate, Loss, Records};
 use earlykmsg::record::clock::{StampOffset, WallOffset};
@@ -77,7 +77,6 @@ impl<'a> Source<'a> {
             progress: job.progress,
         };
         source.encoder.set_format(job.endpoint.format, job.endpoint.transport);
-        source.report_bad_names();
         // The first lines carry what is known of the machine.
         source.identity.refresh_hostname();
         source.apply_tags();
@@ -103,17 +102,12 @@ impl<'a> Source<'a> {
         let left_out = self.identity.apply(self.encoder);
         if left_out > 0 {
             let endpoint = self.endpoint;
-            warn!("{endpoint}: {left_out} tags have no room in {TAGS_BYTES_MAX} bytes and are left out");
-        }
-    }
-
-    fn report_bad_names(&self) {
-        let endpoint = self.endpoint;
-        let bad_names = self.identity.bad_names(endpoint.format);
-        if bad_names > 0 {
+            let or_name = match endpoint.format {
+                Format::Json => "",
+                Format::Syslog => " or a name that syslog does not allow",
+            };
             warn!(
-                "{endpoint}: {bad_names} of the tags left out: in syslog a name has 1 to {PARAM_NAME_BYTES_MAX} printable \
-                 ASCII characters other than space, '=', ']' and '\"'"
+                "{endpoint}: {left_out} tags have no room in {TAGS_BYTES_MAX} bytes{or_name} and are left out"
             );
         }
     }

@@ -22,10 +22,7 @@ const WITHIN: Duration = Duration::from_secs(30);
 #[test]
 fn killed_with_bytes_unread() {
     let fault = Fault { name: "syslog: killed with bytes unread", way: Way::Syslog, ..fault::KILLED };
-    after(&fault, |scene, account| {
-        account.all_arrived();
-        assert_eq!(scene.connections(), 2);
-    });
+    after(&fault, |_, account| account.all_arrived());
 }
 
 #[test]
@@ -183,8 +180,16 @@ fn tags_that_syslog_has_no_name_for() {
             assert_eq!(params, ["seq", "clock", "site", "host"]);
             assert_eq!(message.param(ELEMENT, "host"), Some(name));
         }
-        let said =
-            program.words.items().iter().filter(|line| line.contains("2 of the tags left out")).count();
+        let said = program
+            .words
+            .items()
+            .iter()
+            .filter(|line| {
+                line.contains(
+                    "2 tags have no room in 1024 bytes or a name that syslog does not allow and are left out",
+                )
+            })
+            .count();
         assert_eq!(said, 1, "{:?}", *program.words.items());
     });
 }

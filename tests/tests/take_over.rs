@@ -13,7 +13,7 @@ use earlykmsg_tests::foreign::until;
 use earlykmsg_tests::kmsg::{Writer, newest, ring, tag};
 use earlykmsg_tests::pid1_sandbox::{Boot, Machine, image};
 use earlykmsg_tests::proc;
-use earlykmsg_tests::receiver::{Lines, Tcp, TcpBehaviour, Udp};
+use earlykmsg_tests::receiver::{Format, Lines, Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::{Sandbox, alone};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -47,11 +47,12 @@ impl World {
         // A port that no other test's boot has: the program's words of all of them are in one log.
         let port = free_port();
         let to = SocketAddr::from((IP, port));
-        let (lines, receiver) = if scheme == "tcp" {
-            let tcp = Tcp::at(to, TcpBehaviour::Reads);
+        let format = if scheme.starts_with("syslog+") { Format::Syslog } else { Format::Json };
+        let (lines, receiver) = if scheme.ends_with("tcp") {
+            let tcp = Tcp::with_format(format, to, TcpBehaviour::Reads);
             (tcp.lines.clone(), (Some(tcp), None))
         } else {
-            let udp = Udp::with_room(to);
+            let udp = Udp::with_format(format, to);
             (udp.lines.clone(), (None, Some(udp)))
         };
         let url = format!("{scheme}://{IP}:{port}/");
@@ -59,8 +60,8 @@ impl World {
     }
 
     fn boot(&self, words: &str) -> Machine {
-        let machine =
-            Boot::of(&self.root).cmdline(format!("talos.logging.kernel={} {words}", self.url)).start();
+        let word = if self.url.starts_with("syslog") { "earlykmsg.to" } else { "talos.logging.kernel" };
+        let machine = Boot::of(&self.root).cmdline(format!("{word}={} {words}", self.url)).start();
         machine.console.wait(WITHIN, "the image", |lines| lines.iter().any(|l| l == "it runs").then_some(()));
         self.reached();
         machine
@@ -107,7 +108,7 @@ impl World {
     fn deliver(&self, mapped: bool) -> Socket {
         let ip = if mapped { IP.to_ipv6_mapped().into() } else { IP.into() };
         let to = SocketAddr::new(ip, self.to.port());
-        if self.url.starts_with("tcp") {
+        if self.url.contains("tcp://") {
             return Socket::Tcp(TcpStream::connect(to).expect("deliver"));
         }
         let socket = UdpSocket::bind(if mapped { "[::]:0" } else { "0.0.0.0:0" }).expect("bind a socket");
@@ -154,7 +155,7 @@ fn a_socket_from_before_the_switch() {
 /// One that comes after it is, whatever else there is.
 #[test]
 fn a_socket_from_after_the_switch() {
-    for (scheme, mapped) in KINDS {
+    for (scheme, mapped) in KINDS.into_iter().chain([("syslog+tcp", false), ("syslog+udp", true)]) {
         alone(|sandbox| {
             let world = World::new(sandbox, scheme);
             let mut machine = world.boot("");

@@ -22,7 +22,7 @@ pub enum Message<'a> {
         /// When, in milliseconds.
         at_ms: u64,
     },
-    /// A piece of a file that is written like `/etc/resolv.conf`; an empty one ends the file.
+    /// A piece of a file that names name servers; an empty one ends the file.
     NameServers(&'a [u8]),
     /// A piece of a file that is written like `/etc/hosts`; an empty one ends the file.
     Hosts(&'a [u8]),

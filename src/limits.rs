@@ -40,9 +40,15 @@ pub const NAME_OTHER_MS: u64 = 300;
 /// How often the name servers are asked one after the other, before the name is given up for now.
 pub const NAME_ROUNDS: usize = 2;
 
-/// Of a file that says where names lead, what is read. (Two of this length fit into a channel.)
-pub const FILE_BYTES_MAX: usize = 40 * 1024;
-/// They go from the watcher to a shipper in pieces of this size.
+/// `/etc/hosts` is sent to a shipper in at most so many packets, each with a piece of it; the last one is empty.
+pub const HOSTS_PACKETS_MAX: usize = 20 + 1;
+/// The same of all files that name name servers. (All these packets fit into a channel.)
+pub const NAME_SERVER_PACKETS_MAX: usize = 24;
+/// Of a directory with one such file for each interface, the entries that are looked at.
+pub const DIRECTORY_ENTRIES_MAX: usize = 1_000;
+/// They are read in pieces of this size. An entry takes some 20 bytes and its name.
+pub const DIRECTORY_PIECE_BYTES: usize = 1024;
+/// Files go from the watcher to a shipper in pieces of this size.
 pub const FILE_PIECE_BYTES: usize = 2048;
 /// The longest message between the watcher and a shipper: its kind and a piece of a file.
 pub const PACKET_BYTES_MAX: usize = 1 + FILE_PIECE_BYTES;
@@ -343,7 +349,6 @@ const _: () = {
     );
     assert!(COUNT_MS < DRAIN_GRACE_MS, "nor one that counts what is missing");
     assert!(SAVED_BYTES >= 2 * RECORD_BYTES_MAX, "two of the longest records can be kept");
-    assert!(FILE_BYTES_MAX.is_multiple_of(FILE_PIECE_BYTES), "a file is read in whole pieces");
     assert!(
         2 * FILE_PIECE_BYTES <= ANSWERS_BYTES && 2 * DNS_ANSWER_BYTES_MAX < ANSWERS_BYTES,
         "there is room for both"
@@ -371,7 +376,7 @@ mod tests {
 
     #[test]
     fn what_is_computed_is_what_is_meant() {
-        assert_eq!((FILE_BYTES_MAX, RECORD_CUT_BYTES_MIN), (40_960, 2_040));
+        assert_eq!(RECORD_CUT_BYTES_MIN, 2_040);
         assert_eq!(
             (REPORT_BYTES_MAX, LOST_LINE_BYTES_MAX),
             (224, 224 + 1 + SYSLOG_FIXED_BYTES_MAX + 1_024 + 6)

@@ -3,7 +3,7 @@
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use earlykmsg::address::{Address, Found};
-use earlykmsg::limits::ADDRESSES_MAX;
+use earlykmsg::limits::{ADDRESSES_MAX, SEARCH_BYTES_MAX};
 use earlykmsg::names::hosts;
 use earlykmsg::names::resolv::Config;
 
@@ -35,26 +35,56 @@ pub fn check(bytes: &[u8]) {
     assert!(found.iter().eq(want.concat()), "{} in {}", name.escape_ascii(), file.escape_ascii());
 
     let mut config = Config::empty();
-    config.read(file, interface_index);
-    let mut want = Vec::new();
-    for line in lines(file) {
-        if let [b"nameserver", server, ..] = line[..]
-            && let Some(server) = address(server)
-            && !want.contains(&server)
-            && want.len() < ADDRESSES_MAX
-        {
-            want.push(server);
+    config.read(file, false, interface_index);
+    let (mut want, mut search) = (Vec::new(), &b""[..]);
+    for (name, value) in file.split(|&byte| byte == b'\n').map(without_comment).map(name_and_value) {
+        match name {
+            b"IPV4DNS0" | b"IPV4DNS1" if value == b"0.0.0.0" => {}
+            b"nameserver" | b"IPV4DNS0" | b"IPV4DNS1" => {
+                let server = words(value).first().and_then(|word| address(word));
+                want.extend(server.filter(|server| !want.contains(server) && want.len() < ADDRESSES_MAX));
+            }
+            b"search" | b"domain" | b"DNSDOMAIN" | b"DOMAINSEARCH" if !value.is_empty() => {
+                search = if value.len() > SEARCH_BYTES_MAX { b"" } else { value };
+            }
+            _ => {}
         }
     }
     assert_eq!(config.servers[..], want, "{}", file.escape_ascii());
+    assert_eq!(config.search[..], *search, "{}", file.escape_ascii());
+
+    // Behind another file with a search list, only the servers count.
+    let mut after = Config::empty();
+    after.search.extend_from_slice(b"example").expect("room for it");
+    after.read(file, true, interface_index);
+    assert_eq!((&after.servers, &after.search[..]), (&config.servers, &b"example"[..]));
+}
+
+/// `name='value'` or `name value`.
+fn name_and_value(line: &[u8]) -> (&[u8], &[u8]) {
+    if let Some(equals) = line.iter().position(|&byte| byte == b'=')
+        && line.len() >= equals + 3
+        && (line[equals + 1], line[line.len() - 1]) == (b'\'', b'\'')
+    {
+        return (&line[..equals], &line[equals + 2..line.len() - 1]);
+    }
+    let start = line.iter().position(|&byte| byte > b' ').unwrap_or(line.len());
+    let end = line[start..].iter().position(|&byte| byte <= b' ').map_or(line.len(), |end| start + end);
+    (&line[start..end], line[end..].trim_ascii_start())
 }
 
 /// The words of each line, without its comment.
 fn lines(file: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
-    file.split(|&byte| byte == b'\n').map(|line| {
-        let end = line.iter().position(|&byte| byte == b'#' || byte == b';').unwrap_or(line.len());
-        line[..end].split(|&byte| byte <= b' ').filter(|word| !word.is_empty()).collect()
-    })
+    file.split(|&byte| byte == b'\n').map(without_comment).map(words)
+}
+
+fn without_comment(line: &[u8]) -> &[u8] {
+    let end = line.iter().position(|&byte| byte == b'#' || byte == b';');
+    &line[..end.unwrap_or(line.len())]
+}
+
+fn words(line: &[u8]) -> Vec<&[u8]> {
+    line.split(|&byte| byte <= b' ').filter(|word| !word.is_empty()).collect()
 }
 
 fn address(word: &[u8]) -> Option<Address> {

@@ -551,9 +551,9 @@ mod tests {
     /// Searches with the servers 10.9.0.0 and on.
     fn run(host: &str, resolv: &str, servers: &[Server<'_>]) -> Run {
         let mut config = Config::empty();
-        config.read(resolv.as_bytes(), &mut |_| 0);
+        config.read(resolv.as_bytes(), false, &mut |_| 0);
         for at in 0..servers.len() {
-            config.read(format!("nameserver 10.9.0.{at}").as_bytes(), &mut |_| 0);
+            config.read(format!("nameserver 10.9.0.{at}").as_bytes(), false, &mut |_| 0);
         }
         let mut random = Random::new(9);
         let mut lookup = Lookup::idle();
@@ -1039,7 +1039,7 @@ mod tests {
     fn other_servers_take_the_place_of_those_known() {
         let config = |text: &str| {
             let mut config = Config::empty();
-            config.read(text.as_bytes(), &mut |_| 0);
+            config.read(text.as_bytes(), false, &mut |_| 0);
             config
         };
         let mut lookup = Lookup::idle();
@@ -1061,7 +1061,7 @@ mod tests {
     #[test]
     fn a_socket_that_fails_is_the_servers() {
         let mut config = Config::empty();
-        config.read(b"nameserver fe80::1\n", &mut |_| 0);
+        config.read(b"nameserver fe80::1\n", false, &mut |_| 0);
         let mut lookup = Lookup::idle();
         lookup.config = config;
         lookup.begin(b"www");

@@ -3,7 +3,7 @@
 //! ```text
 //! /etc/hosts ------- hosts ---------+
 //! /etc/resolv.conf                  v
-//! /proc/net/pnp ---- resolv ---> lookup ---> addresses, their TTL, what each server answered
+//! and its like ----- resolv ---> lookup ---> addresses, their TTL, what each server answered
 //!                                  | ^
 //!                          queries v | answers
 //!                               wire::dns

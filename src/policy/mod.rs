@@ -139,7 +139,8 @@ mod tests {
         use libc::*;
         let large = if cfg!(target_arch = "aarch64") { 0o400_000 } else { 0o100_000 };
         let run = |number, flags: i32| run(&FILTER, ARCHITECTURE, number, [0, 0, flags as u32, 0, 0, 0]);
-        for kind in [O_NONBLOCK | O_NOCTTY | O_RDWR, O_NONBLOCK | O_NOCTTY, O_DIRECTORY, 0] {
+        let device = O_NONBLOCK | O_NOCTTY;
+        for kind in [device | O_RDWR, device, device | O_NOFOLLOW, O_DIRECTORY, 0] {
             let flags = O_CLOEXEC | large | kind;
             assert_eq!(run(SYS_openat, flags), ALLOW, "{flags:#o}");
             for flag in [O_CLOEXEC, large, O_NOCTTY, O_CREAT] {

@@ -120,15 +120,18 @@ pub(super) const SHIPPER: [Row; 22] = [
 
 /// What the watcher may do besides: start shippers, hear of their end, open for them what they need, and take from
 /// them what they do not. Filters are inherited, so its own must allow all that a shipper may; it never makes those.
-pub(super) const WATCHER: [Row; 18] = [
+pub(super) const WATCHER: [Row; 20] = [
     any(libc::SYS_wait4, "watch: the end of a shipper"),
     any(libc::SYS_kill, "watch: a shipper is asked to end, or ended"),
     any(libc::SYS_newfstatat, "watch::switch_root: PID 1's root"),
+    any(libc::SYS_getdents64, "watch::root_files: files that are named after an interface"),
+    any(libc::SYS_fstat, "watch::root_files: who owns such a file"),
     one_of(
         libc::SYS_openat,
         &[
             &[argument(2, KMSG | libc::O_RDWR)],
             &[argument(2, KMSG | libc::O_RDONLY)],
+            &[argument(2, KMSG | libc::O_NOFOLLOW)],
             &[argument(2, OPEN | libc::O_RDONLY)],
             &[argument(2, OPEN | libc::O_DIRECTORY)],
         ],

@@ -192,13 +192,15 @@ impl<'a> Resolver<'a> {
     /// Reads the watcher's files: the name servers, and the addresses that `/etc/hosts` has for the host.
     fn read_files(&mut self, host: &[u8], events: &mut Events) -> Result<(Config, Found)> {
         let (mut config, mut found) = (Config::empty(), Found::nothing());
+        let mut has_search = false;
         let watcher = events.watcher();
         let mut interface_index =
             |name: &[u8]| watcher.and_then(|socket| scope_id(socket, name).ok()).unwrap_or(0);
         let mut lines = FileLines::new(self.answers);
         let in_time = events.request_files(time::now_ms() + FILES_MS, &mut |message| match message {
             Message::NameServers(piece) => {
-                lines.add(piece, &mut |text| config.read(text, &mut interface_index));
+                lines.add(piece, &mut |text| config.read(text, has_search, &mut interface_index));
+                has_search |= piece.is_empty() && !config.search.is_empty();
             }
             Message::Hosts(piece) => {
                 lines.add(piece, &mut |text| hosts::find(text, host, &mut interface_index, &mut found));

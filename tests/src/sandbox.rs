@@ -55,11 +55,18 @@ impl Sandbox {
         mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("bind a file");
     }
 
-    /// Lets `/etc` be an empty folder, to be filled and changed as the test goes on.
+    /// Lets `/etc` be an empty folder, to be filled and changed as the test goes on, and `/run` too: this machine's may
+    /// name name servers. Gives the first.
     pub fn etc(&self) -> PathBuf {
-        let path = self.dir().join("etc");
+        self.empty("run");
+        self.empty("etc")
+    }
+
+    /// Lets `/NAME` be an empty folder, the one of this name in this test's.
+    fn empty(&self, name: &str) -> PathBuf {
+        let path = self.dir().join(name);
         fs::create_dir(&path).expect("make a folder");
-        self.bind(&path, "/etc");
+        self.bind(&path, &format!("/{name}"));
         path
     }
 

@@ -161,8 +161,9 @@ const FORBIDDEN: [(&str, i64, [u64; 3]); 29] = [
 ];
 
 /// What the watcher may do and a shipper may not.
-const WATCHERS: [(&str, i64, [u64; 3]); 9] = [
+const WATCHERS: [(&str, i64, [u64; 3]); 10] = [
     ("openat", libc::SYS_openat, [0; 3]),
+    ("getdents64", libc::SYS_getdents64, [0; 3]),
     ("clone", libc::SYS_clone, [libc::SIGCHLD as u64, 0, 0]),
     ("kill", libc::SYS_kill, [1, 0, 0]),
     ("chroot", libc::SYS_chroot, [0; 3]),

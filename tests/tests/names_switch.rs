@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::fs;
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Instant;
@@ -60,6 +61,17 @@ impl World {
 
     fn write(&self, etc: &str, name: &str, text: &str) {
         fs::write(self.root.join(etc).join(name), text).expect("write a file");
+    }
+
+    /// Puts a file anywhere into the image; the main system's root is in `main`.
+    fn put(&self, path: &str, text: &str) {
+        let path = self.root.join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("make a folder");
+        fs::write(path, text).expect("write a file");
+    }
+
+    fn remove(&self, path: &str) {
+        fs::remove_file(self.root.join(path)).expect("remove a file");
     }
 
     /// What a name server knows: the receiver's address, and how long that holds.
@@ -120,6 +132,71 @@ fn switch(machine: &mut Machine) -> u64 {
 fn knows_of_the_switch(before: u64, lines: &[&Lines]) {
     let is_told = |line: &Line| line.holds("root switched") && line.is_after(before);
     until("the word of the switch", || lines.iter().any(|lines| lines.items().iter().any(is_told)));
+}
+
+/// With one of the files alone that name name servers, the receiver is found.
+#[test]
+fn files_that_an_initramfs_has() {
+    for (file, text) in [
+        ("tmp/net.eth0.resolv.conf", "search lan\nnameserver 127.0.53.1\n"),
+        ("run/net-eth0.conf", "DEVICE='eth0'\nIPV4DNS0='127.0.53.1'\nIPV4DNS1='0.0.0.0'\nDNSDOMAIN='lan'\n"),
+        ("run/systemd/resolve/resolv.conf", "nameserver 127.0.53.1\nsearch .\n"),
+    ] {
+        alone(|sandbox| {
+            let world = World::new(sandbox);
+            world.remove("etc/resolv.conf");
+            world.put(file, text);
+            let receiver = receiver(1);
+            let _server = world.server(0, 1, 300, DnsFault::Answers);
+            let _machine = world.boot("tcp");
+            world.reached(&receiver.lines);
+            println!("{file} alone");
+        });
+    }
+}
+
+/// A main system with systemd-resolved, which does not listen yet: whom it would ask is asked.
+#[test]
+fn resolved_of_the_main_system() {
+    alone(|sandbox| {
+        let world = World::new(sandbox);
+        world.remove("main/etc/resolv.conf");
+        // Seen from the image, the link would lead to a file of the image.
+        symlink("/run/systemd/resolve/stub-resolv.conf", world.root.join("main/etc/resolv.conf"))
+            .expect("a link");
+        world.put("main/run/systemd/resolve/stub-resolv.conf", "nameserver 127.0.0.53\nsearch .\n");
+        world.put("main/run/systemd/resolve/resolv.conf", "nameserver 127.0.53.2\nsearch .\n");
+        // What the image has left there counts less.
+        world.put("main/run/net-eth0.conf", "IPV4DNS0='127.0.53.1'\nDNSDOMAIN='lan'\n");
+        let (mut old, new) = (receiver(1), receiver(2));
+        let _servers = [(0, 1), (1, 2)].map(|(of, last)| world.server(of, last, 0, DnsFault::Answers));
+        let mut machine = world.boot("tcp");
+        world.reached(&old.lines);
+        let before = switch(&mut machine);
+        knows_of_the_switch(before, &[&old.lines, &new.lines]);
+        old.stop(End::Close);
+        world.reached(&new.lines);
+    });
+}
+
+/// Anybody may write to `/tmp` of the main system: nothing there names a name server, even if nothing else does.
+#[test]
+fn tmp_of_the_main_system() {
+    alone(|sandbox| {
+        let world = World::new(sandbox);
+        world.remove("main/etc/resolv.conf");
+        world.put("main/tmp/net.eth0.resolv.conf", "nameserver 127.0.53.2\n");
+        let mut receiver = receiver(1);
+        let [image, trap] = [(0, 1), (1, 2)].map(|(of, last)| world.server(of, last, 0, DnsFault::Answers));
+        let mut machine = world.boot("tcp");
+        world.reached(&receiver.lines);
+        let before = switch(&mut machine);
+        knows_of_the_switch(before, &[&receiver.lines]);
+        let asked = image.asked.len();
+        receiver.stop(End::Close);
+        image.asked.wait(WITHIN, "a question after that", |all| (all.len() > asked).then_some(()));
+        assert!(trap.asked.is_empty(), "asked whom a file in /tmp names");
+    });
 }
 
 /// What the image's name server says after the switch holds for one connection.

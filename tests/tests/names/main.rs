@@ -1,6 +1,7 @@
 //! Destinations by name: what name servers, files and addresses with faults do to them.
 //!
-//! `faults` of name servers, `cases` of files and addresses, and what is said when the network is `not_up`.
+//! `faults` of name servers, `cases` of files and addresses, `files` that an initramfs has, and what is said when the
+//! network is `not_up`.
 //!
 //! Each case has a network, an `/etc` and a kernel log of its own, and runs beside all others of its test. Times
 //! count from the first question that a name server got, from the program's first word where there is none, or from
@@ -8,6 +9,7 @@
 
 mod cases;
 mod faults;
+mod files;
 mod not_up;
 
 use core::cell::Cell;
@@ -79,6 +81,11 @@ impl Home<'_> {
         let new = self.sandbox.file("new", text);
         // What is bound over `/etc` is a folder of the test's: the name changes there at once.
         fs::rename(new, self.etc.join(name)).expect("rename a file");
+    }
+
+    /// What is `/run` to the program.
+    fn run(&self) -> PathBuf {
+        self.sandbox.dir().join("run")
     }
 
     fn name_servers(&self, servers: &[&str]) {

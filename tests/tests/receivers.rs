@@ -1,4 +1,4 @@
-//! Receivers that people have: rsyslog, syslog-ng, netcat, socat; the first two with the very configuration that
+//! Receivers that people have: rsyslog, syslog-ng, netcat, socat, jq; with the very configurations and commands that
 //! docs/receivers.md prints. Each record of the ring arrives, in order, as JSON that `jq` takes; each golden record arrives
 //! as a syslog message, in which the receiver finds what the JSON of the same record says.
 
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use earlykmsg_tests::foreign::{Foreign, listens, objects, unpacked, until};
 use earlykmsg_tests::json::{self, timeless};
-use earlykmsg_tests::kmsg::{Fake, RingLock, golden_log, ring};
+use earlykmsg_tests::kmsg::{Fake, RingLock, Writer, golden_log, ring, tag};
 use earlykmsg_tests::program::Run;
 use earlykmsg_tests::record::Record;
 use earlykmsg_tests::sandbox::{Sandbox, alone};
@@ -146,6 +146,99 @@ fn as_documented(name: &str, start: impl FnOnce(&Sandbox, &str) -> Foreign + Sen
         let output = logs.join("kernels.jsonl");
         wait_for_last(&want, &output, "\"");
         judge(name, &want, &output);
+    });
+}
+
+/// Runs a documented command of the shell in a folder.
+fn documented_shell(
+    name: &str,
+    folder: &Path,
+    change: impl FnOnce(String) -> String,
+    output: &Path,
+) -> Foreign {
+    let command = format!("cd {}\n{}", folder.display(), change(documented(name)));
+    Foreign::start("sh", &["-c", &command], output)
+}
+
+/// What jq makes of records is what dmesg prints of them.
+#[test]
+fn jq_as_documented_prints_what_dmesg_prints() {
+    alone(|sandbox| {
+        // Others' storms would overwrite the records.
+        let _ring_lock = RingLock::shared();
+        let (writer, tag) = (Writer::new(), tag("jq"));
+        for text in ["plain", "<3>tests: an error", "tab\tand \"quotes\" \\ and {}", "name= [1.5] x=y"] {
+            writer.write(&format!("{text} {tag}."));
+        }
+        let output = sandbox.dir().join("out");
+        let here = |command: String| command.replace("nc -lk", "nc.openbsd -lk 127.0.0.1");
+        let _shell = documented_shell("jq", sandbox.dir(), here, &output);
+        until("nc", || listens("tcp", 5044));
+        let end = Run::new(&["--once", "tcp://127.0.0.1:5044/"]).finish(WITHIN);
+        assert_eq!(end.code, Some(0), "{end:?}");
+        let lines = |text: &[u8]| -> Vec<String> {
+            let text = String::from_utf8_lossy(text).into_owned();
+            text.lines().filter(|line| line.ends_with(&format!("{tag}."))).map(str::to_owned).collect()
+        };
+        let dmesg = Command::new("dmesg").output().expect("start dmesg");
+        let want = lines(&dmesg.stdout);
+        assert_eq!(want.len(), 4, "dmesg: {}", String::from_utf8_lossy(&dmesg.stderr));
+        until("the last record", || lines(&fs::read(&output).unwrap_or_default()).len() == want.len());
+        assert_eq!(lines(&fs::read(&output).expect("read what was printed")), want);
+    });
+}
+
+/// Times of any length, and texts that dmesg prints in part.
+#[test]
+fn jq_as_documented_prints_each_time() {
+    alone(|sandbox| {
+        let cases = [
+            (r#"{"clock":0,"msg":"Linux\n"}"#, "[    0.000000] Linux"),
+            (r#"{"clock":1000001,"msg":"a line\n with a blank\n"}"#, "[    1.000001] a line\n with a blank"),
+            (r#"{"clock":99999999999,"msg":"up\n SUBSYSTEM=net\n DEVICE=n1\n"}"#, "[99999.999999] up"),
+            (r#"{"clock":123456000010,"msg":"cut"}"#, "[123456.000010] cut"),
+        ];
+        let [given, want] = [0, 1].map(|at| {
+            let text = |case: &(&str, &str)| format!("{}\n", if at == 0 { case.0 } else { case.1 });
+            cases.iter().map(text).collect::<String>()
+        });
+        sandbox.file("given", given);
+        let output = sandbox.dir().join("out");
+        let from_file = |command: String| command.replace("nc -lk 5044", "cat given");
+        let _shell = documented_shell("jq", sandbox.dir(), from_file, &output);
+        let printed = || fs::read_to_string(&output).unwrap_or_default();
+        until("all lines", || printed().lines().count() == want.lines().count());
+        assert_eq!(printed(), want);
+    });
+}
+
+/// Of earlykmsg's copy and machined's, the one with tags is kept; a report of a loss and another boot are no copies.
+#[test]
+fn jq_as_documented_keeps_one_copy() {
+    alone(|sandbox| {
+        let object = |host: &str, seq: u64, clock: u64, msg: &str, more: &str| {
+            format!("{{\"host\":\"{host}\",\"clock\":{clock},\"msg\":\"{msg}\\n\",\"seq\":{seq}{more}}}\n")
+        };
+        let tagged = r#","boot":"b""#;
+        let kept = [
+            object("one", 7, 100, "text", tagged),
+            object("one", 7, 100, "earlykmsg: lost 1 record", tagged),
+            object("one", 7, 900, "text", tagged),
+            object("two", 7, 100, "text", ""),
+        ];
+        let copies = [object("one", 7, 100, "text", ""), object("one", 7, 900, "text", "")];
+        sandbox.file("kernels.jsonl", [&copies[..1], &kept, &copies[1..]].concat().concat());
+        let output = sandbox.dir().join("out");
+        let _shell = documented_shell("duplicates", sandbox.dir(), |command| command, &output);
+        until("all objects", || {
+            fs::read_to_string(&output).is_ok_and(|text| text.lines().count() >= kept.len())
+        });
+        let sorted = |text: &str| {
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(sorted(&fs::read_to_string(&output).expect("read objects")), sorted(&kept.concat()));
     });
 }
 

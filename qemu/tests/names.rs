@@ -1,4 +1,5 @@
-//! Destinations by name, across the switch of root: who knows the name is only there after it.
+//! Destinations by name: who knows the name is only there after the switch of root, or is named in a file that an
+//! initramfs has in place of `/etc/resolv.conf`.
 
 use earlykmsg_qemu::{Boot, End, Kernel, LONG, Receiver, image};
 
@@ -26,6 +27,40 @@ fn assert_found(by: &str) {
     let at = |text: &str| records.iter().position(|record| record.msg.contains(text)).expect(text);
     assert!(at("root switched") < at("known now"), "{}", guest.failure("it switches first"));
     assert!(at("known now") < at("connected to tcp://logs.example"), "{}", guest.failure("it is found then"));
+}
+
+/// Boots with a name for the receiver, and with this one file that names a name server.
+fn assert_read_in_initramfs(file: &str, text: &str) {
+    let kernel = Kernel::debian().unwrap();
+    let (receiver, ring) = (Receiver::tcp(), Receiver::tcp());
+    let script = format!(
+        "network_up; rm -f /etc/resolv.conf; tool name-server 10.0.2.2 &\nsay 'known now'; mkdir -p /run\n\
+         printf \"{text}\" > {file}\nwait_log 'connected to tcp://logs.example'; send_ring {}; wait_for_go",
+        ring.port()
+    );
+    let image = image::standard(&kernel, &script).unwrap();
+    let boot = Boot::new(&kernel, image.with(image::earlykmsg().unwrap()).to_cpio())
+        .rdinit("/earlykmsg")
+        .word("printk.devkmsg=on")
+        .word(format!("talos.logging.kernel=tcp://logs.example:{}/", receiver.port()));
+    let mut guest = boot.start().unwrap();
+    guest.wait_ready(LONG).unwrap();
+    let records = guest.explain(receiver.wait_whole_ring(&ring, LONG)).unwrap();
+    guest.go().unwrap();
+    assert_eq!(guest.wait_exit(LONG).unwrap(), End::Off);
+    let at = |text: &str| records.iter().position(|record| record.msg.contains(text)).expect(text);
+    assert!(at("known now") < at("connected to tcp://logs.example"), "{}", guest.failure("it is found then"));
+}
+
+#[test]
+fn a_file_of_klibc() {
+    let text = "DEVICE='eth0'\\nIPV4DNS0='127.0.0.1'\\nIPV4DNS1='0.0.0.0'\\nDNSDOMAIN='lan'\\n";
+    assert_read_in_initramfs("/run/net-eth0.conf", text);
+}
+
+#[test]
+fn a_file_of_dracut() {
+    assert_read_in_initramfs("/tmp/net.eth0.resolv.conf", "search lan\\nnameserver 127.0.0.1\\n");
 }
 
 #[test]

@@ -39,7 +39,6 @@ use earlykmsg::error::Result;
 use earlykmsg::limits::{DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, NEVER_MS, TERM_TO_SWITCH_MS};
 use earlykmsg::text::Quoted;
 use kernel_log::KernelLog;
-use root_files::Root;
 use switch_root::RootSwitch;
 use wall_clock::WallClock;
 
@@ -250,14 +249,14 @@ impl<'a> Watcher<'a> {
 
     /// Sends the files for name lookups to the shippers that have asked for them: no other message comes from one.
     fn answer_requests(&mut self, ready: &[bool]) {
-        let root = Root { home: self.home, is_main_system: self.switched_ms.is_some() };
         for (shipper, is_ready) in self.shippers.iter_mut().zip(ready) {
             if *is_ready
                 && let State::Running { channel, .. } = &mut shipper.state
                 && let Some(open) = channel
             {
                 if matches!(read(&*open, &mut [0; 1]), Ok(1..)) {
-                    root_files::send_all(self.setup.kernel_fs, root, open.as_fd());
+                    let is_main_system = self.switched_ms.is_some();
+                    root_files::send_all(self.setup.kernel_fs, self.home, is_main_system, open.as_fd());
                 } else {
                     // It has closed its end.
                     *channel = None;

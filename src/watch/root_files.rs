@@ -19,18 +19,15 @@ use earlykmsg::limits::{
     NAME_SERVER_PACKETS_MAX,
 };
 
-/// Which root is in use.
-#[derive(Clone, Copy, Debug)]
-pub struct Root {
-    /// The root to come back to from PID 1's; none: this process's own root is the one that counts.
-    pub home: Option<BorrowedFd<'static>>,
-    /// It is the main system's.
-    pub is_main_system: bool,
-}
-
-/// Sends all of them.
-pub fn send_all(kernel_fs: &KernelFs, root: Root, channel: BorrowedFd<'_>) {
-    let entered = match root.home {
+/// Sends all of them. `home` is the root to come back to from PID 1's; none: this process's own root is the one that
+/// counts.
+pub fn send_all(
+    kernel_fs: &KernelFs,
+    home: Option<BorrowedFd<'_>>,
+    is_main_system: bool,
+    channel: BorrowedFd<'_>,
+) {
+    let entered = match home {
         None => true,
         Some(_) => kernel_fs.open_proc(c"1/root", DIRECTORY).is_ok_and(|root| enter(root.as_fd())),
     };
@@ -45,14 +42,14 @@ pub fn send_all(kernel_fs: &KernelFs, root: Root, channel: BorrowedFd<'_>) {
         files.send(CWD, c"/run/systemd/resolve/resolv.conf");
         files.send_for_interfaces(c"/run");
         // Anybody may write to the `/tmp` of a main system.
-        if !root.is_main_system {
+        if !is_main_system {
             files.send_for_interfaces(c"/tmp");
         }
     }
     if let Some(proc) = kernel_fs.proc {
         files.send(proc, c"net/pnp");
     }
-    if let Some(home) = root.home {
+    if let Some(home) = home {
         enter(home);
     }
     send(channel, Message::EndOfFiles);
@@ -99,10 +96,10 @@ impl Files<'_> {
         let mut entries = RawDir::new(&directory, &mut buffer);
         for _ in 0..DIRECTORY_ENTRIES_MAX {
             let Some(Ok(entry)) = entries.next() else { return };
-            let name = entry.file_name();
-            if name.to_bytes().starts_with(b"net")
-                && name.to_bytes().ends_with(b".conf")
-                && let Some(file) = open_roots_own(&directory, name)
+            let name = entry.file_name().to_bytes();
+            if name.starts_with(b"net")
+                && name.ends_with(b".conf")
+                && let Some(file) = open_roots_own(&directory, entry.file_name())
             {
                 self.send_file(&file);
             }

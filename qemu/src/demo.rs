@@ -2,9 +2,10 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use std::io::{BufReader, IsTerminal, Read, Write, stdin, stdout};
+use std::fs::File;
+use std::io::{Read, Write, stdin, stdout};
 use std::net::{TcpListener, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -13,7 +14,10 @@ use std::{env, fs, thread};
 
 use earlykmsg_initramfs::overlay::{self, Overlay};
 use earlykmsg_qemu::{Boot, End, Guest, Kernel, Machine, dying_with_us, earlykmsg_for, image};
-use serde_json::Value;
+use earlykmsg_view::decode::{Decoder, Entry};
+use earlykmsg_view::history::{Event, History};
+use earlykmsg_view::print::{BOLD, DIM, Printer, takes_colours};
+use earlykmsg_view::record::Record;
 
 const USAGE: &str = "\
 usage: qemu/demo [OPTION ...]
@@ -32,6 +36,7 @@ first line on, through a switch of root, until the main system delivers by itsel
                     bring the network up
   --append WORDS    more words for the kernel's command line
   --panic           the machine ends by a kernel panic
+  --save FILE       keep what netcat prints, to look at it by earlykmsg-view
   --console         type commands for the machine when its main system runs
   --help            this text
 
@@ -99,6 +104,7 @@ struct Demo {
     kernel: Option<PathBuf>,
     initramfs: Option<PathBuf>,
     append: String,
+    save: Option<PathBuf>,
     panic: bool,
     console: bool,
 }
@@ -140,6 +146,7 @@ impl Demo {
             kernel: None,
             initramfs: None,
             append: String::new(),
+            save: None,
             panic: false,
             console: false,
         };
@@ -163,6 +170,7 @@ impl Demo {
                 "--kernel" => demo.kernel = Some(value()?.into()),
                 "--initramfs" => demo.initramfs = Some(value()?.into()),
                 "--append" => demo.append = value()?,
+                "--save" => demo.save = Some(value()?.into()),
                 "--panic" => demo.panic = true,
                 "--console" => demo.console = true,
                 "--help" | "-h" => return Ok(None),
@@ -171,6 +179,9 @@ impl Demo {
         }
         if demo.receiver.is_some() && demo.protocol == "udp" {
             return Err("--udp is for netcat; --receiver says the protocol itself".into());
+        }
+        if demo.receiver.is_some() && demo.save.is_some() {
+            return Err("--save keeps what netcat prints, and with --receiver there is none".into());
         }
         if demo.initramfs.is_some() && (demo.panic || demo.console) {
             return Err(
@@ -207,7 +218,7 @@ impl Demo {
         if self.receiver.is_none() {
             let listen = if self.protocol == "udp" { "-luk" } else { "-lk" };
             step(&format!("Listening: nc {listen} 127.0.0.1 {}", target.port));
-            netcat = Some(Netcat::start(listen, target.port)?);
+            netcat = Some(Netcat::start(listen, target.port, self.save.as_deref())?);
         } else {
             step(&format!("No netcat: the records go to {}, and here is the console", target.url()));
         }
@@ -257,31 +268,40 @@ impl Demo {
     fn show(&self, guest: &mut Guest, mut netcat: Option<&mut Netcat>) -> Result<Seen> {
         let typed = self.console.then(typed_lines);
         let mut seen = Seen::default();
+        let (mut history, mut printer) = (History::default(), printer());
         let mut lines_shown = 0;
         loop {
             // What the looks below find after that is the last that there is.
             let has_ended = guest.has_ended() && netcat.as_ref().is_none_or(|netcat| netcat.has_told_all());
-            let record = match &mut netcat {
+            let entry = match &mut netcat {
                 Some(netcat) => netcat.next(TICK)?,
                 None => {
                     thread::sleep(TICK);
                     None
                 }
             };
-            let is_last = has_ended && record.is_none();
-            if let Some((at, record)) = record {
-                say(&readable(&record))?;
-                if let Some(words) = turn(&record) {
-                    step(words);
+            let is_last = has_ended && entry.is_none();
+            match entry {
+                Some((_, Entry::Other { bytes, is_cut })) => say(&printer.other(&bytes, is_cut))?,
+                Some((at, Entry::Record(record))) => {
+                    for event in history.take(record) {
+                        say(&printer.event(&history, &event))?;
+                        if let Event::Record { record, .. } = event {
+                            seen.add(at, &record);
+                            if let Some(words) = turn(&record) {
+                                step(words);
+                            }
+                            if record.msg.starts_with(BEFORE_THE_PANIC) {
+                                let _ = guest.go(); // it may have waited long enough
+                            }
+                        }
+                    }
                 }
-                seen.add(at, &record);
-                if record["msg"].as_str().is_some_and(|text| text.starts_with(BEFORE_THE_PANIC)) {
-                    let _ = guest.go(); // it may have waited long enough
-                }
+                None => {}
             }
             let lines = guest.lines();
             for line in lines[lines_shown..].iter().filter(|line| !line.text.is_empty()) {
-                say(&paint(&format!("      console | {}", line.text), DIM))?;
+                say(&line_in(DIM, &format!("      console | {}", line.text)))?;
             }
             lines_shown = lines.len();
             // Before its shell reads, firmware and kernel would take what is typed.
@@ -320,8 +340,8 @@ fn typed_lines() -> Receiver<String> {
 }
 
 /// What is worth a line of its own: the steps on the road of every boot.
-fn turn(record: &Value) -> Option<&'static str> {
-    let msg = record["msg"].as_str()?.strip_prefix("earlykmsg: ")?;
+fn turn(record: &Record) -> Option<&'static str> {
+    let msg = record.msg.strip_prefix("earlykmsg: ")?;
     let turns = [
         (
             "connected to ",
@@ -335,11 +355,19 @@ fn turn(record: &Value) -> Option<&'static str> {
 
 fn step(words: &str) {
     // A pipe that nobody reads ends the demo with the next record.
-    let _ = say(&paint(&format!("==> {words}"), BOLD));
+    let _ = say(&line_in(BOLD, &format!("==> {words}")));
 }
 
-fn say(line: &str) -> std::io::Result<()> {
-    writeln!(stdout(), "{line}")
+fn printer() -> Printer {
+    Printer::new(takes_colours())
+}
+
+fn line_in(colour: &str, text: &str) -> String {
+    printer().paint(text, colour) + "\n"
+}
+
+fn say(lines: &str) -> std::io::Result<()> {
+    stdout().write_all(lines.as_bytes())
 }
 
 /// A port that is free for both protocols.
@@ -357,29 +385,17 @@ fn free_port() -> Result<u16> {
 struct Netcat {
     child: Child,
     port: u16,
-    records: Receiver<(Instant, Value)>,
-    /// How many bytes of its output have become records.
+    entries: Receiver<(Instant, Entry)>,
+    /// How many bytes of its output have become entries.
     taken: Arc<AtomicU64>,
-}
-
-/// A stream that tells how much of it was used: all that was read before whenever more is asked for.
-struct Counted<R> {
-    stream: R,
-    read: u64,
-    taken: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
-        self.taken.store(self.read, Ordering::Release);
-        let count = self.stream.read(bytes)?;
-        self.read += count as u64;
-        Ok(count)
-    }
 }
 
 impl Netcat {
-    fn start(listen: &str, port: u16) -> Result<Netcat> {
+    fn start(listen: &str, port: u16, save: Option<&Path>) -> Result<Netcat> {
+        let create = |path: &Path| {
+            File::create(path).map_err(|why| format!("unable to make {}: {why}", path.display()))
+        };
+        let mut kept = save.map(create).transpose()?;
         let mut child = dying_with_us("nc.openbsd")
             .args([listen, "127.0.0.1", &port.to_string()])
             .stdin(Stdio::null())
@@ -388,18 +404,24 @@ impl Netcat {
             .map_err(|why| {
                 format!("unable to start netcat (Debian: apt-get install netcat-openbsd): {why}")
             })?;
-        let output = child.stdout.take().ok_or("netcat has no output")?;
-        let (sender, records) = channel();
+        let mut output = child.stdout.take().ok_or("netcat has no output")?;
+        let (sender, entries) = channel();
         let taken = Arc::new(AtomicU64::new(0));
-        let output = Counted { stream: output, read: 0, taken: Arc::clone(&taken) };
-        thread::spawn(move || {
-            for record in objects(output) {
-                if sender.send((Instant::now(), record)).is_err() {
-                    return;
+        let sent = Arc::clone(&taken);
+        thread::spawn(move || -> Option<()> {
+            let (mut decoder, mut bytes) = (Decoder::default(), vec![0; 64 * 1024]);
+            loop {
+                let count = output.read(&mut bytes).ok().filter(|count| *count > 0)?;
+                if let Some(file) = &mut kept {
+                    file.write_all(&bytes[..count]).ok()?;
                 }
+                for entry in decoder.push(&bytes[..count]) {
+                    sender.send((Instant::now(), entry)).ok()?;
+                }
+                sent.fetch_add(count as u64, Ordering::Release);
             }
         });
-        Ok(Netcat { child, port, records, taken })
+        Ok(Netcat { child, port, entries, taken })
     }
 
     /// Whether it holds nothing any more of a machine that has ended: its connections are closed, no datagram waits, it
@@ -425,13 +447,13 @@ impl Netcat {
             && written == Some(self.taken.load(Ordering::Acquire))
     }
 
-    /// The next record, if one comes in time.
-    fn next(&mut self, within: Duration) -> Result<Option<(Instant, Value)>> {
-        match self.records.recv_timeout(within) {
+    /// The next entry, if one comes in time.
+    fn next(&mut self, within: Duration) -> Result<Option<(Instant, Entry)>> {
+        match self.entries.recv_timeout(within) {
             Ok(record) => Ok(Some(record)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => {
-                Err("netcat has ended, or printed what is no record".into())
+                Err("netcat has ended, or what it printed could not be kept".into())
             }
         }
     }
@@ -442,13 +464,6 @@ impl Drop for Netcat {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The objects in a stream; of datagrams they follow each other without a line end.
-fn objects(stream: impl Read) -> impl Iterator<Item = Value> {
-    serde_json::Deserializer::from_reader(BufReader::new(stream))
-        .into_iter()
-        .map_while(core::result::Result::ok)
 }
 
 /// What the summary needs.
@@ -463,12 +478,11 @@ struct Seen {
 }
 
 impl Seen {
-    fn add(&mut self, at: Instant, record: &Value) {
-        let (Some(seq), Some(clock)) = (record["seq"].as_u64(), record["clock"].as_u64()) else { return };
+    fn add(&mut self, at: Instant, record: &Record) {
         self.records += 1;
-        self.first.get_or_insert((at, seq));
-        self.last = Some(seq);
-        let start = at - Duration::from_micros(clock);
+        self.first.get_or_insert((at, record.seq));
+        self.last = Some(record.seq);
+        let start = at - Duration::from_micros(record.clock);
         self.kernel_start = Some(self.kernel_start.map_or(start, |earlier| earlier.min(start)));
     }
 }
@@ -501,26 +515,4 @@ fn summary(seen: &Seen, guest: &Guest, netcat: bool, program: &[u8], overlay: &O
             "\nWhat the kernel says while it panics reaches no process any more: that takes pstore or netconsole."
         );
     }
-}
-
-const BOLD: &str = "1";
-const DIM: &str = "2";
-
-/// `[   12.345678] warning kern: text`, in the colour of its level.
-fn readable(record: &Value) -> String {
-    let text = |name: &str| record[name].as_str().unwrap_or("?");
-    let seconds = record["clock"].as_f64().unwrap_or_default() / 1e6;
-    let colour = match text("talos-level") {
-        "error" => "31",
-        "warn" => "33",
-        "info" => "0",
-        _ => DIM,
-    };
-    let first_line = text("msg").lines().next().unwrap_or_default();
-    paint(&format!("[{seconds:12.6}] {:<7} {}: {first_line}", text("priority"), text("facility")), colour)
-}
-
-fn paint(text: &str, colour: &str) -> String {
-    let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) || !stdout().is_terminal();
-    if plain { text.to_owned() } else { format!("\x1b[{colour}m{text}\x1b[0m") }
 }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 
 use earlykmsg_qemu::{Kernel, LONG, Receiver, image, seqs_missing, target_dir};
+use earlykmsg_view::decode::{Decoder, Entry};
 
 fn demo(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
@@ -53,6 +54,7 @@ fn mistakes_are_told() {
         (&["--receiver", "tcp://10.0.0.1:0/"], "must be tcp:// or udp://HOST:PORT/"),
         (&["--arch", "vax"], "--arch vax: no such machine"),
         (&["--udp", "--receiver", "tcp://10.0.0.1:1/"], "--receiver says the protocol itself"),
+        (&["--save", "file", "--receiver", "tcp://10.0.0.1:1/"], "with --receiver there is none"),
         (&["--initramfs", "image", "--panic"], "not of another --initramfs"),
     ] {
         let output = demo(words).output().unwrap();
@@ -87,8 +89,10 @@ fn the_help_names_every_option() {
 /// Over datagrams and at a terminal, in colours: all records, the turns of the boot, the summary.
 #[test]
 fn a_whole_boot() {
-    let shown = succeeded(&at_a_terminal("--udp").output().unwrap());
-    assert!(shown.contains("\x1b[0m[    0.000000] notice  kern: Linux version "), "{shown}");
+    let kept = target_dir().join("qemu").join(format!("kept-{}", std::process::id()));
+    let words = format!("--udp --save '{}'", kept.display());
+    let shown = succeeded(&at_a_terminal(&words).output().unwrap());
+    assert!(shown.contains("\x1b[32m[    0.000000]\x1b[0m \x1b[1mLinux version "), "{shown}");
     let plain = shown.replace("\x1b[1m", "").replace("\x1b[0m", "").replace('\r', "");
     for turn in ["==> Connected", "==> The root is switched", "==> Handed over"] {
         assert!(plain.contains(&format!("\n{turn}")), "{turn}: {plain}");
@@ -100,6 +104,10 @@ fn a_whole_boot() {
     let seconds = row(&plain, "first record received").split(' ').next().unwrap();
     assert!((0.1..60.0).contains(&seconds.parse::<f64>().unwrap()), "{seconds}");
     assert!(!plain.contains("left behind"), "{plain}");
+    let entries = Decoder::default().push(&fs::read(&kept).unwrap());
+    fs::remove_file(kept).unwrap();
+    assert!(entries.iter().all(|entry| matches!(entry, Entry::Record(_))));
+    assert_eq!(entries.len().to_string(), written);
 }
 
 /// A machine with another processor: the same boot.
@@ -146,7 +154,7 @@ fn a_console_and_a_panic() {
     child.stdin.take().unwrap().write_all(typed).unwrap();
     let shown = succeeded(&child.wait_with_output().unwrap());
     for part in
-        ["user: 42 typed\n", "demo: and now it panics", "Kernel panic - not syncing", "pstore or netconsole"]
+        ["] 42 typed\n", "demo: and now it panics", "Kernel panic - not syncing", "pstore or netconsole"]
     {
         assert!(shown.contains(part), "{part}: {shown}");
     }

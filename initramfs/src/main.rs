@@ -10,13 +10,14 @@ use earlykmsg_initramfs::overlay::read_program;
 use earlykmsg_initramfs::release::Release;
 
 const USAGE: &str = "\
-usage: initramfs release --program FILE [--program FILE]... --out FOLDER
+usage: initramfs release --program FILE [--program FILE]... [--viewer FILE]
+                         --out FOLDER
 
 Writes what is published of programs, each built for another processor, into
 FOLDER: each as it is and packed as /earlykmsg into an archive that can be put
 behind any other image (.cpio, .cpio.gz, .cpio.zst), its packages (.deb, .rpm),
 its extension for Talos (.tar and, of all together, an OCI image layout), its
-bill of materials (.cdx.json), and SHA256SUMS.
+bill of materials (.cdx.json), and SHA256SUMS; of the viewer, its package (.deb).
 ";
 
 fn main() -> ExitCode {
@@ -40,12 +41,13 @@ fn main() -> ExitCode {
 
 struct Order {
     programs: Vec<PathBuf>,
+    viewer: Option<PathBuf>,
     out: PathBuf,
 }
 
 impl Order {
     fn from(words: Vec<OsString>) -> Option<Order> {
-        let (mut programs, mut out) = (Vec::new(), None);
+        let (mut programs, mut viewer, mut out) = (Vec::new(), None, None);
         let mut words = words.into_iter();
         if words.next()? != "release" {
             return None;
@@ -53,17 +55,19 @@ impl Order {
         while let Some(word) = words.next() {
             match word.to_str()? {
                 "--program" => programs.push(words.next()?.into()),
+                "--viewer" => viewer = Some(words.next()?.into()),
                 "--out" => out = Some(words.next()?.into()),
                 _ => return None,
             }
         }
-        (!programs.is_empty()).then_some(Order { programs, out: out? })
+        (!programs.is_empty()).then_some(Order { programs, viewer, out: out? })
     }
 
     fn carry_out(&self) -> io::Result<()> {
         let programs: Vec<Vec<u8>> =
             self.programs.iter().map(|path| read_program(path)).collect::<io::Result<_>>()?;
-        for path in Release::new(&programs, &env::temp_dir())?.write_to(&self.out)? {
+        let viewer = self.viewer.as_deref().map(read_program).transpose()?;
+        for path in Release::new(&programs, viewer.as_deref(), &env::temp_dir())?.write_to(&self.out)? {
             println!("{}", path.display());
         }
         Ok(())

@@ -1,5 +1,5 @@
 //! The packages for Debian and for distributions with rpm: one list of files, made into both by `dpkg-deb` and
-//! `rpmbuild`.
+//! `rpmbuild`. The viewer's package, for the machine that receives, is for Debian alone.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -14,19 +14,44 @@ use crate::release::{Date, VERSION, output, workspace};
 /// Who answers for a package. A distributor puts in an address of its own.
 const MAINTAINER: &str = "the earlykmsg authors <earlykmsg@example.org>";
 
-const SUMMARY: &str = "ships the kernel log of a boot from its first line on";
+/// What is said of a package. Lines of at most 79 characters: both formats take them as they are.
+struct About {
+    name: &'static str,
+    summary: &'static str,
+    description: &'static [&'static str],
+    /// More fields of the Debian package.
+    fields: &'static str,
+    /// `DEBIAN/triggers`
+    triggers: Option<&'static str>,
+}
 
-/// Lines of at most 79 characters: both formats take them as they are.
-const DESCRIPTION: [&str; 5] = [
-    "earlykmsg is part of the initramfs, reads from the kernel command line where",
-    "to send, and ships every record of the kernel log as a JSON line over TCP or",
-    "UDP, from the first line of the boot until the main system delivers it.",
-    "Where the command line names no destination, nothing runs. After this package",
-    "is removed, a machine boots as before, whatever its command line still says.",
-];
+const PROGRAM: About = About {
+    name: "earlykmsg",
+    summary: "ships the kernel log of a boot from its first line on",
+    description: &[
+        "earlykmsg is part of the initramfs, reads from the kernel command line where",
+        "to send, and ships every record of the kernel log as a JSON line over TCP or",
+        "UDP, from the first line of the boot until the main system delivers it.",
+        "Where the command line names no destination, nothing runs. After this package",
+        "is removed, a machine boots as before, whatever its command line still says.",
+    ],
+    fields: "Recommends: initramfs-tools | linux-initramfs-tool\nSection: admin\n",
+    // The initramfs is made anew when the package comes, changes or goes.
+    triggers: Some("activate-noawait update-initramfs\n"),
+};
 
-/// The initramfs of Debian is made anew when the package comes, changes or goes.
-const DEB_TRIGGERS: &str = "activate-noawait update-initramfs\n";
+const VIEWER: About = About {
+    name: "earlykmsg-view",
+    summary: "shows the kernel logs that earlykmsg ships",
+    description: &[
+        "earlykmsg-view runs on the machine that receives, behind netcat or on the",
+        "file of a log receiver. It prints the kernel logs of many machines as dmesg",
+        "does, in colours, without repetitions and with marks where records are lost",
+        "or a machine boots again, and draws each boot as a time line.",
+    ],
+    fields: "Enhances: earlykmsg\nSection: utils\n",
+    triggers: None,
+};
 
 /// The same with rpm. Where the system's image is not made on the machine (ostree), there is nothing to do, and no
 /// failure here is one of the installation.
@@ -57,6 +82,7 @@ impl Installed {
 
 /// A package before it is packed.
 pub(crate) struct Package {
+    about: &'static About,
     architecture: Architecture,
     date: Date,
     files: Vec<Installed>,
@@ -70,15 +96,6 @@ impl Package {
                 &include_bytes!(concat!("../package/tree", $path))[..]
             };
         }
-        let read = |name: &str| {
-            let path = workspace().join(name);
-            fs::read(&path).map_err(at("unable to read", &path))
-        };
-        let changelog = format!(
-            "earlykmsg ({VERSION}) unstable; urgency=medium\n\n  * What changed is in CHANGELOG.md beside this file.\n\n \
-             -- {MAINTAINER}  {}\n",
-            date.rfc2822()?
-        );
         let files = vec![
             Installed::new("/usr/sbin/earlykmsg", 0o755, program),
             Installed::for_debian(
@@ -101,12 +118,20 @@ impl Package {
                 0o755,
                 tree!("/usr/lib/dracut/modules.d/01earlykmsg/earlykmsg.sh"),
             ),
-            Installed::new("/usr/share/man/man8/earlykmsg.8.gz", 0o644, gzip(&read("docs/earlykmsg.8")?)?),
-            Installed::new("/usr/share/doc/earlykmsg/CHANGELOG.md.gz", 0o644, gzip(&read("CHANGELOG.md")?)?),
+            Installed::new(
+                "/usr/share/man/man8/earlykmsg.8.gz",
+                0o644,
+                gzip(&from_repository("docs/earlykmsg.8")?)?,
+            ),
+            Installed::new(
+                "/usr/share/doc/earlykmsg/CHANGELOG.md.gz",
+                0o644,
+                gzip(&from_repository("CHANGELOG.md")?)?,
+            ),
             Installed::for_debian(
                 "/usr/share/doc/earlykmsg/changelog.gz",
                 0o644,
-                gzip(changelog.as_bytes())?,
+                gzip(changelog(&PROGRAM, date)?.as_bytes())?,
             ),
             Installed::new(
                 "/usr/share/doc/earlykmsg/copyright",
@@ -125,24 +150,63 @@ impl Package {
                 tree!("/usr/share/lintian/overrides/earlykmsg"),
             ),
         ];
-        Ok(Package { architecture: Architecture::of(program)?, date: date.clone(), files })
+        Ok(Package { about: &PROGRAM, architecture: Architecture::of(program)?, date: date.clone(), files })
+    }
+
+    /// The viewer's package.
+    pub(crate) fn viewer(program: &[u8], bill: &[u8], date: &Date) -> io::Result<Package> {
+        macro_rules! tree {
+            ($path:literal) => {
+                &include_bytes!(concat!("../package/view", $path))[..]
+            };
+        }
+        let files = vec![
+            Installed::new("/usr/bin/earlykmsg-view", 0o755, program),
+            Installed::new(
+                "/usr/share/man/man1/earlykmsg-view.1.gz",
+                0o644,
+                gzip(&from_repository("docs/earlykmsg-view.1")?)?,
+            ),
+            Installed::new(
+                "/usr/share/doc/earlykmsg-view/CHANGELOG.md.gz",
+                0o644,
+                gzip(&from_repository("CHANGELOG.md")?)?,
+            ),
+            Installed::new(
+                "/usr/share/doc/earlykmsg-view/changelog.gz",
+                0o644,
+                gzip(changelog(&VIEWER, date)?.as_bytes())?,
+            ),
+            Installed::new(
+                "/usr/share/doc/earlykmsg-view/copyright",
+                0o644,
+                tree!("/usr/share/doc/earlykmsg-view/copyright"),
+            ),
+            Installed::new("/usr/share/doc/earlykmsg-view/earlykmsg-view.cdx.json", 0o644, bill),
+            Installed::new(
+                "/usr/share/lintian/overrides/earlykmsg-view",
+                0o644,
+                tree!("/usr/share/lintian/overrides/earlykmsg-view"),
+            ),
+        ];
+        Ok(Package { about: &VIEWER, architecture: Architecture::of(program)?, date: date.clone(), files })
     }
 
     /// The Debian package: its name and its bytes. `work` is a folder to work in, which is not there yet.
     pub(crate) fn deb(&self, work: &Path) -> io::Result<(String, Vec<u8>)> {
         let Architecture { debian, .. } = self.architecture;
-        let name = format!("earlykmsg_{VERSION}_{debian}.deb");
+        let About { name: package, summary, description, fields, triggers } = self.about;
+        let name = format!("{package}_{VERSION}_{debian}.deb");
         let root = work.join("root");
         let files: Vec<&Installed> = self.files.iter().collect();
         install(&root, &files)?;
         let control = root.join("DEBIAN");
         make_dir(&control)?;
         let kib: usize = files.iter().map(|file| file.bytes.len().div_ceil(1024)).sum();
-        let description = DESCRIPTION.map(|line| format!(" {line}\n")).concat();
+        let description: String = description.iter().map(|line| format!(" {line}\n")).collect();
         let fields = format!(
-            "Package: earlykmsg\nVersion: {VERSION}\nArchitecture: {debian}\nMaintainer: {MAINTAINER}\n\
-             Installed-Size: {kib}\nRecommends: initramfs-tools | linux-initramfs-tool\nSection: admin\n\
-             Priority: optional\nDescription: {SUMMARY}\n{description}"
+            "Package: {package}\nVersion: {VERSION}\nArchitecture: {debian}\nMaintainer: {MAINTAINER}\n\
+             Installed-Size: {kib}\n{fields}Priority: optional\nDescription: {summary}\n{description}"
         );
         let sums = output(
             Command::new("md5sum")
@@ -150,7 +214,9 @@ impl Package {
                 .current_dir(&root),
         )?;
         write(&control.join("control"), 0o644, fields.as_bytes())?;
-        write(&control.join("triggers"), 0o644, DEB_TRIGGERS.as_bytes())?;
+        if let Some(triggers) = triggers {
+            write(&control.join("triggers"), 0o644, triggers.as_bytes())?;
+        }
         write(&control.join("md5sums"), 0o644, &sums)?;
         let package = work.join(&name);
         output(
@@ -176,9 +242,10 @@ impl Package {
             .iter()
             .map(|file| format!("%attr({:04o}, root, root) {}\n", file.mode, file.path))
             .collect();
-        let description = DESCRIPTION.map(|line| format!("{line}\n")).concat();
+        let About { name: package, summary, description, .. } = self.about;
+        let description: String = description.iter().map(|line| format!("{line}\n")).collect();
         let text = format!(
-            "Name: earlykmsg\nVersion: {VERSION}\nRelease: 1\nSummary: {SUMMARY}\nLicense: MIT OR Apache-2.0\n\
+            "Name: {package}\nVersion: {VERSION}\nRelease: 1\nSummary: {summary}\nLicense: MIT OR Apache-2.0\n\
              AutoReqProv: no\n\n%description\n{description}\n\
              %install\ncp -r %{{source}}/. %{{buildroot}}\n\n%files\n\
              %dir %attr(0755, root, root) /usr/lib/dracut/modules.d/01earlykmsg\n\
@@ -212,6 +279,22 @@ impl Package {
         let package = work.join("package.rpm");
         Ok((name, fs::read(&package).map_err(at("unable to read", &package))?))
     }
+}
+
+/// A file of the repository.
+fn from_repository(name: &str) -> io::Result<Vec<u8>> {
+    let path = workspace().join(name);
+    fs::read(&path).map_err(at("unable to read", &path))
+}
+
+/// The changelog that Debian asks for.
+fn changelog(about: &About, date: &Date) -> io::Result<String> {
+    Ok(format!(
+        "{} ({VERSION}) unstable; urgency=medium\n\n  * What changed is in CHANGELOG.md beside this file.\n\n \
+         -- {MAINTAINER}  {}\n",
+        about.name,
+        date.rfc2822()?
+    ))
 }
 
 /// Lays files out below a folder, with all folders above them, whatever the umask is.

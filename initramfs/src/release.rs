@@ -31,11 +31,11 @@ struct Published {
 }
 
 impl Release {
-    /// Packs programs, each built for another processor. `work` is a folder that can be made and removed.
+    /// Packs programs, each built for another processor, and the viewer where it was built. `work` is a folder that can be made and removed.
     ///
     /// # Errors
     /// The step that failed: a program for no known processor, a tool that is missing.
-    pub fn new(programs: &[Vec<u8>], work: &Path) -> io::Result<Release> {
+    pub fn new(programs: &[Vec<u8>], viewer: Option<&[u8]>, work: &Path) -> io::Result<Release> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let work = Workshop::new(work.join(format!("earlykmsg-release.{}.{number}", process::id())))?;
@@ -62,6 +62,11 @@ impl Release {
             release.put(format!("earlykmsg-talos-{name}.tar"), 0o644, extension.clone());
             release.put(format!("earlykmsg-{name}.cdx.json"), 0o644, bill);
             extensions.push((architecture, extension));
+        }
+        if let Some(viewer) = viewer {
+            let package = Package::viewer(viewer, &sbom::of_viewer(viewer)?, &date)?;
+            let (name, bytes) = package.deb(&work.0.join("view.deb"))?;
+            release.put(name, 0o644, bytes);
         }
         release.put(TALOS_OCI.to_owned(), 0o644, talos::oci_layout(&extensions, &date)?);
         Ok(release)

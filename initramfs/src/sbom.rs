@@ -21,20 +21,37 @@ use crate::release::{output, workspace};
 pub fn of(program: &[u8]) -> io::Result<Vec<u8>> {
     let architecture = Architecture::of(program)?;
     let toolchain = Toolchain::of(&architecture)?;
-    let crates = crates(&architecture)?;
-    let [root, libraries @ ..] = &crates[..] else { return Err(unknown("cargo tree names no crate")) };
     let rustc = toolchain.rustc()?;
-    let (core, musl) = (core(&rustc), toolchain.musl(&architecture));
+    let base = [rust_library("core", &rustc), toolchain.musl(&architecture)];
+    bill(program, ".", "earlykmsg", &rustc, base)
+}
+
+/// The bill of the viewer, which was built for this machine: it has Rust's whole library, and the C library of the
+/// machine.
+///
+/// # Errors
+/// As [`of`].
+pub fn of_viewer(program: &[u8]) -> io::Result<Vec<u8>> {
+    let rustc = Toolchain(Vec::new()).rustc()?;
+    let base = [rust_library("std", &rustc), glibc(&Architecture::of(program)?)];
+    bill(program, "tests", "earlykmsg-view", &rustc, base)
+}
+
+/// The bill of a package in the workspace of a folder, with what is linked besides its crates.
+fn bill(program: &[u8], folder: &str, package: &str, rustc: &str, base: [Value; 2]) -> io::Result<Vec<u8>> {
+    let architecture = Architecture::of(program)?;
+    let crates = crates(&architecture, &workspace().join(folder), package)?;
+    let [root, libraries @ ..] = &crates[..] else { return Err(unknown("cargo tree names no crate")) };
 
     let mut needs: BTreeMap<String, BTreeSet<String>> =
         crates.iter().map(|library| (library.reference(), library.needs.clone())).collect();
-    for part in [&core, &musl] {
+    for part in &base {
         let reference = part["bom-ref"].as_str().unwrap_or_default().to_owned();
         needs.entry(root.reference()).or_default().insert(reference.clone());
         needs.entry(reference).or_default();
     }
     let mut components: Vec<Value> = libraries.iter().map(Crate::component).collect();
-    components.extend([core, musl]);
+    components.extend(base);
     let edges = needs.iter().map(|(reference, needs)| json!({ "ref": reference, "dependsOn": needs }));
     let bill = json!({
         "bomFormat": "CycloneDX",
@@ -89,21 +106,23 @@ impl Crate {
 }
 
 /// The program's own crate first, then all that cargo compiles into it, by name.
-fn crates(architecture: &Architecture) -> io::Result<Vec<Crate>> {
+fn crates(architecture: &Architecture, folder: &Path, package: &str) -> io::Result<Vec<Crate>> {
     let tree = said(
         Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args([
                 "tree",
                 "--locked",
                 "--package",
-                "earlykmsg",
+                package,
                 "--edges",
                 "normal,no-proc-macro",
                 "--no-dedupe",
             ])
+            .arg("--manifest-path")
+            .arg(folder.join("Cargo.toml"))
             .args(["--prefix", "depth", "--format", "\t{p}\t{l}\t", "--target", architecture.rust_target]),
     )?;
-    let lock = workspace().join("Cargo.lock");
+    let lock = folder.join("Cargo.lock");
     let checksums = checksums(&fs::read_to_string(&lock).map_err(at("unable to read", &lock))?);
 
     let mut crates: BTreeMap<String, Crate> = BTreeMap::new();
@@ -215,15 +234,34 @@ impl Toolchain {
     }
 }
 
-/// The part of Rust's standard library that is in the program.
-fn core(rustc: &str) -> Value {
+/// The C library of this machine, linked statically.
+fn glibc(architecture: &Architecture) -> Value {
+    let mut glibc = json!({
+        "type": "library",
+        "bom-ref": "glibc",
+        "name": "glibc",
+        "scope": "required",
+        "licenses": licenses("LGPL-2.1-or-later"),
+    });
+    let package = format!("libc6-dev:{}", architecture.debian);
+    if let Ok(version) =
+        said(Command::new("dpkg-query").args(["--show", "--showformat=${Version}", &package]))
+    {
+        glibc["purl"] = json!(format!("pkg:deb/debian/libc6-dev@{version}?arch={}", architecture.debian));
+        glibc["version"] = json!(version);
+    }
+    glibc
+}
+
+/// The part of Rust's standard library that is in a program.
+fn rust_library(name: &str, rustc: &str) -> Value {
     let version = rustc.split(' ').next().unwrap_or_default();
     json!({
         "type": "library",
-        "bom-ref": format!("rust-core@{version}"),
-        "name": "core",
+        "bom-ref": format!("rust-{name}@{version}"),
+        "name": name,
         "version": version,
-        "description": "Rust's core library, as the compiler brings it",
+        "description": format!("Rust's {name} library, as the compiler brings it"),
         "scope": "required",
         "licenses": licenses("MIT OR Apache-2.0"),
     })

@@ -247,6 +247,44 @@ fn lintian_has_nothing_to_say_about_it() {
     }
 }
 
+/// For the machine that receives: a command and its manual page. (tests/tests/reproducible.rs looks at the real one.)
+#[test]
+fn the_package_of_the_viewer() {
+    let folder = Folder::new("release-viewer");
+    let (program, viewer) = (folder.file("program", ARM64), folder.file("viewer", AMD64));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_initramfs"));
+    command.args(["release", "--program"]).arg(program).arg("--viewer").arg(viewer);
+    said(command.arg("--out").arg(folder.path("out")).env_remove("SOURCE_DATE_EPOCH"));
+    let deb = folder.path(&format!("out/earlykmsg-view_{VERSION}_amd64.deb"));
+    let field = |name: &str| said(Command::new("dpkg-deb").arg("--field").arg(&deb).arg(name));
+    assert_eq!(field("Package"), "earlykmsg-view\n");
+    assert_eq!(field("Depends").trim(), "");
+    let root = folder.path("root");
+    said(Command::new("dpkg-deb").arg("--raw-extract").arg(&deb).arg(&root));
+    assert_eq!(names_in(&root.join("DEBIAN")), ["control", "md5sums"]);
+    said(Command::new("md5sum").args(["--check", "--strict", "DEBIAN/md5sums"]).current_dir(&root));
+    let files =
+        said(Command::new("find").arg("usr").args(["-type", "f", "-printf", "%m %p\n"]).current_dir(&root));
+    let mut files: Vec<&str> = files.lines().collect();
+    files.sort_unstable();
+    assert_eq!(
+        files,
+        [
+            "644 usr/share/doc/earlykmsg-view/CHANGELOG.md.gz",
+            "644 usr/share/doc/earlykmsg-view/changelog.gz",
+            "644 usr/share/doc/earlykmsg-view/copyright",
+            "644 usr/share/doc/earlykmsg-view/earlykmsg-view.cdx.json",
+            "644 usr/share/lintian/overrides/earlykmsg-view",
+            "644 usr/share/man/man1/earlykmsg-view.1.gz",
+            "755 usr/bin/earlykmsg-view",
+        ]
+    );
+    assert_eq!(fs::read(root.join("usr/bin/earlykmsg-view")).unwrap(), AMD64);
+    let bill = fs::read(root.join("usr/share/doc/earlykmsg-view/earlykmsg-view.cdx.json")).unwrap();
+    let bill: Value = serde_json::from_slice(&bill).unwrap();
+    assert_eq!(bill["metadata"]["component"]["name"], "earlykmsg-view");
+}
+
 #[test]
 fn the_package_for_rpm() {
     let folder = released("release-rpm");

@@ -95,6 +95,30 @@ fn each_crate_has_its_licence_and_the_checksum_of_the_lock_file() {
     }
 }
 
+/// The viewer's crates are those of the workspace of the tests, without what its tests use.
+#[test]
+fn the_viewers() {
+    let bytes = earlykmsg_initramfs::sbom::of_viewer(&program(X86_64)).unwrap();
+    let bill: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(bill["metadata"]["component"]["name"], "earlykmsg-view");
+    let lock = fs::read_to_string(workspace().join("tests/Cargo.lock")).unwrap();
+    let crates = crates(&bill);
+    let has = |name: &str| crates.keys().any(|found| found.starts_with(&format!("{name} v")));
+    assert!(
+        has("serde_json") && has("lexopt") && !has("roxmltree") && !has("earlykmsg-qemu"),
+        "{:?}",
+        crates.keys()
+    );
+    for (name, part) in &crates {
+        let checksum = format!("checksum = \"{}\"", text(&part["hashes"][0], "content"));
+        assert!(lock.contains(&checksum), "{name}");
+    }
+    let components = bill["components"].as_array().unwrap();
+    for name in ["std", "glibc"] {
+        assert!(components.iter().any(|part| part["name"] == name), "{name}");
+    }
+}
+
 /// What every reader of CycloneDX 1.5 relies on.
 #[test]
 fn it_is_well_formed() {

@@ -20,7 +20,7 @@ fn block(start: &str) -> String {
 fn machine() -> Installed {
     static DEB: OnceLock<Vec<u8>> = OnceLock::new();
     let deb = DEB.get_or_init(|| {
-        let release = Release::new(&[earlykmsg().unwrap()], &std::env::temp_dir()).unwrap();
+        let release = Release::new(&[earlykmsg().unwrap()], None, &std::env::temp_dir()).unwrap();
         release.file(&format!("earlykmsg_{VERSION}_amd64.deb")).unwrap().to_vec()
     });
     Installed::with(Suite::Bookworm, Maker::InitramfsTools, deb).unwrap()

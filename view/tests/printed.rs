@@ -50,3 +50,20 @@ fn severe_records() {
 fn one_machine() {
     assert_prints(&["--machine", "node2"], "mixed.node2.txt");
 }
+
+/// The lines in README.md are printed of the boots that were recorded.
+#[test]
+fn the_lines_in_the_documents() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let readme = fs::read_to_string(repository.join("README.md")).unwrap();
+    let (_, block) = readme.split_once("earlykmsg-view --svg").unwrap().1.split_once("```text\n").unwrap();
+    let block = block.split("```").next().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_earlykmsg-view"));
+    let output = command.arg(repository.join("tests/data/boots.jsonl")).output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let mut lines = shown.lines();
+    assert!(block.lines().count() >= 3);
+    for line in block.lines() {
+        assert!(lines.any(|printed| printed == line), "{line}");
+    }
+}

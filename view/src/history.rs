@@ -53,6 +53,8 @@ pub enum Event {
     Kept {
         /// That boot.
         place: Place,
+        /// Where in pstore its first line stood, and how the boot ended: `dmesg-erst-7577 Panic#1 Part2`.
+        origin: String,
     },
     /// Records of a boot that is not the one before.
     Again {
@@ -84,7 +86,7 @@ impl Event {
         match self {
             Event::Machine { place }
             | Event::Boot { place, .. }
-            | Event::Kept { place }
+            | Event::Kept { place, .. }
             | Event::Again { place }
             | Event::Missing { place, .. }
             | Event::Record { place, .. } => *place,

@@ -77,7 +77,7 @@ impl Printer {
             Event::Machine { .. } => format!("another machine: {who}"),
             Event::Boot { time, .. } if time.is_empty() => format!("reboot: boot {boot}"),
             Event::Boot { time, .. } => format!("reboot: boot {boot}, {}", printable(time)),
-            Event::Kept { .. } => "the end of an earlier boot, kept by pstore:".to_owned(),
+            Event::Kept { origin, .. } => format!("kept by pstore of an earlier boot: {}", printable(origin)),
             Event::Again { .. } => format!("boot {boot} again:"),
             Event::Missing { first, last, .. } if first == last => {
                 format!("1 record not received: seq {first}")

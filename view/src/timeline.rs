@@ -25,6 +25,7 @@ struct Boot {
     time: String,
     kernel: Option<String>,
     is_kept: bool,
+    has_panicked: bool,
     /// How many records, reports of lost ones left out.
     records: usize,
     strokes: Vec<Stroke>,
@@ -96,7 +97,11 @@ impl Timeline {
         boot.label = printable(history.label(place.machine));
         match event {
             Event::Record { record, .. } => boot.add(record),
-            Event::Kept { .. } => boot.is_kept = true,
+            Event::Kept { origin, .. } => {
+                boot.is_kept = true;
+                // Also where the line that says so was not kept.
+                boot.has_panicked = origin.contains(" Panic#");
+            }
             Event::Missing { .. } => boot.marks.push(Mark { clock: boot.clock(), kind: Kind::Lost }),
             Event::Machine { .. } | Event::Boot { .. } | Event::Again { .. } => {}
         }
@@ -133,12 +138,12 @@ impl Boot {
         self.strokes.last().map_or(0, |stroke| stroke.clock)
     }
 
-    /// The same sorted by time. The end of a boot that pstore kept is a panic, whatever it says.
+    /// The same sorted by time.
     fn in_order(&self) -> Boot {
         let mut strokes = self.strokes.clone();
         strokes.sort_by_key(|stroke| stroke.clock);
         let mut marks = self.marks.clone();
-        if self.is_kept && !marks.iter().any(|mark| mark.kind == Kind::Panic) {
+        if self.has_panicked && !marks.iter().any(|mark| mark.kind == Kind::Panic) {
             marks.extend(strokes.last().map(|last| Mark { clock: last.clock, kind: Kind::Panic }));
         }
         marks.sort_by_key(|mark| mark.clock);
@@ -147,6 +152,7 @@ impl Boot {
             time: self.time.clone(),
             kernel: self.kernel.clone(),
             is_kept: self.is_kept,
+            has_panicked: self.has_panicked,
             records: self.records,
             strokes,
             marks,

@@ -183,20 +183,35 @@ fn a_second_sender_without_tags() {
     }
 }
 
+/// Two dumps, the first in two parts, and the second one again; then the boot that found them.
 #[test]
 fn what_pstore_kept() {
     let mut history = History::default();
     let kept = |file: &str, seq, clock| record(seq, clock, "line", &[("pstore", file), ("host", "a")]);
+    let (one, two) =
+        (kept("dmesg-erst-3 Panic#1 Part1", 1, 9_000_100), kept("dmesg-erst-3 Panic#1 Part1", 2, 9_000_200));
     let seen = told(
         &mut history,
         [
-            kept("dmesg-erst-1", 0, 5_000_000),
-            kept("dmesg-erst-2", 0, 9_000_000),
-            kept("dmesg-erst-3", 0, 100),
-            kept("dmesg-erst-1", 0, 5_000_000),
+            kept("dmesg-erst-1 Panic#1 Part2", 1, 5_000_000),
+            kept("dmesg-erst-2 Panic#1 Part1", 2, 9_000_000),
+            one.clone(),
+            two.clone(),
+            one,
+            two,
         ],
     );
-    assert_eq!(seen, ["m0b0 kept", "m0b0#0", "m0b0#0", "m0b1 kept", "m0b1#0"]);
+    assert_eq!(seen, ["m0b0 kept", "m0b0#1", "m0b0#2", "m0b1 kept", "m0b1#1", "m0b1#2"]);
     let seen = told(&mut history, boot(3, 10_000, &[("host", "a"), ("boot", "b")]));
     assert_eq!(seen, ["m0b2 boots", "m0b2#0", "m0b2#1", "m0b2#2"]);
+}
+
+/// By syslog a record comes without its last newline and the lines about a device.
+#[test]
+fn the_same_by_json_and_by_syslog() {
+    let mut history = History::default();
+    let mut one = record(7, 10, "text", &[("boot", "b")]);
+    let other = Record { msg: "text".to_owned(), ..one.clone() };
+    one.msg += " SUBSYSTEM=pci\n DEVICE=+pci:0\n";
+    assert_eq!(told(&mut history, [one, other]), ["m0b0#7"]);
 }

@@ -161,6 +161,17 @@ fn any_boots() {
     checked(&drawn(format!("{last}{}", json!({"clock": 0, "seq": 0, "msg": "first"})).as_bytes()));
 }
 
+/// However long a boot is, its picture is not.
+#[test]
+fn many_records_and_losses() {
+    let lines = (0..50_000_u64).map(|number| {
+        json!({"clock": number * 1000, "seq": number * 2, "msg": "text\n", "priority": "info"}).to_string()
+    });
+    let svg = drawn(lines.collect::<String>().as_bytes());
+    assert!(svg.len() < 100_000, "{} bytes", svg.len());
+    checked(&svg);
+}
+
 /// The names of gaps are the lines before and after them, the longest gaps first to be named.
 #[test]
 fn gaps_are_named() {

@@ -32,7 +32,7 @@ pub(super) enum Fit {
 const SEEN_MAX: usize = 1 << 18;
 
 /// Time stamps may be in a slightly different order than numbers.
-pub(super) const CLOCK_SLACK: u64 = 1_000_000;
+const CLOCK_SLACK: u64 = 1_000_000;
 
 /// Datagrams may be so late.
 const LATE_MAX: u64 = 64;
@@ -49,7 +49,7 @@ pub(super) struct Boot {
     /// The last number that arrived or was reported lost.
     last: Option<u64>,
     /// The last time stamp.
-    pub(super) clock: u64,
+    clock: u64,
     /// Records of the least severe levels are sent, so that numbers leave no gaps.
     sends_all: bool,
     /// The command line says what is sent.
@@ -118,13 +118,23 @@ impl Boot {
         self.last.is_some_and(|last| last.checked_add(1) == Some(record.seq)) && record.clock >= self.clock
     }
 
+    /// Whether this is a line behind those that pstore kept so far: in another file, numbers begin anew.
+    pub(super) fn is_kept_with(&self, record: &Record) -> bool {
+        self.key == Key::Kept
+            && self.last < Some(record.seq)
+            && self.clock <= record.clock.saturating_add(CLOCK_SLACK)
+    }
+
     /// Takes a new record, and gives the numbers before it that did not arrive.
     pub(super) fn add(&mut self, record: &Record) -> Option<(u64, u64)> {
         if !has_own_number(record) {
             self.seen_besides.insert(text_hash(record));
-            if record.report.is_some() {
-                self.last = self.last.max(record.reported().map(|(_, last)| last));
-            }
+            let last = if record.pstore.is_some() {
+                Some(record.seq)
+            } else {
+                record.reported().map(|(_, last)| last)
+            };
+            self.last = self.last.max(last);
             self.clock = self.clock.max(record.clock);
             return None;
         }
@@ -146,10 +156,10 @@ fn has_own_number(record: &Record) -> bool {
     record.report.is_none() && record.pstore.is_none()
 }
 
-/// What tells a record from others of the same number and time.
+/// What tells a record from others of the same number and time. By syslog it comes without the lines about a device.
 fn text_hash(record: &Record) -> u64 {
     let mut hasher = DefaultHasher::new();
-    record.msg.hash(&mut hasher);
+    record.lines().hash(&mut hasher);
     if !has_own_number(record) {
         (record.seq, record.clock, &record.pstore).hash(&mut hasher);
     }

@@ -2,7 +2,7 @@
 
 use core::mem;
 
-use super::boot::{Boot, CLOCK_SLACK, Fit, Key};
+use super::boot::{Boot, Fit, Key};
 use super::{Event, Identity, Place, boot_tag};
 use crate::record::Record;
 
@@ -149,7 +149,9 @@ impl Machine {
         let missing = boot.add(&record);
         let is_kept = boot.key == Key::Kept;
         match self.shown.replace(place.boot) {
-            _ if is_first && is_kept => events.push(Event::Kept { place }),
+            _ if is_first && is_kept => {
+                events.push(Event::Kept { place, origin: record.pstore.clone().unwrap_or_default() });
+            }
             Some(_) if is_first => events.push(Event::Boot { place, time: record.time.clone() }),
             Some(shown) if shown != place.boot => events.push(Event::Again { place }),
             _ => {}
@@ -165,8 +167,7 @@ impl Machine {
             return boot;
         }
         let latest = self.boots.iter().rposition(|boot| boot.key == Key::Kept);
-        let latest =
-            latest.filter(|boot| self.boots[*boot].clock <= record.clock.saturating_add(CLOCK_SLACK));
+        let latest = latest.filter(|boot| self.boots[*boot].is_kept_with(record));
         latest.unwrap_or_else(|| self.new_boot(Key::Kept))
     }
 

@@ -203,8 +203,15 @@ impl Page {
     /// Lines through the bar, up to their texts.
     fn marks(&mut self, boot: &Boot, lanes: &[(Mark, u64)], scale: Scale, top: u64) {
         let bottom = top + BAR_HEIGHT + 3;
+        let mut last = None;
         for mark in &boot.marks {
             let lane = lanes.iter().find(|(labelled, _)| labelled == mark).map(|(_, lane)| *lane);
+            // Of a thousand lost records at one place, one is enough.
+            let place = Some((scale.x(mark.clock), mark.kind));
+            if lane.is_none() && last == place {
+                continue;
+            }
+            last = place;
             let start = lane.map_or(top, |lane| top - 2 - lane * ROW - 12);
             let class = if mark.kind == Kind::Panic { "panic" } else { "mark" };
             let x = scale.x(mark.clock);

@@ -119,6 +119,13 @@ fn what_was_never_sent_is_not_missing() {
     };
     assert_eq!(told(&mut history, [notice(1), notice(9)]), ["m0b0#1", "m0b0#9"]);
     assert_eq!(told(&mut history, [record(11, 11, "info", &[])]), ["m0b0#11"]);
+
+    // The command line is not sent.
+    let warning = |seq| Record {
+        level: earlykmsg_view::record::Level::WARNING,
+        ..record(seq, seq, &format!("warning {seq}"), &[])
+    };
+    assert_eq!(told(&mut History::default(), [warning(1), warning(9)]), ["m0b0#1", "m0b0#9"]);
 }
 
 #[test]
@@ -181,6 +188,18 @@ fn a_second_sender_without_tags() {
         assert_eq!(told(&mut history, boot(50, 10_000, tags)), numbers("m0b0", 0..50), "{tags:?}");
         assert_eq!(told(&mut history, boot(60, 10_000, &[])), numbers("m0b0", 50..60), "{tags:?}");
     }
+}
+
+/// The first records of two machines with one kernel are the same. What comes without a tag then is of the first until it
+/// differs.
+#[test]
+fn a_machine_without_tags_beside_one_with_them() {
+    let mut history = History::default();
+    told(&mut history, boot(50, 10_000, &[("uuid", "u")]));
+    let seen = told(&mut history, boot(40, 10_001, &[]));
+    assert_eq!(seen[0], "m1b0 new");
+    assert_eq!(seen[1..], numbers("m1b0", 21..40));
+    assert_eq!(told(&mut history, boot(51, 10_000, &[("uuid", "u")])), ["m0b0#50"]);
 }
 
 /// Two dumps, the first in two parts, and the second one again; then the boot that found them.

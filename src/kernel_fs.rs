@@ -9,8 +9,8 @@ use core::ffi::CStr;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, makedev, mkdir, open, openat, rmdir,
-    statat,
+    AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, Stat, fstat, fstatfs, makedev, mkdir, open,
+    openat, rmdir, statat, statfs,
 };
 use rustix::io::{Errno, read};
 use rustix::mount::{
@@ -138,6 +138,16 @@ pub fn sysfs() -> Option<OwnedFd> {
     own.or_else(|_| open(c"/sys", DIRECTORY, Mode::empty())).ok()
 }
 
+/// From the kernel's `magic.h`.
+const RAMFS_MAGIC: i64 = 0x8584_58f6;
+/// See `RAMFS_MAGIC`.
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+
+/// Whether the root file system is one that an initramfs has: a main system's root is on a disk or on the network.
+pub fn is_initramfs() -> bool {
+    statfs(c"/").is_ok_and(|root| [RAMFS_MAGIC, TMPFS_MAGIC].contains(&root.f_type))
+}
+
 fn own_mount(kind: &CStr, place: &CStr) -> Option<OwnedFd> {
     detached_mount(kind, MountAttrFlags::empty()).ok().or_else(|| in_place_mount(kind, place))
 }
@@ -154,9 +164,16 @@ fn is_proc(directory: &OwnedFd) -> bool {
 
 /// Whether `kmsg` in this directory is the kernel's log, and not a file that an image keeps there.
 fn holds_kmsg(directory: &OwnedFd) -> bool {
-    statat(directory, c"kmsg", AtFlags::empty()).is_ok_and(|stat| {
-        FileType::from_raw_mode(stat.st_mode).is_char_device() && stat.st_rdev == makedev(1, 11)
-    })
+    statat(directory, c"kmsg", AtFlags::empty()).is_ok_and(|stat| is_kmsg(&stat))
+}
+
+/// Whether a descriptor is one of the kernel's log.
+pub fn is_kernel_log(fd: BorrowedFd<'_>) -> bool {
+    fstat(fd).is_ok_and(|stat| is_kmsg(&stat))
+}
+
+fn is_kmsg(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode).is_char_device() && stat.st_rdev == makedev(1, 11)
 }
 
 fn detached_mount(kind: &CStr, more: MountAttrFlags) -> core::result::Result<OwnedFd, Errno> {

@@ -31,21 +31,24 @@ pub fn install() {
 }
 
 /// Logs what went wrong and what follows from it.
+#[macro_export]
 macro_rules! error {
     ($($message:tt)+) => { $crate::logger::submit(::log::Level::Error, format_args!($($message)+)) };
 }
 
 /// Logs what went wrong and will be tried again.
+#[macro_export]
 macro_rules! warning {
     ($($message:tt)+) => { $crate::logger::submit(::log::Level::Warn, format_args!($($message)+)) };
 }
 
 /// Logs what happened.
+#[macro_export]
 macro_rules! info {
     ($($message:tt)+) => { $crate::logger::submit(::log::Level::Info, format_args!($($message)+)) };
 }
 
-pub(crate) use {error, info, warning as warn};
+pub use crate::{error, info, warning as warn};
 
 /// Hands a message to the logger.
 pub fn submit(level: Level, message: Arguments<'_>) {

@@ -1,7 +1,8 @@
 //! earlykmsg ships the kernel's log, from the first line of the boot on, as Talos-compatible JSON lines.
 //!
-//! This is what calls the system; what computes is the library. One folder holds one process: `boot` PID 1 before it
-//! becomes the next init, `watch` the watcher, `ship` a shipper.
+//! This is what calls the system; what computes is the core (`lib.rs`). One folder holds one process: `boot` PID 1 before
+//! it becomes the next init, `watch` the watcher, `ship` a shipper. What is needed as well by the program that brings the
+//! network up (`bringup/main.rs`) is in `system.rs`.
 
 #![no_std]
 #![no_main]
@@ -9,18 +10,15 @@
 
 mod boot;
 mod cli;
-mod exit;
-mod kernel_fs;
-mod logger;
 mod net;
 mod privileges;
 mod ship;
-mod sys;
 mod watch;
 
 use core::panic::PanicInfo;
 
 use boot::{next_init, pid1};
+use earlykmsg_system::{confine, entry, exit, kernel_fs, logger, sys};
 use sys::args::Args;
 use sys::process;
 

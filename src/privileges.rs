@@ -8,27 +8,20 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::logger::{error, warn};
+use crate::logger::error;
 use rustix::fd::BorrowedFd;
-use rustix::io::Errno;
-use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, chroot, fchdir, getuid, set_dumpable_behavior, setrlimit,
-};
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, Gid, Uid, capabilities, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs, set_thread_groups,
-    set_thread_res_gid, set_thread_res_uid,
-};
+use rustix::process::{Resource, chroot, fchdir, getuid};
+use rustix::thread::{CapabilitySet, Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
+use crate::confine::{drop_capabilities_to, install_filter, keep_capabilities, limit};
 use crate::exit;
 use crate::sys::At;
 use crate::sys::memory::SharedNumber;
 use crate::sys::process::{self, bound_stack};
-use crate::sys::seccomp::install;
-use crate::sys::signal::{Denied, on_denial};
+use crate::sys::signal::Denied;
 use earlykmsg::error::{Result, Step};
 use earlykmsg::limits::{FILES_MAX, MEMORY_BYTES_MAX, STACK_BYTES};
-use earlykmsg::policy::{FILTER, Instruction, shippers};
+use earlykmsg::policy::{FILTER, shippers};
 
 /// What the watcher needs: to give a shipper its user, groups and root, to signal it, and to open, for one that is
 /// started again, the log and files of a main system that may be confined.
@@ -41,16 +34,10 @@ const WATCHERS: CapabilitySet = CapabilitySet::SETUID
 
 /// The watcher gives up all that it does not need.
 pub fn drop_to_watcher() -> Result<()> {
-    // It fails at the first number that this kernel does not know, and for anyone but root at once.
-    let mut number = 1;
-    while remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(number)).is_ok() {
-        number <<= 1;
-    }
-    let permitted = capabilities(None).at(Step::DropCapabilities)?.permitted;
-    keep_capabilities(permitted & WATCHERS)?;
+    drop_capabilities_to(WATCHERS)?;
     // Shippers inherit it.
     bound_stack(STACK_BYTES)?;
-    install_filter(&FILTER)
+    install_filter::<EndProcess>(&FILTER)
 }
 
 /// Makes `empty` the root directory of this process, so that it sees no files. Only root can.
@@ -81,33 +68,7 @@ pub fn drop_to_shipper(id: u32, stderr_used: bool, denied_call: &'static AtomicU
         limit(Resource::Fsize, 0)?;
     }
     DENIED_CALL.set(denied_call);
-    install_filter(shippers())
-}
-
-fn limit(resource: Resource, most: u64) -> Result<()> {
-    setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).at(Step::LimitResources)
-}
-
-fn keep_capabilities(capabilities: CapabilitySet) -> Result<()> {
-    // Kernels before 4.3 have no ambient capabilities.
-    let _ = clear_ambient_capability_set();
-    let none = CapabilitySet::empty();
-    let sets = CapabilitySets { effective: capabilities, permitted: capabilities, inheritable: none };
-    set_capabilities(None, sets).at(Step::DropCapabilities)
-}
-
-/// Puts a system-call filter in force. On a kernel without filters the log is shipped all the same.
-fn install_filter(filter: &'static [Instruction]) -> Result<()> {
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).at(Step::BecomeUndumpable)?;
-    set_no_new_privs(true).at(Step::ForbidNewPrivileges)?;
-    on_denial::<EndProcess>();
-    match install(filter) {
-        Err(error) if [Errno::NOSYS, Errno::INVAL].map(Errno::raw_os_error).contains(&error.errno.0) => {
-            warn!("{error}: this kernel has none, going on without");
-            Ok(())
-        }
-        result => result,
-    }
+    install_filter::<EndProcess>(shippers())
 }
 
 /// Where a shipper stores the system call that it is ended for. What it logs might not leave the machine any more, so

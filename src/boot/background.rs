@@ -1,10 +1,8 @@
 //! `earlykmsg --background`: started by an init script, it ships as if PID 1 had started it, and returns at once.
 
-use rustix::fs::statfs;
-
 use super::detach::{Start, open_kernel_log, start_watcher};
 use crate::exit;
-use crate::kernel_fs::KernelFs;
+use crate::kernel_fs::{KernelFs, is_initramfs};
 use crate::logger::error;
 use crate::sys::args::Args;
 use crate::watch::{Origin, watch};
@@ -28,14 +26,4 @@ pub fn run(args: Args, read_options: impl FnOnce() -> Options<'static>) -> i32 {
             exit::UNAVAILABLE
         }
     }
-}
-
-/// From the kernel's `magic.h`.
-const RAMFS_MAGIC: i64 = 0x8584_58f6;
-/// See `RAMFS_MAGIC`.
-const TMPFS_MAGIC: i64 = 0x0102_1994;
-
-/// Whether the root file system is one that an initramfs has: a main system's root is on a disk or on the network.
-fn is_initramfs() -> bool {
-    statfs(c"/").is_ok_and(|root| [RAMFS_MAGIC, TMPFS_MAGIC].contains(&root.f_type))
 }

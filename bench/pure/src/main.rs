@@ -17,16 +17,11 @@ use earlykmsg::limits::{BATCH_BYTES, RECORD_BYTES_MAX};
 use earlykmsg::line::Encoder;
 use earlykmsg::record::Record;
 use earlykmsg::record::clock::WallOffset;
-use sys::args::Args;
-use sys::memory::Buffer;
-use sys::process::exit;
+use earlykmsg_system::sys::args::Args;
+use earlykmsg_system::sys::memory::Buffer;
+use earlykmsg_system::sys::process::exit;
 
-/// The program's own start, buffers and end: no other folder may hold `unsafe`.
-#[path = "../../../src/sys/mod.rs"]
-#[allow(dead_code, unreachable_pub)] // most of it is for system calls that nothing here makes
-mod sys;
-
-entry!(crate::run);
+earlykmsg_system::entry!(crate::run);
 
 const BOOT: &[u8] = include_bytes!("../../../tests/data/boot.kmsg");
 const EDGE: &[u8] = include_bytes!("../../../tests/data/edge.kmsg");

@@ -1,9 +1,13 @@
-//! What the watcher and a shipper say to each other, one message a packet.
+//! What the watcher and a shipper say to each other, and the watcher and the program that brings the network up: one
+//! message a packet.
 //!
 //! ```text
 //! shipper   RequestFiles ------------------------------------------------> watcher
 //! watcher   MountsChanged, RootSwitched --------------------------------> shipper
 //! watcher   NameServers …, NameServers "", Hosts …, Hosts "", EndOfFiles -> shipper   in pieces; "" ends a file
+//! watcher   NetworkState -----------------------------------------------> shipper
+//! watcher   Cmdline …, Cmdline "", RootSwitched -------------------------> network   in pieces; "" ends it
+//! network   NetworkState, NameServers (a whole file) --------------------> watcher
 //! ```
 
 use heapless::Vec;
@@ -28,6 +32,10 @@ pub enum Message<'a> {
     Hosts(&'a [u8]),
     /// There are no more files.
     EndOfFiles,
+    /// How far the network is that is brought up before the root switch, as a text.
+    NetworkState(&'a [u8]),
+    /// A piece of the kernel's command line; an empty one ends it.
+    Cmdline(&'a [u8]),
 }
 
 /// A message as it is sent.
@@ -39,6 +47,8 @@ const ROOT_SWITCHED: u8 = 3;
 const NAME_SERVERS: u8 = 4;
 const HOSTS: u8 = 5;
 const END_OF_FILES: u8 = 6;
+const NETWORK_STATE: u8 = 7;
+const CMDLINE: u8 = 8;
 
 impl<'a> Message<'a> {
     /// The message as a packet. A piece is no longer than [`FILE_PIECE_BYTES`].
@@ -54,6 +64,8 @@ impl<'a> Message<'a> {
             Message::NameServers(piece) => (NAME_SERVERS, piece),
             Message::Hosts(piece) => (HOSTS, piece),
             Message::EndOfFiles => (END_OF_FILES, &[]),
+            Message::NetworkState(text) => (NETWORK_STATE, text),
+            Message::Cmdline(piece) => (CMDLINE, piece),
         };
         debug_assert!(content.len() <= FILE_PIECE_BYTES);
         let mut packet = Packet::new();
@@ -72,6 +84,8 @@ impl<'a> Message<'a> {
             NAME_SERVERS => Message::NameServers(content),
             HOSTS => Message::Hosts(content),
             END_OF_FILES => Message::EndOfFiles,
+            NETWORK_STATE => Message::NetworkState(content),
+            CMDLINE => Message::Cmdline(content),
             _ => return None,
         })
     }
@@ -92,10 +106,12 @@ mod tests {
             Message::NameServers(&piece),
             Message::Hosts(b"127.0.0.1 localhost\n"),
             Message::EndOfFiles,
+            Message::NetworkState(b"eth0 has no carrier"),
+            Message::Cmdline(b"quiet earlykmsg.ip=dhcp"),
         ] {
             assert_eq!(Message::decode(&message.encode()), Some(message));
         }
-        for wrong in [&b""[..], b"\0", b"\x07", b"\x031234567"] {
+        for wrong in [&b""[..], b"\0", b"\x09", b"\x031234567"] {
             assert_eq!(Message::decode(wrong), None);
         }
     }

@@ -61,6 +61,7 @@ pub enum Step {
     TakeBuffers,
     AwaitAnswer,
     OpenChannel,
+    ReachSys,
 }
 
 impl Step {
@@ -106,6 +107,7 @@ impl Display for Step {
             Step::TakeBuffers => "take the buffers",
             Step::AwaitAnswer => "wait for an answer",
             Step::OpenChannel => "open a channel",
+            Step::ReachSys => "reach /sys",
         })
     }
 }

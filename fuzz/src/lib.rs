@@ -16,6 +16,7 @@ pub mod batch;
 pub mod channel;
 pub mod clock;
 pub mod cmdline;
+pub mod dhcp;
 pub mod elf_note;
 pub mod endpoint;
 pub mod file_lines;
@@ -25,8 +26,10 @@ pub mod lifetime;
 pub mod lookup;
 pub mod lost;
 pub mod netlink;
+pub mod network;
 pub mod record;
 pub mod rfc5424;
+pub mod rtnetlink;
 pub mod sockets;
 pub mod syslog;
 pub mod tags;
@@ -48,6 +51,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "channel", check: channel::check, bytes_max: 2049 },
     Target { name: "clock", check: clock::check, bytes_max: 48 },
     Target { name: "cmdline", check: cmdline::check, bytes_max: 4096 },
+    Target { name: "dhcp", check: dhcp::check, bytes_max: 600 },
     Target { name: "elf_note", check: elf_note::check, bytes_max: 512 },
     Target { name: "endpoint", check: endpoint::check, bytes_max: 300 },
     Target { name: "file_lines", check: file_lines::check, bytes_max: 1024 },
@@ -57,7 +61,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "lookup", check: lookup::check, bytes_max: 2048 },
     Target { name: "lost", check: lost::check, bytes_max: 32 },
     Target { name: "netlink", check: netlink::check, bytes_max: 4096 },
+    Target { name: "network", check: network::check, bytes_max: 400 },
     Target { name: "record", check: record::check, bytes_max: 8192 },
+    Target { name: "rtnetlink", check: rtnetlink::check, bytes_max: 2048 },
     Target { name: "sockets", check: sockets::check, bytes_max: 4096 },
     Target { name: "syslog", check: syslog::check, bytes_max: 8192 },
     Target { name: "tags", check: tags::check, bytes_max: 900 },

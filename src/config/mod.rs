@@ -15,6 +15,8 @@ use tags::{TagError, hostname_of};
 
 pub mod cmdline;
 pub mod endpoint;
+pub mod network;
+pub mod network_words;
 pub mod tags;
 
 /// Members that are made for a record beside Talos's.
@@ -62,6 +64,11 @@ pub struct Options<'a> {
     pub extra: Extra,
     /// The machine's name in `ip=`; empty: none.
     pub hostname: &'a [u8],
+    /// The name of the last word about a network of the program's own or about modules; empty: there is none. What it says
+    /// is read by the program that brings the network up ([`network_words::NetworkWords`]).
+    pub network_word: &'a [u8],
+    /// The kernel's command line as a whole.
+    pub cmdline: &'a [u8],
 }
 
 /// Whose word names a destination.
@@ -75,13 +82,13 @@ enum Whose {
 
 /// An argument that could not be taken as it stands. Displays as the whole message, the argument first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Problem<'a> {
+pub struct Problem<'a, R = Reason> {
     /// The argument's name: `talos.logging.kernel`.
     pub name: &'a [u8],
     /// The argument's value, or the part of it that is wrong.
     pub value: &'a [u8],
     /// What is wrong with it.
-    pub reason: Reason,
+    pub reason: R,
 }
 
 /// What is wrong with an argument.
@@ -96,7 +103,6 @@ pub enum Reason {
     Init,
     InitTooLong,
     Linger,
-    Ip,
     Tag(TagError),
     TagsDestination,
     Extra,
@@ -115,6 +121,8 @@ impl<'a> Options<'a> {
             tags: [b""; 1 + DESTINATIONS_MAX],
             extra: Extra { caller: false, dict: false },
             hostname: b"",
+            network_word: b"",
+            cmdline: b"",
         }
     }
 
@@ -136,6 +144,7 @@ impl<'a> Options<'a> {
 
     /// Reads a whole command line; of the same argument the last one counts.
     pub fn read(&mut self, cmdline: &'a [u8], report: &mut dyn FnMut(Problem<'a>)) {
+        self.cmdline = cmdline;
         for argument in Arguments(cmdline) {
             if let Some(value) = argument.value {
                 self.take(argument.name, value, report);
@@ -165,7 +174,9 @@ impl<'a> Options<'a> {
                 (_, Some(seconds @ 0..=LINGER_SECONDS_MAX)) => self.linger = Linger::Seconds(seconds),
                 _ => wrong(Reason::Linger),
             },
-            "earlykmsg.ip" => wrong(Reason::Ip),
+            "earlykmsg.ip" | "earlykmsg.vlan" | "earlykmsg.bond" | "earlykmsg.modules" => {
+                self.network_word = name;
+            }
             "ip" => {
                 let hostname = hostname_of(value);
                 if !hostname.is_empty() {
@@ -231,7 +242,7 @@ impl<'a> Options<'a> {
     }
 }
 
-impl Display for Problem<'_> {
+impl<R: Display> Display for Problem<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, shown) = (Quoted(self.name), &self.value[..self.value.len().min(QUOTED_BYTES_MAX)]);
         let dots = if shown.len() < self.value.len() { "…" } else { "" };
@@ -267,9 +278,6 @@ impl Display for Reason {
                 f,
                 "must be a number of seconds from 0 to {LINGER_SECONDS_MAX}, or forever; {LINGER_SECONDS} s are taken"
             ),
-            Reason::Ip => {
-                f.write_str("this version does not bring the network up; the network is left alone")
-            }
             Reason::Tag(error) => write!(f, "{error}; this tag is left out"),
             Reason::TagsDestination => write!(
                 f,
@@ -380,6 +388,21 @@ mod tests {
         assert!(options.wants_shipping(), "even if it is left out");
     }
 
+    /// What they say is read by another program.
+    #[test]
+    fn words_of_a_network() {
+        for (line, want) in [
+            ("quiet ip=dhcp", ""),
+            ("earlykmsg.ip=dhcp quiet", "earlykmsg.ip"),
+            ("earlykmsg.ip=x earlykmsg.modules=e1000", "earlykmsg.modules"),
+        ] {
+            let mut options = Options::none();
+            options.read(line.as_bytes(), &mut |problem| panic!("{problem}"));
+            assert_eq!(options.network_word, want.as_bytes(), "{line}");
+            assert_eq!(options.cmdline, line.as_bytes());
+        }
+    }
+
     #[test]
     fn tags_for_all_and_for_one() {
         let line = "earlykmsg.tags=old=1 talos.logging.kernel=bad talos.logging.kernel=udp://10.0.0.1:1 \
@@ -451,7 +474,6 @@ mod tests {
                 "tags are for all destinations or for one of 1 to 4; these are left out",
             ),
             ("earlykmsg.tags.=a=b", "tags are for all destinations or for one of 1 to 4; these are left out"),
-            ("earlykmsg.ip=dhcp", "this version does not bring the network up; the network is left alone"),
         ];
         for (word, want) in cases {
             assert_eq!(read(word), format!("{word}: {want}\n"));

@@ -6,10 +6,12 @@
 
 mod architecture;
 mod compiler;
+mod network_table;
 mod table;
 
 pub use compiler::Instruction;
 use compiler::{EPILOGUE, compile, length};
+use network_table::{CLIENT, KEEPER, LOADER};
 use table::{SHIPPER, WATCHER};
 
 /// The filter of the watcher.
@@ -21,6 +23,13 @@ const SHIPPERS_FROM: usize = length(&WATCHER);
 pub fn shippers() -> &'static [Instruction] {
     &FILTER[SHIPPERS_FROM..]
 }
+
+/// The filter of the network's keeper.
+pub static KEEPERS: [Instruction; length(&KEEPER) + EPILOGUE] = compile(&[&KEEPER]);
+/// The filter of the network's client.
+pub static CLIENTS: [Instruction; length(&CLIENT) + EPILOGUE] = compile(&[&CLIENT]);
+/// The filter of the loader of drivers.
+pub static LOADERS: [Instruction; length(&LOADER) + EPILOGUE] = compile(&[&LOADER]);
 
 #[cfg(test)]
 mod tests {
@@ -70,7 +79,13 @@ mod tests {
 
     #[test]
     fn a_filter_allows_its_tables_and_nothing_else() {
-        let roles: [(&[&[Row]], _); 2] = [(&[&SHIPPER], shippers()), (&[&SHIPPER, &WATCHER], &FILTER[..])];
+        let roles: [(&[&[Row]], _); 5] = [
+            (&[&SHIPPER], shippers()),
+            (&[&SHIPPER, &WATCHER], &FILTER[..]),
+            (&[&KEEPER], &KEEPERS),
+            (&[&CLIENT], &CLIENTS),
+            (&[&LOADER], &LOADERS),
+        ];
         for (tables, filter) in roles {
             let run = |number, arguments| run(filter, ARCHITECTURE, number, arguments);
             for number in 0..1_000 {
@@ -190,6 +205,12 @@ mod tests {
         ];
         for number in never {
             assert_eq!(run(&FILTER, ARCHITECTURE, number, [0; 6]), DENY, "call {number}");
+            let network: [&[Instruction]; 3] = [&KEEPERS, &CLIENTS, &LOADERS];
+            for (role, filter) in network.iter().enumerate() {
+                let is_loaders = role == 2 && number == SYS_finit_module;
+                let want = if is_loaders { ALLOW } else { DENY };
+                assert_eq!(run(filter, ARCHITECTURE, number, [0; 6]), want, "call {number}, role {role}");
+            }
         }
     }
 }

@@ -23,16 +23,16 @@ pub(super) struct Argument {
 }
 
 /// A call that may be made with any arguments.
-const fn any(number: i64, _caller: &str) -> Row {
+pub(super) const fn any(number: i64, _caller: &str) -> Row {
     Row { number, arguments: Arguments::Any }
 }
 
 /// A call that may be made with one of these combinations of arguments.
-const fn one_of(number: i64, combinations: &'static [&'static [Argument]], _caller: &str) -> Row {
+pub(super) const fn one_of(number: i64, combinations: &'static [&'static [Argument]], _caller: &str) -> Row {
     Row { number, arguments: Arguments::OneOf(combinations) }
 }
 
-const fn argument(index: u32, value: i32) -> Argument {
+pub(super) const fn argument(index: u32, value: i32) -> Argument {
     Argument { index, value: value.cast_unsigned() }
 }
 
@@ -170,7 +170,7 @@ pub(super) const WATCHER: [Row; 20] = [
 ];
 
 /// How files are opened, besides reading and writing.
-const OPEN: i32 = libc::O_CLOEXEC | LARGE_FILE;
+pub(super) const OPEN: i32 = libc::O_CLOEXEC | LARGE_FILE;
 const KMSG: i32 = OPEN | libc::O_NONBLOCK | libc::O_NOCTTY;
 
 pub(super) const SIOCGIFINDEX: i32 = 0x8933;

@@ -13,42 +13,49 @@ use crate::limits::NETLINK_REQUEST_BYTES_MAX;
 use crate::text::Quoted;
 
 /// Where the fields of a message stand: of its header, and of the four bodies.
-mod field {
-    pub(in super::super) const HEADER_BYTES: usize = 16;
-    pub(in super::super) const LENGTH: usize = 0;
-    pub(in super::super) const KIND: usize = 4;
+pub(super) mod field {
+    pub(in crate::wire) const HEADER_BYTES: usize = 16;
+    pub(in crate::wire) const LENGTH: usize = 0;
+    pub(in crate::wire) const KIND: usize = 4;
+    pub(in crate::wire) const SEQUENCE: usize = 8;
 
     /// `struct ifinfomsg`
-    pub(super) mod link {
-        pub(in super::super) const FAMILY: usize = 0;
-        pub(in super::super) const INDEX: usize = 4;
-        pub(in super::super) const FLAGS: usize = 8;
-        pub(in super::super) const BYTES: usize = 16;
+    pub(in crate::wire) mod link {
+        pub(in crate::wire) const FAMILY: usize = 0;
+        /// ARPHRD_ETHER and the like.
+        pub(in crate::wire) const HARDWARE: usize = 2;
+        pub(in crate::wire) const INDEX: usize = 4;
+        pub(in crate::wire) const FLAGS: usize = 8;
+        pub(in crate::wire) const BYTES: usize = 16;
     }
 
     /// `struct ifaddrmsg`
-    pub(super) mod address {
-        pub(in super::super) const FAMILY: usize = 0;
-        pub(in super::super) const FLAGS: usize = 2;
-        pub(in super::super) const INDEX: usize = 4;
-        pub(in super::super) const BYTES: usize = 8;
+    pub(in crate::wire) mod address {
+        pub(in crate::wire) const FAMILY: usize = 0;
+        pub(in crate::wire) const PREFIX_LENGTH: usize = 1;
+        pub(in crate::wire) const FLAGS: usize = 2;
+        pub(in crate::wire) const SCOPE: usize = 3;
+        pub(in crate::wire) const INDEX: usize = 4;
+        pub(in crate::wire) const BYTES: usize = 8;
     }
 
     /// `struct rtmsg`
-    pub(super) mod route {
-        pub(in super::super) const FAMILY: usize = 0;
-        pub(in super::super) const DESTINATION_BITS: usize = 1;
-        pub(in super::super) const PROTOCOL: usize = 5;
-        pub(in super::super) const KIND: usize = 7;
-        pub(in super::super) const FLAGS: usize = 8;
-        pub(in super::super) const BYTES: usize = 12;
+    pub(in crate::wire) mod route {
+        pub(in crate::wire) const FAMILY: usize = 0;
+        pub(in crate::wire) const DESTINATION_BITS: usize = 1;
+        pub(in crate::wire) const TABLE: usize = 4;
+        pub(in crate::wire) const PROTOCOL: usize = 5;
+        pub(in crate::wire) const SCOPE: usize = 6;
+        pub(in crate::wire) const KIND: usize = 7;
+        pub(in crate::wire) const FLAGS: usize = 8;
+        pub(in crate::wire) const BYTES: usize = 12;
     }
 
     /// `struct rtattr`: a length, a kind, then the value.
-    pub(super) mod attribute {
-        pub(in super::super) const LENGTH: usize = 0;
-        pub(in super::super) const KIND: usize = 2;
-        pub(in super::super) const VALUE: usize = 4;
+    pub(in crate::wire) mod attribute {
+        pub(in crate::wire) const LENGTH: usize = 0;
+        pub(in crate::wire) const KIND: usize = 2;
+        pub(in crate::wire) const VALUE: usize = 4;
     }
 }
 
@@ -163,27 +170,27 @@ fn next_message<'a>(rest: &mut &'a [u8]) -> Option<Message<'a>> {
 
 /// The body of a message.
 #[derive(Clone, Copy, Debug)]
-struct Body<'a>(&'a [u8]);
+pub(super) struct Body<'a>(pub(super) &'a [u8]);
 
 impl<'a> Body<'a> {
-    fn array<const N: usize>(&self, at: usize) -> [u8; N] {
+    pub(super) fn array<const N: usize>(&self, at: usize) -> [u8; N] {
         self.0.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
     }
 
-    fn u8(&self, at: usize) -> u8 {
+    pub(super) fn u8(&self, at: usize) -> u8 {
         u8::from_ne_bytes(self.array(at))
     }
 
-    fn u16(&self, at: usize) -> u16 {
+    pub(super) fn u16(&self, at: usize) -> u16 {
         u16::from_ne_bytes(self.array(at))
     }
 
-    fn u32(&self, at: usize) -> u32 {
+    pub(super) fn u32(&self, at: usize) -> u32 {
         u32::from_ne_bytes(self.array(at))
     }
 
     /// The value of an attribute behind a header of `header` bytes; empty when it is not there.
-    fn attribute(&self, header: usize, kind: u16) -> &'a [u8] {
+    pub(super) fn attribute(&self, header: usize, kind: u16) -> &'a [u8] {
         let mut rest = self.0.get(header..).unwrap_or_default();
         loop {
             let attribute = Body(rest);
@@ -217,7 +224,7 @@ impl<'a> Body<'a> {
     }
 
     /// This machine's own address: on a point-to-point link, IFA_ADDRESS is that of the peer.
-    fn own_address(&self) -> Option<Address> {
+    pub(super) fn own_address(&self) -> Option<Address> {
         let own = self.attribute(field::address::BYTES, libc::IFA_LOCAL);
         let any = self.attribute(field::address::BYTES, libc::IFA_ADDRESS);
         Address::from_octets(if own.is_empty() { any } else { own })

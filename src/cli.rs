@@ -112,6 +112,7 @@ fn arguments(args: Args) -> impl Iterator<Item = &'static [u8]> {
 /// Takes the kernel's command line into `options`. The program's own arguments replace its destinations; the rest of it
 /// stays in force.
 fn read_cmdline(cmdline: &'static [u8], options: &mut Options<'static>, args: Args) {
+    options.cmdline = cmdline;
     let replaces_destinations = arguments(args).any(is_destination);
     for argument in Arguments(cmdline) {
         if let Some(value) = argument.value

@@ -14,6 +14,7 @@ use earlykmsg::error::{Error, Step};
 use earlykmsg::limits::{ANSWERS_BYTES, NETWORK_TEXT_BYTES_MAX};
 use earlykmsg::names::lookup::Lookup;
 use earlykmsg::rate_limit::RateLimit;
+use earlykmsg::text::Quoted;
 
 /// Logs of one receiver.
 pub struct ConnectionLog<'a> {
@@ -55,6 +56,7 @@ impl<'a> ConnectionLog<'a> {
         error: Error,
         address: Option<Address>,
         lookup: &Lookup<'_>,
+        network_state: &[u8],
         answers: &mut [u8; ANSWERS_BYTES],
     ) {
         let now = time::now_ms();
@@ -71,7 +73,11 @@ impl<'a> ConnectionLog<'a> {
         let mut network = heapless::String::<NETWORK_TEXT_BYTES_MAX>::new();
         describe_network(&mut network, answers);
         let (endpoint, tries) = (self.endpoint, self.outage.tries);
-        warn!("{what} {seconds} s: {endpoint}{at}: {error}{servers}; {tries} tries{network}");
+        let separator = if network_state.is_empty() { "" } else { "; " };
+        let state = Quoted(network_state);
+        warn!(
+            "{what} {seconds} s: {endpoint}{at}: {error}{servers}; {tries} tries{network}{separator}{state}"
+        );
     }
 
     /// Where a name led.

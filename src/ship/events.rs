@@ -17,7 +17,7 @@ use earlykmsg::address::Found;
 use earlykmsg::channel::Message;
 use earlykmsg::delivery::lifetime::Lifetime;
 use earlykmsg::delivery::progress::{OldSockets, Progress};
-use earlykmsg::limits::PACKET_BYTES_MAX;
+use earlykmsg::limits::{NETWORK_STATE_BYTES_MAX, PACKET_BYTES_MAX};
 
 /// What a shipper waits for.
 pub struct Events {
@@ -37,6 +37,8 @@ pub struct Events {
     pub known_addresses: [Found; 2],
     /// The watcher has reported the root switch.
     pub root_switched: bool,
+    /// How far the network is that this program brings up; empty: it does not.
+    pub network_state: heapless::Vec<u8, NETWORK_STATE_BYTES_MAX>,
     /// When the last wait ended.
     pub woken_ms: u64,
 }
@@ -73,6 +75,7 @@ impl Events {
             lifetime,
             known_addresses: [const { Found::nothing() }; 2],
             root_switched: false,
+            network_state: heapless::Vec::new(),
             woken_ms: time::now_ms(),
         }
     }
@@ -178,6 +181,9 @@ impl Events {
                 self.lifetime.switched(at_ms);
             }
             Some(Message::MountsChanged) => self.sockets.note_old(self.port, self.progress),
+            Some(Message::NetworkState(text)) => {
+                self.network_state = heapless::Vec::from_slice(text).unwrap_or_default();
+            }
             Some(piece) => take(piece),
             None => {}
         }

@@ -237,7 +237,7 @@ impl<'a> Resolver<'a> {
             }
             // The report needs the buffer that an answer over TCP is gathered in.
             if purpose == Purpose::Connect && !name_server.is_asked_over_tcp() {
-                log.not_reached(nothing, None, &self.lookup, self.answers);
+                log.not_reached(nothing, None, &self.lookup, &events.network_state, self.answers);
             }
             match self.lookup.next(now) {
                 Action::Done => return Ok(()),

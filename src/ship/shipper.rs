@@ -83,7 +83,7 @@ impl<'a> Shipper<'a> {
         self.log.outage.tries = self.log.outage.tries.saturating_add(1);
         let address = self.resolver.address();
         let (lookup, answers) = self.resolver.lookup_and_answers();
-        self.log.not_reached(error, address, lookup, answers);
+        self.log.not_reached(error, address, lookup, &self.events.network_state, answers);
         if error.step != Step::LookUpName {
             self.resolver.failed(self.events.links.restart_attempt_ms().is_some());
         }

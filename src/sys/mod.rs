@@ -12,6 +12,7 @@ pub mod args;
 pub mod fds;
 pub mod memory;
 mod note;
+pub mod packet;
 pub mod process;
 pub mod seccomp;
 pub mod signal;

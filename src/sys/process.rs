@@ -1,12 +1,14 @@
 //! Making processes and ending this one.
 
-use core::ffi::{c_long, c_void};
+use core::ffi::{CStr, c_char, c_long, c_void};
+use core::ptr;
 
+use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::process::{Pid, Resource, Rlimit, setrlimit};
 
 use super::memory::page_bytes;
-use super::{At, checked};
-use earlykmsg::error::{Result, Step};
+use super::{At, checked, errno, failed};
+use earlykmsg::error::{Error, Result, Step};
 use earlykmsg::limits::STACK_AT_START_BYTES;
 
 /// Which of the two processes one is after a fork.
@@ -29,6 +31,20 @@ pub fn fork() -> Result<Fork> {
     let pid =
         checked(unsafe { libc::syscall(libc::SYS_clone, FLAGS, NONE, NONE, NONE, NONE) }).at(Step::Fork)?;
     Ok(Pid::from_raw(pid as libc::pid_t).map_or(Fork::Child, Fork::Parent))
+}
+
+/// Becomes the program in a file, with its name alone and no environment. Returns only when that failed.
+pub fn exec_file(file: BorrowedFd<'_>, name: &CStr) -> Error {
+    let arguments = [name.as_ptr(), ptr::null()];
+    let environment = [ptr::null::<c_char>()];
+    let file = c_long::from(file.as_raw_fd());
+    // SAFETY: the kernel reads an empty path, a name that ends with NUL, and arrays that end with a null pointer.
+    unsafe {
+        let path = c"".as_ptr();
+        let flags = c_long::from(libc::AT_EMPTY_PATH);
+        libc::syscall(libc::SYS_execveat, file, path, arguments.as_ptr(), environment.as_ptr(), flags)
+    };
+    failed(Step::Exec, errno())
 }
 
 /// Ends this process.

@@ -4,6 +4,7 @@
 
 mod child;
 pub mod kernel_log;
+mod network;
 mod root_files;
 mod switch_root;
 mod wall_clock;
@@ -39,6 +40,7 @@ use earlykmsg::error::Result;
 use earlykmsg::limits::{DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, NEVER_MS, TERM_TO_SWITCH_MS};
 use earlykmsg::text::Quoted;
 use kernel_log::KernelLog;
+use network::Network;
 use switch_root::RootSwitch;
 use wall_clock::WallClock;
 
@@ -100,6 +102,7 @@ pub fn watch(
 struct Watcher<'a> {
     setup: Setup<'a>,
     root_switch: Option<RootSwitch>,
+    network: Network,
     wall_clock: WallClock,
     /// The root to come back to from PID 1's: the empty directory, or without one the root at the start.
     home: Option<BorrowedFd<'static>>,
@@ -129,6 +132,7 @@ impl<'a> Watcher<'a> {
     ) -> Result<Watcher<'a>> {
         let signals = keep(signal::listen()?);
         logger::use_kernel_log(kernel_log.fd);
+        let network = Network::start(options, origin);
         let start = StartLine { kernel: uname(), options, origin };
         let stamp = kernel_log.measure_stamps(|| {
             let before_ns = time::raw_ns();
@@ -157,6 +161,7 @@ impl<'a> Watcher<'a> {
             shippers: shippers.collect(),
             setup: Setup { options, kernel_fs, origin, signals, kernel_log, stamp, first, facts, empty },
             root_switch,
+            network,
             wall_clock,
             home,
             switched_ms: is_switched.then(time::now_ms),
@@ -173,6 +178,7 @@ impl<'a> Watcher<'a> {
                 return self.exit_code;
             }
             let ready = self.wait();
+            self.network.take_message(&self.shippers);
             self.answer_requests(&ready.shippers);
             if ready.wall_clock {
                 self.log_clock_step();
@@ -228,13 +234,14 @@ impl<'a> Watcher<'a> {
     fn wait(&self) -> Ready {
         let mut until = self.force_ms();
         let mut awaited = [Awaited::NONE; AWAITED_MAX];
-        let [signals, mounts, wall_clock, channels @ ..] = &mut awaited;
+        let [signals, mounts, wall_clock, network, channels @ ..] = &mut awaited;
         *signals = Awaited::new(self.setup.signals, PollFlags::IN);
         if let Some(switch) = &self.root_switch {
             *mounts = switch.awaited();
             until = until.min(switch.wake_ms());
         }
         *wall_clock = Awaited::input(self.wall_clock.fd());
+        *network = Awaited::input(self.network.channel());
         for (shipper, channel) in self.shippers.iter().zip(channels) {
             *channel = Awaited::input(shipper.channel());
             if let State::Due { at_ms } = shipper.state {
@@ -242,8 +249,8 @@ impl<'a> Watcher<'a> {
             }
         }
         wait(&mut awaited, until);
-        // Signals are read each time.
-        let [_, mounts, wall_clock, shippers @ ..] = awaited.map(|awaited| awaited.is_ready());
+        // Signals and the network's messages are looked for each time.
+        let [_, mounts, wall_clock, _, shippers @ ..] = awaited.map(|awaited| awaited.is_ready());
         Ready { mounts, wall_clock, shippers }
     }
 
@@ -256,7 +263,8 @@ impl<'a> Watcher<'a> {
             {
                 if matches!(read(&*open, &mut [0; 1]), Ok(1..)) {
                     let is_main_system = self.switched_ms.is_some();
-                    root_files::send_all(self.setup.kernel_fs, self.home, is_main_system, open.as_fd());
+                    let (fs, servers) = (self.setup.kernel_fs, &self.network.name_servers);
+                    root_files::send_all(fs, self.home, is_main_system, servers, open.as_fd());
                 } else {
                     // It has closed its end.
                     *channel = None;
@@ -294,6 +302,7 @@ impl<'a> Watcher<'a> {
         if self.switched_ms.is_some() {
             return;
         }
+        self.network.root_switched(now);
         self.switched_ms = Some(now);
         // A SIGTERM before the switch was not meant to end what outlives it.
         self.end_requested_ms = None;

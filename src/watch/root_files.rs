@@ -20,11 +20,12 @@ use earlykmsg::limits::{
 };
 
 /// Sends all of them. `home` is the root to come back to from PID 1's; none: this process's own root is the one that
-/// counts.
+/// counts. `name_servers` are those of the network that was brought up before the root switch: they are asked first.
 pub fn send_all(
     kernel_fs: &KernelFs,
     home: Option<BorrowedFd<'_>>,
     is_main_system: bool,
+    name_servers: &[u8],
     channel: BorrowedFd<'_>,
 ) {
     let entered = match home {
@@ -36,6 +37,10 @@ pub fn send_all(
         files.send(CWD, c"/etc/hosts");
     }
     files = Files { channel, are_hosts: false, packets_left: NAME_SERVER_PACKETS_MAX };
+    if !name_servers.is_empty() {
+        files.packets_left -= 2;
+        [name_servers, b""].into_iter().for_each(|piece| send(channel, Message::NameServers(piece)));
+    }
     // Their name servers are asked in this order.
     if entered {
         files.send(CWD, c"/etc/resolv.conf");

@@ -22,6 +22,11 @@ pub fn earlykmsg() -> &'static Path {
     })
 }
 
+/// The release binary of the program that brings a network up, beside it.
+pub fn earlykmsg_network() -> PathBuf {
+    earlykmsg().with_file_name("earlykmsg-network")
+}
+
 /// A release build that keeps its symbols.
 pub fn unstripped() -> PathBuf {
     build("earlykmsg", "target/unstripped", &["--config", "profile.release.strip=false"])

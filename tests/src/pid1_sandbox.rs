@@ -187,6 +187,12 @@ pub fn image(folder: &Path, init: &str) -> PathBuf {
     root
 }
 
+/// Puts the program that brings a network up into an image.
+pub fn add_network(root: &Path) {
+    fs::create_dir(root.join("earlykmsg.d")).expect("make a folder");
+    fs::copy(binary::earlykmsg_network(), root.join("earlykmsg.d/network")).expect("copy the program");
+}
+
 /// Puts a shell script that can be run into an image; it leaves its path and arguments in `/ran` first.
 pub fn script(root: &Path, path: &str, body: &str) {
     let text = format!("#!/bin/busybox sh\necho \"$0\" \"$@\" >> /ran\n{body}\n");

@@ -77,7 +77,6 @@ const WORDS: &[(&str, &str)] = &[
     ("earlykmsg.linger=2m", LINGER),
     ("earlykmsg.linger=86401", LINGER),
     ("earlykmsg.linger=99999999999999999999", LINGER),
-    ("earlykmsg.ip=dhcp", "this version does not bring the network up; the network is left alone"),
 ];
 const TALOS_SYSLOG: &str = "Talos knows no syslog, so it needs earlykmsg.to=; this destination is left out";
 const ANY_SCHEME: &str =

@@ -1,8 +1,8 @@
-//! What holds for the program's file, for each processor and as each linker makes it.
+//! What holds for the programs' files, for each processor and as each linker makes them.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use earlykmsg_tests::binary::{self, workspace};
@@ -10,7 +10,7 @@ use object::elf;
 use object::read::elf::{Dyn, ElfFile64, FileHeader, Note, ProgramHeader};
 use object::{Object, ObjectSymbol};
 
-/// How large it may be.
+/// How large each may be.
 const BYTES_MAX: usize = 128 * 1024;
 
 /// No library and no interpreter; relocated at the start, with the result read-only; nothing that is written runs.
@@ -42,13 +42,18 @@ fn assert_static_and_locked(path: &Path) -> usize {
 
 #[test]
 fn the_binary_is_small_static_and_locked() {
-    assert!(assert_static_and_locked(binary::earlykmsg()) <= BYTES_MAX);
+    for path in [binary::earlykmsg(), &binary::earlykmsg_network()] {
+        assert!(assert_static_and_locked(path) <= BYTES_MAX);
+    }
 }
 
 #[test]
 fn so_it_is_for_other_processors() {
     for architecture in ["arm64", "riscv64"] {
-        assert!(assert_static_and_locked(&binary::cross(architecture)) <= BYTES_MAX);
+        let path = binary::cross(architecture);
+        for path in [&path, &path.with_file_name("earlykmsg-network")] {
+            assert!(assert_static_and_locked(path) <= BYTES_MAX);
+        }
     }
 }
 
@@ -68,7 +73,7 @@ fn so_it_is_as_gnu_ld_links_it() {
 /// Other versions know this one by it, and look for it no further than this.
 #[test]
 fn the_binary_carries_its_note() {
-    let mut paths = vec![binary::earlykmsg().to_owned(), binary::unstripped()];
+    let mut paths = vec![binary::earlykmsg().to_owned(), binary::unstripped(), binary::earlykmsg_network()];
     let stripped = workspace().join("target/unstripped/stripped");
     let status = Command::new("strip").arg("-o").arg(&stripped).arg(&paths[1]).status().expect("start strip");
     assert!(status.success(), "strip failed");
@@ -95,7 +100,13 @@ fn the_binary_carries_its_note() {
 
 #[test]
 fn the_binary_has_no_heap() {
-    let path: PathBuf = binary::unstripped();
+    let path = binary::unstripped();
+    for path in [&path, &path.with_file_name("earlykmsg-network")] {
+        assert_no_heap(path);
+    }
+}
+
+fn assert_no_heap(path: &Path) {
     let bytes = fs::read(path).expect("read the binary");
     let file = object::File::parse(&*bytes).expect("an ELF file");
     let names: BTreeSet<&str> = file.symbols().filter_map(|symbol| symbol.name().ok()).collect();

@@ -1,0 +1,81 @@
+//! The socket by which links, addresses and routes are changed, and by which the kernel tells of changes.
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
+use rustix::net::{
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
+};
+
+use crate::sys::At;
+use crate::sys::socket::join_groups;
+use earlykmsg::error::{Result, Step};
+use earlykmsg::limits::LINK_NEWS_BYTES;
+use earlykmsg::wire::netlink::{Dump, dump_request};
+use earlykmsg::wire::rtnetlink::{GROUPS, Request};
+
+/// The socket.
+pub struct Rtnl {
+    fd: OwnedFd,
+}
+
+impl Rtnl {
+    /// For requests alone.
+    pub fn open() -> Result<Rtnl> {
+        Ok(Rtnl { fd: netlink(None)? })
+    }
+
+    /// For what the kernel tells, too.
+    pub fn open_and_listen() -> Result<Rtnl> {
+        let rtnl = Rtnl::open()?;
+        join_groups(rtnl.fd(), &GROUPS);
+        Ok(rtnl)
+    }
+
+    /// What to wait on.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Has something changed. It is done when this returns; only a refusal is answered, as [`News::Refused`](earlykmsg::wire::rtnetlink_news::News::Refused).
+    pub fn request(&self, request: &Request) {
+        let _ = send(&self.fd, request.bytes(), SendFlags::empty());
+    }
+
+    /// Asks for all that there is of something. The answer ends with [`News::End`](earlykmsg::wire::rtnetlink_news::News::End), and until then nothing else can be
+    /// asked for.
+    pub fn dump(&self, what: Dump) {
+        let _ = send(&self.fd, &dump_request(what), SendFlags::empty());
+    }
+
+    /// Takes some of what has come.
+    pub fn receive<'b>(&self, buffer: &'b mut [u8; LINK_NEWS_BYTES]) -> Received<'b> {
+        match recv(&self.fd, &mut buffer[..], RecvFlags::DONTWAIT) {
+            Ok((len, _)) => Received::News(&buffer[..len.min(LINK_NEWS_BYTES)]),
+            Err(Errno::NOBUFS) => Received::Lost,
+            Err(_) => Received::Nothing,
+        }
+    }
+}
+
+/// What was received.
+pub enum Received<'b> {
+    /// Messages, for [`next_news`](earlykmsg::wire::rtnetlink_news::next_news).
+    News(&'b [u8]),
+    /// There was more than the kernel could keep.
+    Lost,
+    /// There is nothing more.
+    Nothing,
+}
+
+/// A socket that gets what the kernel (group 1) and udevd (2) tell of devices.
+pub fn open_uevents(groups: u32) -> Result<OwnedFd> {
+    let fd = netlink(Some(KOBJECT_UEVENT))?;
+    bind(&fd, &SocketAddrNetlink::new(0, groups)).at(Step::SetUpSocket)?;
+    Ok(fd)
+}
+
+fn netlink(protocol: Option<Protocol>) -> Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol).at(Step::OpenSocket)
+}

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use earlykmsg_initramfs::overlay::Overlay;
 use earlykmsg_qemu::storm::{Manner, Shipper, Storm};
-use earlykmsg_qemu::{Boot, Debian, End, Guest, Kernel, Maker, Receiver, Result, earlykmsg, image};
+use earlykmsg_qemu::{Boot, Debian, End, Guest, Kernel, Maker, Receiver, Result, image, programs};
 
 use crate::sender::{compiled, floor};
 
@@ -114,7 +114,7 @@ pub fn multi_user() -> Result<Vec<Booted>> {
 
 fn to_multi_user(maker: Maker, with: bool) -> Result<(f64, f64)> {
     let debian = Debian::with(&Kernel::debian()?)?;
-    let overlay = Overlay::new(&earlykmsg()?).expect("an overlay");
+    let overlay = Overlay::new(&programs()?).expect("an overlay");
     let receiver = Receiver::tcp();
     let boot = debian.boot(maker, if with { &overlay.gzip } else { &[] })?;
     let boot = if with { boot.rdinit("/earlykmsg").word(receiver.word()) } else { boot };

@@ -3,6 +3,7 @@
 //!
 //! - [`Image`]: what goes into an image, and the archive made of it;
 //! - [`overlay`]: earlykmsg alone, to be put behind any other image, with its compressed forms;
+//! - [`drivers`]: the drivers of network cards, for images that have none;
 //! - [`architecture`]: the processors, and their names;
 //! - [`release`]: all that is published: overlays, packages, Talos's extension, checksums;
 //! - `package`: the packages for Debian and rpm, from the files in `package/`;
@@ -11,6 +12,7 @@
 
 pub mod architecture;
 mod cpio;
+pub mod drivers;
 pub mod overlay;
 mod package;
 pub mod release;

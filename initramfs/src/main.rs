@@ -1,23 +1,30 @@
 //! The command `initramfs`: writes what is published into a folder.
 
-use std::env;
 use std::ffi::OsString;
-use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{env, fs, io};
 
-use earlykmsg_initramfs::overlay::read_program;
+use earlykmsg_initramfs::drivers::Drivers;
+use earlykmsg_initramfs::overlay::{Overlay, Programs, read_program};
 use earlykmsg_initramfs::release::Release;
 
 const USAGE: &str = "\
 usage: initramfs release --program FILE [--program FILE]... [--viewer FILE]
                          --out FOLDER
+       initramfs drivers --kernel FOLDER --out FOLDER [NAME[,NAME]...]...
 
-Writes what is published of programs, each built for another processor, into
-FOLDER: each as it is and packed as /earlykmsg into an archive that can be put
-behind any other image (.cpio, .cpio.gz, .cpio.zst), its packages (.deb, .rpm),
-its extension for Talos (.tar and, of all together, an OCI image layout), its
-bill of materials (.cdx.json), and SHA256SUMS; of the viewer, its package (.deb).
+release: writes what is published of programs, each built for another processor
+and with earlykmsg-network beside it, into FOLDER: both as they are and packed as
+/earlykmsg and /earlykmsg.d/network into an archive that can be put behind any
+other image (.cpio, .cpio.gz, .cpio.zst), their packages (.deb, .rpm), the
+extension for Talos (.tar and, of all together, an OCI image layout), the bill of
+materials (.cdx.json), and SHA256SUMS; of the viewer, its package (.deb).
+
+drivers: packs the usual network drivers of a kernel, or those named, with all
+that they need as /earlykmsg.d into an archive of the same three forms. The
+kernel is the folder /lib/modules/VERSION or a package that was unpacked. Drivers
+that need firmware are left out and listed.
 ";
 
 fn main() -> ExitCode {
@@ -39,37 +46,69 @@ fn main() -> ExitCode {
     }
 }
 
-struct Order {
-    programs: Vec<PathBuf>,
-    viewer: Option<PathBuf>,
-    out: PathBuf,
+enum Order {
+    Release { programs: Vec<PathBuf>, viewer: Option<PathBuf>, out: PathBuf },
+    Drivers { kernel: PathBuf, names: Vec<String>, out: PathBuf },
 }
 
 impl Order {
     fn from(words: Vec<OsString>) -> Option<Order> {
-        let (mut programs, mut viewer, mut out) = (Vec::new(), None, None);
         let mut words = words.into_iter();
-        if words.next()? != "release" {
-            return None;
-        }
+        let order = words.next()?;
+        let (mut programs, mut viewer, mut out) = (Vec::new(), None, None);
+        let (mut kernel, mut names) = (None, Vec::new());
         while let Some(word) = words.next() {
             match word.to_str()? {
-                "--program" => programs.push(words.next()?.into()),
-                "--viewer" => viewer = Some(words.next()?.into()),
+                "--program" if order == "release" => programs.push(words.next()?.into()),
+                "--viewer" if order == "release" => viewer = Some(words.next()?.into()),
+                "--kernel" if order == "drivers" => kernel = Some(words.next()?.into()),
                 "--out" => out = Some(words.next()?.into()),
+                list if order == "drivers" && !list.starts_with('-') => {
+                    names.extend(list.split(',').filter(|name| !name.is_empty()).map(str::to_owned));
+                }
                 _ => return None,
             }
         }
-        (!programs.is_empty()).then_some(Order { programs, viewer, out: out? })
+        match order.to_str()? {
+            "release" if !programs.is_empty() => Some(Order::Release { programs, viewer, out: out? }),
+            "drivers" => Some(Order::Drivers { kernel: kernel?, names, out: out? }),
+            _ => None,
+        }
     }
 
     fn carry_out(&self) -> io::Result<()> {
-        let programs: Vec<Vec<u8>> =
-            self.programs.iter().map(|path| read_program(path)).collect::<io::Result<_>>()?;
-        let viewer = self.viewer.as_deref().map(read_program).transpose()?;
-        for path in Release::new(&programs, viewer.as_deref(), &env::temp_dir())?.write_to(&self.out)? {
-            println!("{}", path.display());
+        match self {
+            Order::Release { programs, viewer, out } => {
+                let programs: Vec<Programs> =
+                    programs.iter().map(|path| Programs::read(path)).collect::<io::Result<_>>()?;
+                let viewer = viewer.as_deref().map(read_program).transpose()?;
+                let release = Release::new(&programs, viewer.as_deref(), &env::temp_dir())?;
+                for path in release.write_to(out)? {
+                    println!("{}", path.display());
+                }
+                Ok(())
+            }
+            Order::Drivers { kernel, names, out } => pack_drivers(kernel, names, out),
         }
-        Ok(())
     }
+}
+
+fn pack_drivers(kernel: &Path, names: &[String], out: &Path) -> io::Result<()> {
+    let drivers = Drivers::of(kernel, names)?;
+    for line in &drivers.left_out {
+        println!("{line}");
+    }
+    println!("{} modules for the kernel {}", drivers.modules, drivers.release);
+    let overlay = Overlay::of(&drivers.image)?;
+    let told = |path: &Path| {
+        let path = path.display().to_string();
+        move |why: io::Error| io::Error::new(why.kind(), format!("unable to write {path}: {why}"))
+    };
+    fs::create_dir_all(out).map_err(told(out))?;
+    for (ending, bytes) in [("cpio", overlay.cpio), ("cpio.gz", overlay.gzip), ("cpio.zst", overlay.zstd)] {
+        let path = out.join(format!("earlykmsg-drivers-{}.{ending}", drivers.release));
+        fs::write(&path, bytes).map_err(told(&path))?;
+        println!("{}", path.display());
+    }
+    Ok(())
 }

@@ -1,5 +1,5 @@
-//! The overlay: an image that holds `/earlykmsg` and nothing else. Whatever image it is put behind keeps
-//! all its files and gains this one.
+//! The overlay: an image that holds `/earlykmsg`, the program beside it that brings a network up, and nothing else.
+//! Whatever image it is put behind keeps all its files and gains these.
 
 use std::path::Path;
 use std::{fs, io};
@@ -11,6 +11,34 @@ use crate::{Image, at};
 
 /// Where the program is in an image: the value for `rdinit=`.
 pub const PROGRAM: &str = "/earlykmsg";
+/// Where the program is in an image that brings a network up (`earlykmsg.ip=`).
+pub const NETWORK: &str = "/earlykmsg.d/network";
+
+/// The programs for one processor.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The one that ships.
+    pub earlykmsg: Vec<u8>,
+    /// The one that brings a network up.
+    pub network: Vec<u8>,
+}
+
+impl Programs {
+    /// Reads them as cargo builds them: `earlykmsg-network` beside the one at `path`.
+    ///
+    /// # Errors
+    /// As [`read_program`].
+    pub fn read(path: &Path) -> io::Result<Programs> {
+        let network = path.with_file_name("earlykmsg-network");
+        Ok(Programs { earlykmsg: read_program(path)?, network: read_program(&network)? })
+    }
+
+    /// The image that holds them.
+    #[must_use]
+    pub fn image(&self) -> Image {
+        Image::new().file(PROGRAM, 0o755, &self.earlykmsg[..]).file(NETWORK, 0o755, &self.network[..])
+    }
+}
 
 /// An overlay in the forms that a kernel unpacks.
 ///
@@ -26,12 +54,20 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// Packs the bytes of the program.
+    /// Packs the programs.
     ///
     /// # Errors
     /// Those of the encoders, which have none for bytes in memory.
-    pub fn new(program: &[u8]) -> io::Result<Overlay> {
-        let cpio = Image::new().file(PROGRAM, 0o755, program).to_cpio();
+    pub fn new(programs: &Programs) -> io::Result<Overlay> {
+        Overlay::of(&programs.image())
+    }
+
+    /// Packs an image.
+    ///
+    /// # Errors
+    /// As [`Overlay::new`].
+    pub fn of(image: &Image) -> io::Result<Overlay> {
+        let cpio = image.to_cpio();
         let gzip = gzip(&cpio)?;
         let zstd = zstd::bulk::compress(&cpio, 19)?;
         Ok(Overlay { cpio, gzip, zstd })

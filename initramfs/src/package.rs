@@ -9,6 +9,7 @@ use std::process::Command;
 
 use crate::architecture::Architecture;
 use crate::at;
+use crate::overlay::Programs;
 use crate::release::{Date, VERSION, output, workspace};
 
 /// Who answers for a package. A distributor puts in an address of its own.
@@ -89,15 +90,16 @@ pub(crate) struct Package {
 }
 
 impl Package {
-    /// The package of a program. The manual page and the list of changes are taken from the repository.
-    pub(crate) fn new(program: &[u8], bill: &[u8], date: &Date) -> io::Result<Package> {
+    /// The package of the programs. The manual page and the list of changes are taken from the repository.
+    pub(crate) fn new(programs: &Programs, bill: &[u8], date: &Date) -> io::Result<Package> {
         macro_rules! tree {
             ($path:literal) => {
                 &include_bytes!(concat!("../package/tree", $path))[..]
             };
         }
         let files = vec![
-            Installed::new("/usr/sbin/earlykmsg", 0o755, program),
+            Installed::new("/usr/sbin/earlykmsg", 0o755, &programs.earlykmsg[..]),
+            Installed::new("/usr/lib/earlykmsg/network", 0o755, &programs.network[..]),
             Installed::for_debian(
                 "/usr/share/initramfs-tools/hooks/earlykmsg",
                 0o755,
@@ -150,7 +152,8 @@ impl Package {
                 tree!("/usr/share/lintian/overrides/earlykmsg"),
             ),
         ];
-        Ok(Package { about: &PROGRAM, architecture: Architecture::of(program)?, date: date.clone(), files })
+        let architecture = Architecture::of(&programs.earlykmsg)?;
+        Ok(Package { about: &PROGRAM, architecture, date: date.clone(), files })
     }
 
     /// The viewer's package.
@@ -249,6 +252,7 @@ impl Package {
              AutoReqProv: no\n\n%description\n{description}\n\
              %install\ncp -r %{{source}}/. %{{buildroot}}\n\n%files\n\
              %dir %attr(0755, root, root) /usr/lib/dracut/modules.d/01earlykmsg\n\
+             %dir %attr(0755, root, root) /usr/lib/earlykmsg\n\
              %dir %attr(0755, root, root) /usr/share/doc/earlykmsg\n{list}\n\
              %posttrans\n{RPM_REBUILD}\n%postun\nif [ \"$1\" = 0 ]; then\n{RPM_REBUILD}fi\n"
         );

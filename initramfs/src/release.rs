@@ -9,7 +9,7 @@ use std::process::Command;
 use std::{env, process};
 
 use crate::architecture::Architecture;
-use crate::overlay::{Overlay, sha256};
+use crate::overlay::{Overlay, Programs, sha256};
 use crate::package::{Package, Workshop};
 use crate::{at, sbom, talos};
 
@@ -35,7 +35,7 @@ impl Release {
     ///
     /// # Errors
     /// The step that failed: a program for no known processor, a tool that is missing.
-    pub fn new(programs: &[Vec<u8>], viewer: Option<&[u8]>, work: &Path) -> io::Result<Release> {
+    pub fn new(programs: &[Programs], viewer: Option<&[u8]>, work: &Path) -> io::Result<Release> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let work = Workshop::new(work.join(format!("earlykmsg-release.{}.{number}", process::id())))?;
@@ -43,13 +43,14 @@ impl Release {
         let mut release = Release { files: Vec::new() };
         let mut extensions = Vec::new();
         for program in programs {
-            let architecture = Architecture::of(program)?;
+            let architecture = Architecture::of(&program.earlykmsg)?;
             let name = architecture.debian;
             let overlay = Overlay::new(program)?;
             let bill = sbom::of(program)?;
             let package = Package::new(program, &bill, &date)?;
-            let extension = talos::extension(program, &date)?;
-            release.put(format!("earlykmsg-{name}"), 0o755, program.clone());
+            let extension = talos::extension(&program.earlykmsg, &date)?;
+            release.put(format!("earlykmsg-{name}"), 0o755, program.earlykmsg.clone());
+            release.put(format!("earlykmsg-network-{name}"), 0o755, program.network.clone());
             release.put(format!("earlykmsg-{name}.cpio"), 0o644, overlay.cpio);
             release.put(format!("earlykmsg-{name}.cpio.gz"), 0o644, overlay.gzip);
             release.put(format!("earlykmsg-{name}.cpio.zst"), 0o644, overlay.zstd);

@@ -11,19 +11,20 @@ use serde_json::{Value, json};
 
 use crate::architecture::Architecture;
 use crate::at;
-use crate::overlay::sha256;
+use crate::overlay::{Programs, sha256};
 use crate::release::{output, workspace};
 
-/// The bill of a program that was built from this workspace.
+/// The bill of the programs that were built from this workspace.
 ///
 /// # Errors
 /// The step that failed: the program is for no known processor, or `cargo`, `rustc` or the lock file say nothing.
-pub fn of(program: &[u8]) -> io::Result<Vec<u8>> {
-    let architecture = Architecture::of(program)?;
+pub fn of(programs: &Programs) -> io::Result<Vec<u8>> {
+    let architecture = Architecture::of(&programs.earlykmsg)?;
     let toolchain = Toolchain::of(&architecture)?;
     let rustc = toolchain.rustc()?;
     let base = [rust_library("core", &rustc), toolchain.musl(&architecture)];
-    bill(program, ".", "earlykmsg", &rustc, base)
+    let parts = [("earlykmsg-network", &programs.network[..])];
+    bill(&programs.earlykmsg, &parts, ".", "earlykmsg", &rustc, base)
 }
 
 /// The bill of the viewer, which was built for this machine: it has Rust's whole library, and the C library of the
@@ -34,11 +35,19 @@ pub fn of(program: &[u8]) -> io::Result<Vec<u8>> {
 pub fn of_viewer(program: &[u8]) -> io::Result<Vec<u8>> {
     let rustc = Toolchain(Vec::new()).rustc()?;
     let base = [rust_library("std", &rustc), glibc(&Architecture::of(program)?)];
-    bill(program, "tests", "earlykmsg-view", &rustc, base)
+    bill(program, &[], "tests", "earlykmsg-view", &rustc, base)
 }
 
-/// The bill of a package in the workspace of a folder, with what is linked besides its crates.
-fn bill(program: &[u8], folder: &str, package: &str, rustc: &str, base: [Value; 2]) -> io::Result<Vec<u8>> {
+/// The bill of a package in the workspace of a folder, with what is linked besides its crates. `parts` are other programs
+/// of it.
+fn bill(
+    program: &[u8],
+    parts: &[(&str, &[u8])],
+    folder: &str,
+    package: &str,
+    rustc: &str,
+    base: [Value; 2],
+) -> io::Result<Vec<u8>> {
     let architecture = Architecture::of(program)?;
     let crates = crates(&architecture, &workspace().join(folder), package)?;
     let [root, libraries @ ..] = &crates[..] else { return Err(unknown("cargo tree names no crate")) };
@@ -52,6 +61,15 @@ fn bill(program: &[u8], folder: &str, package: &str, rustc: &str, base: [Value; 
     }
     let mut components: Vec<Value> = libraries.iter().map(Crate::component).collect();
     components.extend(base);
+    let part = |(name, program): &(&str, &[u8])| {
+        json!({
+            "type": "application",
+            "name": name,
+            "version": root.version,
+            "hashes": hashes(&sha256(program)),
+            "licenses": licenses(&root.license),
+        })
+    };
     let edges = needs.iter().map(|(reference, needs)| json!({ "ref": reference, "dependsOn": needs }));
     let bill = json!({
         "bomFormat": "CycloneDX",
@@ -67,6 +85,7 @@ fn bill(program: &[u8], folder: &str, package: &str, rustc: &str, base: [Value; 
                 "hashes": hashes(&sha256(program)),
                 "licenses": licenses(&root.license),
                 "properties": [{ "name": "earlykmsg:processor", "value": architecture.machine }],
+                "components": parts.iter().map(part).collect::<Vec<_>>(),
             },
         },
         "components": components,
@@ -105,7 +124,8 @@ impl Crate {
     }
 }
 
-/// The program's own crate first, then all that cargo compiles into it, by name.
+/// The package's own crate first, then all that cargo compiles into it, by name. What comes from this repository is a part
+/// of the first.
 fn crates(architecture: &Architecture, folder: &Path, package: &str) -> io::Result<Vec<Crate>> {
     let tree = said(
         Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -140,6 +160,10 @@ fn crates(architecture: &Architecture, folder: &Path, package: &str) -> io::Resu
             needs: BTreeSet::new(),
         };
         above.truncate(depth);
+        if let (None, Some(root)) = (&found.checksum, above.first()) {
+            above.push(root.clone());
+            continue;
+        }
         let reference = found.reference();
         if let Some(user) = above.last().and_then(|user| crates.get_mut(user)) {
             user.needs.insert(reference.clone());

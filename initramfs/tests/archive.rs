@@ -83,7 +83,7 @@ fn same_input_same_bytes() {
         .file("/init", 0o755, "#!/bin/sh\n");
     assert_eq!(sample().to_cpio(), other_order.to_cpio());
 
-    let overlay = || Overlay::new(b"\x7fELF and so on").unwrap();
+    let overlay = || Overlay::of(&sample()).unwrap();
     let (one, two) = (overlay(), overlay());
     assert_eq!((one.cpio, one.gzip, one.zstd), (two.cpio, two.gzip, two.zstd));
 }

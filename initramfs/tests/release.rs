@@ -30,6 +30,13 @@ impl Folder {
         self.0.join(name)
     }
 
+    /// The programs for a processor: the same bytes twice.
+    fn programs(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        fs::create_dir(self.path(name)).unwrap();
+        self.file(&format!("{name}/earlykmsg-network"), bytes);
+        self.file(&format!("{name}/earlykmsg"), bytes)
+    }
+
     fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         fs::write(self.path(name), bytes).unwrap();
         self.path(name)
@@ -76,13 +83,14 @@ fn shell(script: &str, file: &Path) -> String {
 fn the_command() {
     let folder = Folder::new("release-command");
     let programs = [("amd64", AMD64), ("arm64", ARM64), ("riscv64", RISCV64)];
-    let programs = programs.map(|(name, bytes)| folder.file(name, bytes));
+    let programs = programs.map(|(name, bytes)| folder.programs(name, bytes));
     let out = folder.path("a/b");
     let output = pack(&programs.each_ref().map(PathBuf::as_path), &out);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let of = |debian: &str, rpm: &str| {
         [
             format!("earlykmsg-{debian}"),
+            format!("earlykmsg-network-{debian}"),
             format!("earlykmsg-{debian}.cpio"),
             format!("earlykmsg-{debian}.cpio.gz"),
             format!("earlykmsg-{debian}.cpio.zst"),
@@ -118,8 +126,12 @@ fn the_command() {
     assert_eq!(fs::read(out.join("earlykmsg-amd64")).unwrap(), AMD64);
     assert_eq!(fs::metadata(out.join("earlykmsg-amd64")).unwrap().permissions().mode() & 0o777, 0o755);
     let plain = out.join("earlykmsg-amd64.cpio");
-    assert_eq!(shell("cpio -it --quiet < \"$0\"", &plain), "earlykmsg\n");
-    assert_eq!(shell("cpio -i --to-stdout --quiet earlykmsg < \"$0\"", &plain).as_bytes(), AMD64);
+    let names = shell("cpio -it --quiet < \"$0\"", &plain);
+    assert_eq!(names, "earlykmsg\nearlykmsg.d\nearlykmsg.d/network\n");
+    for name in ["earlykmsg", "earlykmsg.d/network"] {
+        let content = shell(&format!("cpio -i --to-stdout --quiet {name} < \"$0\""), &plain);
+        assert_eq!(content.as_bytes(), AMD64);
+    }
     shell("gzip -dc \"$0.gz\" | cmp - \"$0\"", &plain);
     shell("zstd -dc \"$0.zst\" | cmp - \"$0\"", &plain);
 }
@@ -136,17 +148,17 @@ fn what_cannot_be_packed_is_told() {
     let expected =
         format!("initramfs: unable to read {}: No such file or directory (os error 2)\n", none.display());
     assert_eq!(refused(&none, &out), expected);
-    let program = folder.file("program", AMD64);
+    let program = folder.programs("programs", AMD64);
     let below_a_file = program.join("out");
     let expected = format!(
         "initramfs: unable to make the folder {}: Not a directory (os error 20)\n",
         below_a_file.display()
     );
     assert_eq!(refused(&program, &below_a_file), expected);
-    let script = folder.file("script", b"#!/bin/sh\n");
+    let script = folder.programs("scripts", b"#!/bin/sh\n");
     let expected = format!("initramfs: unable to pack {}: not an ELF program\n", script.display());
     assert_eq!(refused(&script, &out), expected);
-    let elsewhere = folder.file("elsewhere", b"\x7fELF the program \x00\x03\x00");
+    let elsewhere = folder.programs("elsewhere", b"\x7fELF the program \x00\x03\x00");
     assert_eq!(refused(&elsewhere, &out), "initramfs: the program is for none of x86_64, aarch64, riscv64\n");
     assert!(!out.exists());
 }
@@ -155,7 +167,7 @@ fn what_cannot_be_packed_is_told() {
 #[test]
 fn the_same_bytes_twice() {
     let folder = Folder::new("release-twice");
-    let program = folder.file("program", AMD64);
+    let program = folder.programs("programs", AMD64);
     let pack = |umask: &str, out: &str, date: Option<&str>| {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("umask {umask}; exec \"$@\""), "sh", env!("CARGO_BIN_EXE_initramfs")]);
@@ -212,6 +224,7 @@ fn the_package_for_debian() {
         [
             (program, "./usr/lib/dracut/modules.d/01earlykmsg/earlykmsg.sh"),
             (program, "./usr/lib/dracut/modules.d/01earlykmsg/module-setup.sh"),
+            (program, "./usr/lib/earlykmsg/network"),
             (program, "./usr/sbin/earlykmsg"),
             (data, "./usr/share/doc/earlykmsg/CHANGELOG.md.gz"),
             (data, "./usr/share/doc/earlykmsg/changelog.gz"),
@@ -224,9 +237,20 @@ fn the_package_for_debian() {
             (data, "./usr/share/man/man8/earlykmsg.8.gz"),
         ]
     );
-    assert!(fs::read(root.join("usr/sbin/earlykmsg")).unwrap() == fs::read(binary::earlykmsg()).unwrap());
-    for script in files.iter().filter(|(mode, path)| *mode == program && !path.ends_with("sbin/earlykmsg")) {
+    assert_holds_the_programs(&root);
+    let is_built = |path: &str| path.ends_with("sbin/earlykmsg") || path.ends_with("earlykmsg/network");
+    for script in files.iter().filter(|(mode, path)| *mode == program && !is_built(path)) {
         said(Command::new("sh").arg("-n").arg(root.join(script.1)));
+    }
+}
+
+/// Both, as they were built.
+fn assert_holds_the_programs(root: &Path) {
+    for (path, program) in [
+        ("usr/sbin/earlykmsg", binary::earlykmsg()),
+        ("usr/lib/earlykmsg/network", &binary::earlykmsg_network()),
+    ] {
+        assert!(fs::read(root.join(path)).unwrap() == fs::read(program).unwrap(), "{path}");
     }
 }
 
@@ -311,8 +335,10 @@ fn the_package_for_rpm() {
             "-rw-r--r-- root /usr/share/man/man8/earlykmsg.8.gz",
             "-rwxr-xr-x root /usr/lib/dracut/modules.d/01earlykmsg/earlykmsg.sh",
             "-rwxr-xr-x root /usr/lib/dracut/modules.d/01earlykmsg/module-setup.sh",
+            "-rwxr-xr-x root /usr/lib/earlykmsg/network",
             "-rwxr-xr-x root /usr/sbin/earlykmsg",
             "drwxr-xr-x root /usr/lib/dracut/modules.d/01earlykmsg",
+            "drwxr-xr-x root /usr/lib/earlykmsg",
             "drwxr-xr-x root /usr/share/doc/earlykmsg",
         ]
     );
@@ -324,7 +350,7 @@ fn the_package_for_rpm() {
         said(Command::new("rpm").arg("--root").arg(&root).args(["--nodeps", "--noscripts"]).args(arguments))
     };
     manage(&["--install", rpm.to_str().unwrap()]);
-    assert!(fs::read(root.join("usr/sbin/earlykmsg")).unwrap() == fs::read(binary::earlykmsg()).unwrap());
+    assert_holds_the_programs(&root);
     manage(&["--erase", "earlykmsg"]);
     let left = said(Command::new("find").arg(root.join("usr")).args(["-not", "-type", "d"]));
     assert!(!left.contains("earlykmsg"), "{left}");
@@ -368,7 +394,7 @@ fn the_extension_for_talos() {
 #[test]
 fn the_extension_as_an_oci_image() {
     let folder = Folder::new("release-oci");
-    let arm64 = folder.file("arm64", ARM64);
+    let arm64 = folder.programs("arm64", ARM64);
     let out = folder.path("out");
     let output = pack(&[binary::earlykmsg(), &arm64], &out);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+use earlykmsg_initramfs::overlay::Programs;
 use serde_json::Value;
 
 fn workspace() -> PathBuf {
@@ -26,11 +27,15 @@ fn program(machine: u8) -> Vec<u8> {
     elf
 }
 
+fn programs(machine: u8) -> Programs {
+    Programs { earlykmsg: program(machine), network: program(machine) }
+}
+
 const X86_64: u8 = 62;
 const AARCH64: u8 = 183;
 
 fn bill(machine: u8) -> Value {
-    let bytes = earlykmsg_initramfs::sbom::of(&program(machine)).unwrap();
+    let bytes = earlykmsg_initramfs::sbom::of(&programs(machine)).unwrap();
     serde_json::from_slice(&bytes).unwrap()
 }
 
@@ -60,7 +65,7 @@ fn it_holds_what_cargo_compiles_and_no_more() {
             "none",
         ];
         let tree = cargo(&[&tree[..], &["--format", "{p}", "--target", target]].concat());
-        let own = "earlykmsg v";
+        let own = "earlykmsg";
         let want: BTreeSet<&str> = tree
             .lines()
             .map(|line| line.trim_end_matches(" (*)"))
@@ -127,6 +132,9 @@ fn it_is_well_formed() {
     assert_eq!(bill["version"], 1);
     let own = &bill["metadata"]["component"];
     assert_eq!((text(own, "type"), text(own, "name")), ("application", "earlykmsg"));
+    let other = &own["components"][0];
+    assert_eq!((text(other, "type"), text(other, "name")), ("application", "earlykmsg-network"));
+    assert_eq!(text(&other["hashes"][0], "alg"), "SHA-256");
     let components = bill["components"].as_array().unwrap();
     let mut references = BTreeSet::from([text(own, "bom-ref")]);
     for part in components {
@@ -185,7 +193,9 @@ fn same_program_same_folder() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sbom-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let file = folder.join("program");
-    fs::write(&file, program(X86_64)).unwrap();
+    for file in [&file, &folder.join("earlykmsg-network")] {
+        fs::write(file, program(X86_64)).unwrap();
+    }
     let make = |name: &str, cwd: &str, umask: &str, zone: &str| -> BTreeMap<String, Vec<u8>> {
         let out = folder.join(name);
         let made = Command::new("sh")
@@ -212,7 +222,7 @@ fn same_program_same_folder() {
     let one = make("one", "/", "022", "UTC");
     let two = make("a folder with a longer name", env!("CARGO_MANIFEST_DIR"), "077", "Asia/Kathmandu");
     fs::remove_dir_all(&folder).unwrap();
-    assert_eq!(one.len(), 10);
+    assert_eq!(one.len(), 11);
     assert!(one == two, "the files differ");
     let sums = String::from_utf8(one["SHA256SUMS"].clone()).unwrap();
     let summed: BTreeSet<&str> = sums.lines().filter_map(|line| line.split("  ").nth(1)).collect();
@@ -223,6 +233,6 @@ fn same_program_same_folder() {
 
 #[test]
 fn a_program_for_nothing_known_is_refused() {
-    let why = earlykmsg_initramfs::sbom::of(&program(3)).unwrap_err();
+    let why = earlykmsg_initramfs::sbom::of(&programs(3)).unwrap_err();
     assert_eq!(why.to_string(), "the program is for none of x86_64, aarch64, riscv64");
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use earlykmsg_initramfs::overlay::Overlay;
-use earlykmsg_qemu::{Debian, Kernel, Maker, Receiver, Result, earlykmsg, ring_records};
+use earlykmsg_qemu::{Debian, Kernel, Maker, Receiver, Result, programs, ring_records};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -57,7 +57,7 @@ fn run() -> Result<()> {
 
 fn row(maker: Maker, way: Way) -> Result<String> {
     let (receiver, ring) = (Receiver::tcp(), Receiver::tcp());
-    let overlay = Overlay::new(&earlykmsg()?).expect("bytes in memory are packed");
+    let overlay = Overlay::new(&programs()?).expect("bytes in memory are packed");
     let debian = Debian::with(&Kernel::debian()?)?;
     let mut boot = match way {
         Way::Without => debian.boot(maker, &[])?.word(format!("deliver={}", receiver.url())),

@@ -2,6 +2,7 @@
 //! makes for itself.
 
 use core::hash::{Hash, Hasher};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::fs::{self, File};
 use std::hash::DefaultHasher;
 use std::path::{Path, PathBuf};
@@ -71,22 +72,31 @@ impl Debian {
         Ok(Debian { kernel: kernel.clone(), folder, own_disk: None })
     }
 
-    /// The same with a program in the root of its disk.
+    /// The same with a file on its disk, in a folder that is there.
     ///
     /// # Errors
     /// That the disk could not be copied or written.
-    pub fn and_program(mut self, name: &str, program: &[u8]) -> Result<Debian> {
-        let path = |what: &str| self.folder.join(format!("{what}.{}", std::process::id()));
-        let (disk, file) = (path("root"), path("program"));
-        fs::write(&file, program).map_err(Error::at(format!("unable to write {}", file.display())))?;
-        let copied = run(Command::new("cp")
-            .args(["--sparse=always", "--reflink=auto"])
-            .arg(self.folder.join("root.img"))
-            .arg(&disk));
-        self.own_disk = Some(disk.clone());
-        copied?;
+    pub fn and_file(mut self, path: &str, content: &[u8], mode: u32) -> Result<Debian> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let own = |what: &str| self.folder.join(format!("{what}.{}.{number}", std::process::id()));
+        let file = own("file");
+        fs::write(&file, content).map_err(Error::at(format!("unable to write {}", file.display())))?;
+        let disk = match &self.own_disk {
+            Some(disk) => disk.clone(),
+            None => {
+                let disk = own("root");
+                let copied = run(Command::new("cp")
+                    .args(["--sparse=always", "--reflink=auto"])
+                    .arg(self.folder.join("root.img"))
+                    .arg(&disk));
+                self.own_disk = Some(disk.clone());
+                copied?;
+                disk
+            }
+        };
         for order in
-            [format!("write {} {name}", file.display()), format!("set_inode_field {name} mode 0100755")]
+            [format!("write {} {path}", file.display()), format!("set_inode_field {path} mode 0100{mode:o}")]
         {
             run(Command::new("debugfs").args(["-w", "-R", &order]).arg(&disk))?;
         }
@@ -100,14 +110,22 @@ impl Debian {
     /// # Errors
     /// That the initramfs cannot be read.
     pub fn boot(&self, maker: Maker, overlay: &[u8]) -> Result<Boot> {
+        let boot = self.boot_without_network(maker, overlay)?;
+        Ok(boot.word("net.ifnames=0 rd.neednet=1 ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off"))
+    }
+
+    /// The same without a word about the network.
+    ///
+    /// # Errors
+    /// As [`Debian::boot`].
+    pub fn boot_without_network(&self, maker: Maker, overlay: &[u8]) -> Result<Boot> {
         let path = self.folder.join(format!("{}.img", maker.name()));
         let mut image = fs::read(&path).map_err(Error::at(format!("unable to read {}", path.display())))?;
         image.extend(overlay);
         let disk = self.own_disk.clone().unwrap_or_else(|| self.folder.join("root.img"));
         Ok(Boot::new(&self.kernel, image)
             .memory_mib(512)
-            .word("root=/dev/vda rw net.ifnames=0 rd.neednet=1")
-            .word("ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off")
+            .word("root=/dev/vda rw")
             .qemu_argument("-drive")
             .qemu_argument(format!("file={},format=raw,if=virtio,snapshot=on", disk.display())))
     }

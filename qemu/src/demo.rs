@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write, stdin, stdout};
 use std::net::{TcpListener, UdpSocket};
@@ -12,8 +13,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Instant;
 use std::{env, fs, thread};
 
-use earlykmsg_initramfs::overlay::{self, Overlay};
-use earlykmsg_qemu::{Boot, End, Guest, Kernel, Machine, dying_with_us, earlykmsg_for, image};
+use earlykmsg_initramfs::overlay::{self, Overlay, Programs};
+use earlykmsg_qemu::{Boot, End, Guest, Kernel, Machine, dying_with_us, image, programs_for};
 use earlykmsg_view::decode::{Decoder, Entry};
 use earlykmsg_view::history::{Event, History};
 use earlykmsg_view::print::{BOLD, DIM, Printer, takes_colours};
@@ -35,6 +36,9 @@ first line on, through a switch of root, until the main system delivers by itsel
   --initramfs FILE  append to this image, and start it as it is; its own init has to
                     bring the network up
   --append WORDS    more words for the kernel's command line
+  --no-root         the initramfs finds no root disk and ends in a shell: its log
+                    arrives all the same
+  --image-network   the image brings the network up, not earlykmsg (earlykmsg.ip=)
   --panic           the machine ends by a kernel panic
   --save FILE       keep what netcat prints, to look at it by earlykmsg-view
   --console         type commands for the machine when its main system runs
@@ -43,11 +47,28 @@ first line on, through a switch of root, until the main system delivers by itsel
 Ctrl-C ends it and leaves nothing behind. Colours go to terminals, unless NO_COLOR is set.
 ";
 
-/// The first init: the image's own, as if nothing stood before it. It brings the network up; once earlykmsg can do
-/// that (`earlykmsg.ip=`), the first line goes.
-const INIT: &str = "network_by_dhcp > /dev/null 2>&1
+/// The first init: the image's own, as if nothing stood before it. It knows nothing of a network.
+const INIT: &str = "say 'demo: the image has its own /init, which brings no network up'
+wait_log 'earlykmsg: connected to'; make_main_system
+say 'demo: switching to the main system'; move_mounts; exec switch_root /new /sbin/init";
+
+/// One that brings it up.
+const INIT_WITH_NETWORK: &str = "network_by_dhcp > /dev/null 2>&1
 say 'demo: the image has its own /init, and the network is up'; make_main_system
 say 'demo: switching to the main system'; move_mounts; exec switch_root /new /sbin/init";
+
+/// One that finds no root disk.
+const INIT_WITHOUT_ROOT: &str = "say 'demo: the image has its own /init, which brings no network up'
+say 'demo: the root disk UUID=0000-0000 is not there; this is a shell'
+wait_log 'earlykmsg: connected to'; sleep 1
+CONSOLE
+echo \"RECORDS $(tool ring | grep -c '^[0-9]')\"";
+
+/// What the main system does first: a network of its own, where the image has left none.
+const MAIN_NETWORK: &str = "ip addr show dev eth0 | grep -q 'inet 10.0.2.15/24' || {
+wait_log 'the network is given back'; ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2; }
+";
 
 /// The main system: its own delivery begins, and earlykmsg goes.
 const MAIN: &str = "say 'demo: the main system runs'; sleep 2
@@ -105,6 +126,8 @@ struct Demo {
     initramfs: Option<PathBuf>,
     append: String,
     save: Option<PathBuf>,
+    no_root: bool,
+    image_network: bool,
     panic: bool,
     console: bool,
 }
@@ -147,6 +170,8 @@ impl Demo {
             initramfs: None,
             append: String::new(),
             save: None,
+            no_root: false,
+            image_network: false,
             panic: false,
             console: false,
         };
@@ -171,6 +196,8 @@ impl Demo {
                 "--initramfs" => demo.initramfs = Some(value()?.into()),
                 "--append" => demo.append = value()?,
                 "--save" => demo.save = Some(value()?.into()),
+                "--no-root" => demo.no_root = true,
+                "--image-network" => demo.image_network = true,
                 "--panic" => demo.panic = true,
                 "--console" => demo.console = true,
                 "--help" | "-h" => return Ok(None),
@@ -183,18 +210,21 @@ impl Demo {
         if demo.receiver.is_some() && demo.save.is_some() {
             return Err("--save keeps what netcat prints, and with --receiver there is none".into());
         }
-        if demo.initramfs.is_some() && (demo.panic || demo.console) {
-            return Err(
-                "--panic and --console are of the demo's own image, not of another --initramfs".into()
-            );
+        if demo.initramfs.is_some() && (demo.panic || demo.console || demo.no_root || demo.image_network) {
+            return Err("--no-root, --image-network, --panic and --console are of the demo's own image, \
+                        not of another --initramfs"
+                .into());
+        }
+        if demo.no_root && (demo.panic || demo.image_network) {
+            return Err("--no-root has neither a main system nor a network of the image's".into());
         }
         Ok(Some(demo))
     }
 
     fn run(&self) -> Result<()> {
         step("Building the release");
-        let program = earlykmsg_for(self.machine)?;
-        let overlay = Overlay::new(&program)?;
+        let programs = programs_for(self.machine)?;
+        let overlay = Overlay::new(&programs)?;
 
         let kernel = match &self.kernel {
             Some(path) => Kernel::at(self.machine, path)?,
@@ -223,7 +253,10 @@ impl Demo {
             step(&format!("No netcat: the records go to {}, and here is the console", target.url()));
         }
 
-        let words = format!("rdinit={} talos.logging.kernel={}", overlay::PROGRAM, target.url());
+        let mut words = format!("rdinit={} talos.logging.kernel={}", overlay::PROGRAM, target.url());
+        if self.initramfs.is_none() && !self.image_network {
+            words += " earlykmsg.ip=dhcp";
+        }
         let shown = format!("Booting Linux {} with {words} {}", kernel.release, self.append);
         step(shown.trim_end());
         let mut boot = Boot::new(&kernel, image).word(words).word(&self.append);
@@ -232,7 +265,7 @@ impl Demo {
         }
         let mut guest = boot.start()?;
         let seen = self.show(&mut guest, netcat.as_mut())?;
-        summary(&seen, &guest, netcat.is_some(), &program, &overlay);
+        summary(&seen, &guest, netcat.is_some(), &programs, &overlay);
         match guest.wait_exit(Duration::ZERO)? {
             End::Off => Ok(()),
             End::Failed => Err(guest.failure("QEMU failed").into()),
@@ -252,12 +285,19 @@ impl Demo {
                     overlay::PROGRAM
                 ));
                 let main = if self.panic { PANIC } else { MAIN };
-                let main = main
+                let console = if self.console { CONSOLE } else { "" };
+                let main = format!("{MAIN_NETWORK}{main}")
                     .replace("PROTOCOL", target.protocol)
                     .replace("HOST", target.host.trim_matches(['[', ']']))
                     .replace("PORT", &target.port.to_string())
-                    .replace("CONSOLE", if self.console { CONSOLE } else { "" });
-                image::with_main_system(kernel, INIT, &main)?.to_cpio()
+                    .replace("CONSOLE", console);
+                let init = match (self.no_root, self.image_network) {
+                    (true, _) => &INIT_WITHOUT_ROOT.replace("CONSOLE", console),
+                    (false, true) => INIT_WITH_NETWORK,
+                    (false, false) => INIT,
+                };
+                let image = image::with_main_system(kernel, init, &main)?;
+                image.with(image::drivers(kernel, &["virtio_pci", "virtio_net"])?).to_cpio()
             }
         };
         archives.extend(&overlay.gzip);
@@ -469,7 +509,9 @@ impl Drop for Netcat {
 /// What the summary needs.
 #[derive(Default)]
 struct Seen {
-    records: usize,
+    seqs: BTreeSet<u64>,
+    /// Records that had come before.
+    again: usize,
     first: Option<(Instant, u64)>,
     last: Option<u64>,
     /// When the machine's kernel started its clock: the earliest that any record allows, which is one that arrived
@@ -479,15 +521,17 @@ struct Seen {
 
 impl Seen {
     fn add(&mut self, at: Instant, record: &Record) {
-        self.records += 1;
+        if !self.seqs.insert(record.seq) {
+            self.again += 1;
+        }
         self.first.get_or_insert((at, record.seq));
-        self.last = Some(record.seq);
+        self.last = self.last.max(Some(record.seq));
         let start = at - Duration::from_micros(record.clock);
         self.kernel_start = Some(self.kernel_start.map_or(start, |earlier| earlier.min(start)));
     }
 }
 
-fn summary(seen: &Seen, guest: &Guest, netcat: bool, program: &[u8], overlay: &Overlay) {
+fn summary(seen: &Seen, guest: &Guest, netcat: bool, programs: &Programs, overlay: &Overlay) {
     println!();
     let row = |name: &str, value: &str| println!("{name:<26} {value}");
     match guest.report("RECORDS ").first() {
@@ -495,7 +539,11 @@ fn summary(seen: &Seen, guest: &Guest, netcat: bool, program: &[u8], overlay: &O
         None => row("records the kernel wrote", "not known: the machine ended before it could count them"),
     }
     if netcat {
-        row("records received", &seen.records.to_string());
+        row("records received", &seen.seqs.len().to_string());
+        if seen.again > 0 {
+            // At the root switch the network goes for a moment, and datagrams are sent again to be on the safe side.
+            row("of these, more than once", &seen.again.to_string());
+        }
     }
     if let (Some((at, first)), Some(last), Some(start)) = (seen.first, seen.last, seen.kernel_start) {
         row("first and last seq", &format!("{first}, {last}"));
@@ -504,7 +552,7 @@ fn summary(seen: &Seen, guest: &Guest, netcat: bool, program: &[u8], overlay: &O
             &format!("{:.2} s after the start of the kernel", (at - start).as_secs_f64()),
         );
     }
-    row("size of the program", &format!("{} bytes", program.len()));
+    row("size of the program", &format!("{} bytes", programs.earlykmsg.len()));
     let (plain, gzip, zstd) = (overlay.cpio.len(), overlay.gzip.len(), overlay.zstd.len());
     row("size of the overlay", &format!("{plain} bytes; by gzip {gzip}, by zstd {zstd}"));
     for left in guest.report("LEFT ") {

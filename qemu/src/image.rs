@@ -60,6 +60,14 @@ pub fn earlykmsg_for(machine: Machine) -> Result<Image> {
     Ok(Image::new().file(overlay::PROGRAM, 0o755, program::earlykmsg_for(machine)?))
 }
 
+/// `/earlykmsg` and `/earlykmsg.d/network` for this machine.
+///
+/// # Errors
+/// That they could not be built.
+pub fn programs() -> Result<Image> {
+    Ok(program::programs()?.image())
+}
+
 /// busybox with a link for each of its commands in `/bin`, for this machine.
 ///
 /// # Errors
@@ -102,6 +110,18 @@ pub fn network(kernel: &Kernel) -> Image {
         image = image.file(&format!("/modules/{order:02}-{}.ko", module.name), 0o644, module.bytes.clone());
     }
     image
+}
+
+/// Drivers with what they need, where a kernel's own tools put them: `/lib/modules/RELEASE` and its lists.
+///
+/// # Errors
+/// That one of them is not there.
+pub fn drivers(kernel: &Kernel, names: &[&str]) -> Result<Image> {
+    let mut image = Image::new();
+    for (path, bytes) in kernel.tree_of_modules(names)? {
+        image = image.file(&format!("/lib/modules/{}/{path}", kernel.release), 0o644, bytes);
+    }
+    Ok(image)
 }
 
 /// What spoils a network, for `netem` of `guest/network.sh`: the module, and this machine's iproute2.

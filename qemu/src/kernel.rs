@@ -109,14 +109,71 @@ impl Kernel {
             .find(|path| release_in(path).is_some())
             .ok_or_else(|| Error::new(format!("no vmlinuz in {}", boot.display())))?;
         let release = release_in(&vmlinuz).unwrap_or_default();
-        let mut modules_dir = folder.join("lib/modules").join(&release);
-        if !modules_dir.exists() {
-            modules_dir = folder.join("usr/lib/modules").join(&release);
-        }
+        let modules_dir = modules_dir(folder, &release);
         let network_modules = read_modules(&modules_dir, &NETWORK_MODULES)?;
         let netem_modules = read_modules(&modules_dir, &NETEM_MODULES)?;
         Ok(Kernel { machine, vmlinuz, folder: folder.to_owned(), release, network_modules, netem_modules })
     }
+}
+
+impl Kernel {
+    /// The files of modules and of those that they need, with the lists that `depmod` would make of them: each with its
+    /// path below `/lib/modules/RELEASE`. What is built in has no file.
+    ///
+    /// # Errors
+    /// That one cannot be read.
+    pub fn tree_of_modules(&self, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
+        let dir = modules_dir(&self.folder, &self.release);
+        let mut files = BTreeMap::new();
+        if dir.exists() {
+            find_modules(&dir.join("kernel"), &mut files)?;
+        }
+        let (mut tree, mut dep, mut alias) = (Vec::new(), String::new(), String::new());
+        let mut wanted: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut done = Vec::new();
+        while let Some(name) = wanted.pop() {
+            let Some(path) = files.get(&name).filter(|_| !done.contains(&name)) else { continue };
+            let below = |path: &Path| path.strip_prefix(&dir).unwrap_or(path).display().to_string();
+            let mut needs = Vec::new();
+            find_needs(&name, &files, &mut needs)?;
+            // What all others need stands last.
+            let files_needed = needs.iter().rev().map(|need| format!(" {}", below(&files[need])));
+            dep.push_str(&format!("{}:{}\n", below(path), files_needed.collect::<String>()));
+            for pattern in strings_of(&read_module(path)?, b"alias=") {
+                alias.push_str(&format!("alias {pattern} {name}\n"));
+            }
+            let bytes = fs::read(path).map_err(Error::at(format!("unable to read {}", path.display())))?;
+            tree.push((below(path), bytes));
+            wanted.extend(needs);
+            done.push(name);
+        }
+        tree.push(("modules.dep".to_owned(), dep.into_bytes()));
+        tree.push(("modules.alias".to_owned(), alias.into_bytes()));
+        Ok(tree)
+    }
+}
+
+/// The modules that one needs and that are no part of the kernel, in the order of loading.
+fn find_needs(name: &str, files: &BTreeMap<String, PathBuf>, needs: &mut Vec<String>) -> Result<()> {
+    for need in dependencies(&read_module(&files[name])?) {
+        if files.contains_key(&need) && !needs.contains(&need) {
+            find_needs(&need, files, needs)?;
+            needs.push(need);
+        }
+    }
+    Ok(())
+}
+
+/// What a module says of itself under one name.
+fn strings_of(module: &[u8], start: &[u8]) -> Vec<String> {
+    let strings = module.split(|byte| *byte == 0).filter_map(|string| string.strip_prefix(start));
+    strings.map(|string| String::from_utf8_lossy(string).into_owned()).collect()
+}
+
+/// Where an unpacked package, or this machine, has the modules of a kernel.
+fn modules_dir(folder: &Path, release: &str) -> PathBuf {
+    let old = folder.join("lib/modules").join(release);
+    if old.exists() { old } else { folder.join("usr/lib/modules").join(release) }
 }
 
 /// The release in the header of a bzImage, as the boot protocol of x86 has it.

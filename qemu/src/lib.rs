@@ -22,7 +22,7 @@
 //! | `error.rs` | what went wrong, in words |
 //! | `demo.rs` | the program behind the script `demo` |
 //! | `../guest/` | what runs inside guests: shell scripts, and a tool in C |
-//! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over`, `storm`, `netem`, `away`, `debian`, `packages`, `userspace`, `uki`, `ipxe`, `demo` |
+//! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over`, `storm`, `netem`, `away`, `debian`, `packages`, `userspace`, `drivers`, `uki`, `ipxe`, `demo` |
 //! | `../examples/` | `storm`: a table of storms |
 
 mod account;
@@ -50,7 +50,9 @@ pub use guest::{End, Guest, Line};
 pub use installed::{Installed, Suite, When};
 pub use kernel::{Kernel, Module};
 pub use machine::Machine;
-pub use program::{debian_dir, earlykmsg, earlykmsg_for, guest_tool, guest_tool_for, target_dir};
+pub use program::{
+    debian_dir, earlykmsg, earlykmsg_for, guest_tool, guest_tool_for, programs, programs_for, target_dir,
+};
 pub use receiver::{Protocol, Receiver};
 pub use record::{Record, RingRecord, all_received, ring_records, seqs_missing, seqs_repeated};
 

@@ -40,6 +40,14 @@ impl Machine {
         efi_name: "x64",
     };
 
+    /// A PC with Debian's kernel for all machines.
+    pub const AMD64_GENERIC: Machine =
+        Machine { name: "amd64-generic", kernel_package: "linux-image-amd64", ..Machine::AMD64 };
+
+    /// The same with that of Debian 13, whose modules are compressed.
+    pub const AMD64_GENERIC_13: Machine =
+        Machine { name: "amd64-generic-13", suite: "trixie", ..Machine::AMD64_GENERIC };
+
     /// A server with ARM's processor, pages of 4 KiB.
     pub const ARM64: Machine = Machine {
         name: "arm64",

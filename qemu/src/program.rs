@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
+use earlykmsg_initramfs::overlay::Programs;
 use earlykmsg_tests::binary;
 pub(crate) use earlykmsg_tests::binary::workspace;
 
@@ -35,12 +36,32 @@ pub fn earlykmsg() -> Result<Vec<u8>> {
 /// # Errors
 /// That the file cannot be read.
 pub fn earlykmsg_for(machine: Machine) -> Result<Vec<u8>> {
-    let path = if machine.is_native() {
+    let path = path_for(machine);
+    fs::read(&path).map_err(Error::at(format!("unable to read {}", path.display())))
+}
+
+fn path_for(machine: Machine) -> PathBuf {
+    if machine.is_native() {
         binary::earlykmsg().to_owned()
     } else {
         binary::cross(machine.architecture.debian)
-    };
-    fs::read(&path).map_err(Error::at(format!("unable to read {}", path.display())))
+    }
+}
+
+/// Both programs for this machine: what an overlay is made of.
+///
+/// # Errors
+/// That a file cannot be read.
+pub fn programs() -> Result<Programs> {
+    programs_for(Machine::here())
+}
+
+/// Both programs for a machine.
+///
+/// # Errors
+/// That a file cannot be read.
+pub fn programs_for(machine: Machine) -> Result<Programs> {
+    Programs::read(&path_for(machine)).map_err(|why| Error::new(why.to_string()))
 }
 
 /// The tool that runs inside guests (`guest/tool.c` says what it can do), for this machine.

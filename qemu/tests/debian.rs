@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use earlykmsg_initramfs::overlay::Overlay;
 use earlykmsg_qemu::{
-    Debian, End, Guest, Kernel, LONG, Maker, Receiver, Record, all_received, earlykmsg, ring_records,
-    seqs_missing,
+    Debian, End, Guest, Kernel, LONG, Maker, Receiver, Record, all_received, earlykmsg, programs,
+    ring_records, seqs_missing,
 };
 
 fn debian() -> Debian {
@@ -14,7 +14,7 @@ fn debian() -> Debian {
 
 /// By the overlay behind the initramfs.
 fn start(maker: Maker, receiver: &Receiver, words: &str) -> Guest {
-    let overlay = Overlay::new(&earlykmsg().unwrap()).unwrap();
+    let overlay = Overlay::new(&programs().unwrap()).unwrap();
     let boot = debian().boot(maker, &overlay.gzip).unwrap().rdinit("/earlykmsg");
     let guest = boot.word(receiver.word()).word(words).start().unwrap();
     guest.wait_ready(LONG).unwrap();
@@ -91,7 +91,7 @@ fn switched_off_while_shipping() {
 #[test]
 fn as_the_init_of_a_real_root() {
     let receiver = Receiver::tcp();
-    let debian = debian().and_program("earlykmsg", &earlykmsg().unwrap()).unwrap();
+    let debian = debian().and_file("earlykmsg", &earlykmsg().unwrap(), 0o755).unwrap();
     let boot = debian.boot(Maker::InitramfsTools, &[]).unwrap().word("init=/earlykmsg").word(receiver.word());
     let guest = boot.word("systemd.mask=rsyslog.service").start().unwrap();
     guest.wait_ready(LONG).unwrap();

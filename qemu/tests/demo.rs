@@ -118,6 +118,23 @@ fn long_another_processor() {
         assert!(shown.contains(&format!("\n{turn}")), "{turn}: {shown}");
     }
     assert_eq!(row(&shown, "records received"), row(&shown, "records the kernel wrote"));
+}
+
+/// An initramfs that finds no root disk: its log arrives, by a network that nobody else brought up.
+#[test]
+fn no_root() {
+    let shown = succeeded(&demo(&["--no-root"]).output().unwrap());
+    assert!(shown.contains("earlykmsg: eth0: 10.0.2.15/24"), "{shown}");
+    assert!(shown.contains("demo: the root disk UUID=0000-0000 is not there; this is a shell"), "{shown}");
+    assert_eq!(row(&shown, "records received"), row(&shown, "records the kernel wrote"));
+}
+
+/// The network is the image's, as in most of them.
+#[test]
+fn with_the_network_of_the_image() {
+    let shown = succeeded(&demo(&["--image-network"]).output().unwrap());
+    assert!(!shown.contains("earlykmsg.ip="), "{shown}");
+    assert!(shown.contains("==> Handed over"), "{shown}");
     assert!(!shown.contains("left behind"), "{shown}");
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use earlykmsg_initramfs::Image;
 use earlykmsg_initramfs::overlay::Overlay;
-use earlykmsg_qemu::{Boot, End, Kernel, LONG, Machine, Receiver, earlykmsg, image, ring_records};
+use earlykmsg_qemu::{Boot, End, Kernel, LONG, Machine, Receiver, earlykmsg, image, programs, ring_records};
 
 #[test]
 fn a_boot_to_power_off() {
@@ -47,9 +47,9 @@ fn a_kernel_unpacks_archives_one_behind_the_other() {
     let kernel = Kernel::debian().unwrap();
     let script = "cat /one /two /three; cmp /earlykmsg /program && echo same; stat -c 'mode %a' /earlykmsg";
     let base = image::standard(&kernel, script).unwrap().file("/program", 0o755, earlykmsg().unwrap());
-    let overlay = Overlay::new(&earlykmsg().unwrap()).unwrap();
+    let overlay = Overlay::new(&programs().unwrap()).unwrap();
     let file = |path, text: &str| Image::new().file(path, 0o644, text).to_cpio();
-    let odd = Overlay::new(&[0x7f; 4001]).unwrap().gzip; // ends where it happens to end
+    let odd = Overlay::of(&Image::new().file("/odd", 0o755, [0x7f; 4001])).unwrap().gzip; // ends where it happens to end
     for form in [overlay.cpio, overlay.gzip, overlay.zstd] {
         let archives = [
             base.to_cpio(),

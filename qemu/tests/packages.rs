@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use earlykmsg_initramfs::release::{Release, VERSION};
 use earlykmsg_qemu::{
-    End, Guest, Installed, LONG, Maker, Receiver, Record, Suite, When, all_received, earlykmsg, ring_records,
+    End, Guest, Installed, LONG, Maker, Receiver, Record, Suite, When, all_received, programs, ring_records,
     seqs_missing, seqs_repeated,
 };
 
@@ -13,7 +13,7 @@ use earlykmsg_qemu::{
 const WORDS: &str = "earlykmsg.tags=uuid={uuid} earlykmsg.level=debug earlykmsg.linger=600";
 
 fn installed(suite: Suite, maker: Maker) -> Installed {
-    let release = Release::new(&[earlykmsg().unwrap()], None, &std::env::temp_dir()).unwrap();
+    let release = Release::new(&[programs().unwrap()], None, &std::env::temp_dir()).unwrap();
     let deb = release.file(&format!("earlykmsg_{VERSION}_amd64.deb")).unwrap();
     Installed::with(suite, maker, deb).unwrap()
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use earlykmsg_initramfs::overlay::Overlay;
 use earlykmsg_qemu::{
-    Boot, End, Kernel, LONG, Machine, Receiver, debian_dir, earlykmsg_for, image, target_dir,
+    Boot, End, Kernel, LONG, Machine, Receiver, debian_dir, image, programs_for, target_dir,
 };
 
 /// A folder with what the commands of the documentation name.
@@ -39,7 +39,7 @@ impl Bench {
         fs::copy(&kernel.vmlinuz, bench.folder.join("vmlinuz")).unwrap();
         let initramfs = image::standard(&kernel, script).unwrap().to_cpio();
         fs::write(bench.folder.join("initrd.img"), initramfs).unwrap();
-        let overlay = Overlay::new(&earlykmsg_for(machine).unwrap()).unwrap();
+        let overlay = Overlay::new(&programs_for(machine).unwrap()).unwrap();
         let name = format!("earlykmsg-{}.cpio.zst", machine.architecture.debian);
         fs::write(bench.folder.join(name), overlay.zstd).unwrap();
         bench

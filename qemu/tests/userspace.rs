@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use earlykmsg_initramfs::release::{Release, VERSION};
-use earlykmsg_qemu::{Guest, Installed, LONG, Maker, Receiver, Suite, When, earlykmsg};
+use earlykmsg_qemu::{Guest, Installed, LONG, Maker, Receiver, Suite, When, programs};
 
 const DOCUMENT: &str = include_str!("../../docs/userspace-log.md");
 
@@ -20,7 +20,7 @@ fn block(start: &str) -> String {
 fn machine() -> Installed {
     static DEB: OnceLock<Vec<u8>> = OnceLock::new();
     let deb = DEB.get_or_init(|| {
-        let release = Release::new(&[earlykmsg().unwrap()], None, &std::env::temp_dir()).unwrap();
+        let release = Release::new(&[programs().unwrap()], None, &std::env::temp_dir()).unwrap();
         release.file(&format!("earlykmsg_{VERSION}_amd64.deb")).unwrap().to_vec()
     });
     Installed::with(Suite::Bookworm, Maker::InitramfsTools, deb).unwrap()

@@ -13,6 +13,8 @@ depends() {
 install() {
     # Where rdinit=/earlykmsg looks for it too.
     inst_simple /usr/sbin/earlykmsg /earlykmsg
+    # Started by it where the command line says so: earlykmsg.ip=
+    inst_simple /usr/lib/earlykmsg/network /earlykmsg.d/network
     # Before anything waits for the network or the disk.
     inst_hook cmdline 00 "$moddir/earlykmsg.sh"
 }

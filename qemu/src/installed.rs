@@ -25,7 +25,7 @@ pub enum Suite {
 }
 
 impl Suite {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Suite::Bookworm => "bookworm",
             Suite::Trixie => "trixie",
@@ -74,14 +74,17 @@ impl Installed {
             File::create(&lock).map_err(Error::at(format!("unable to make {}", lock.display())))?;
         lock_file.lock().map_err(Error::at(format!("unable to lock {}", lock.display())))?;
 
-        let base = home.join(format!("{kind}-{:016x}", recipe()?));
+        let base = home.join(format!("{kind}-{}", recipe(&BASE)?));
         if !base.exists() {
             make_whole(&home, &format!("{kind}-"), &base, |part| {
                 let tool = part.join("tool");
                 fs::write(&tool, guest_tool()?)
                     .map_err(Error::at(format!("unable to write {}", tool.display())))?;
-                run(in_namespaces("make.sh").args([suite.name(), maker.name()]).arg(&tool).arg(part))
-                    .map_err(Error::at("unable to make a Debian"))
+                run(in_namespaces("installed/make.sh")
+                    .args([suite.name(), maker.name()])
+                    .arg(&tool)
+                    .arg(part))
+                .map_err(Error::at("unable to make a Debian"))
             })?;
         }
         let mut hash = DefaultHasher::new();
@@ -92,7 +95,7 @@ impl Installed {
             make_whole(&base, "package-", &folder, |part| {
                 let deb = part.join("earlykmsg.deb");
                 fs::write(&deb, package).map_err(Error::at(format!("unable to write {}", deb.display())))?;
-                run(in_namespaces("install.sh").arg(&base).arg(&deb).arg(part))
+                run(in_namespaces("installed/install.sh").arg(&base).arg(&deb).arg(part))
                     .map_err(Error::at("unable to install the package"))
             })?;
         }
@@ -137,16 +140,19 @@ impl Installed {
 }
 
 /// What a Debian is made of.
-fn recipe() -> Result<u64> {
+const BASE: [&str; 5] = ["installed/make.sh", "installed/tree", "debian/tree", "steps.sh", "tool.c"];
+
+/// A name for what is made by these files of the guests' folder.
+pub(crate) fn recipe(names: &[&str]) -> Result<String> {
     let mut hash = DefaultHasher::new();
-    for name in ["installed/make.sh", "installed/tree", "debian/tree", "steps.sh", "tool.c"] {
+    for name in names {
         hash_below(&guest_folder().join(name), &mut hash)?;
     }
-    Ok(hash.finish())
+    Ok(format!("{:016x}", hash.finish()))
 }
 
 /// Makes a folder: whole, or not at all. Those of its kind that were made before go, they are out of date.
-fn make_whole(
+pub(crate) fn make_whole(
     home: &Path,
     kind: &str,
     folder: &Path,
@@ -167,10 +173,10 @@ fn starts_with(name: &OsStr, start: &str) -> bool {
     name.as_encoded_bytes().starts_with(start.as_bytes())
 }
 
-/// A script of `guest/installed`. Whatever it mounts is gone with the last of its processes.
-fn in_namespaces(script: &str) -> Command {
+/// A script of the guests' folder. Whatever it mounts is gone with the last of its processes.
+pub(crate) fn in_namespaces(script: &str) -> Command {
     let mut command = dying_with_us("unshare");
     command.args(["--mount", "--pid", "--fork", "--kill-child", "--"]);
-    command.arg(guest_folder().join("installed").join(script));
+    command.arg(guest_folder().join(script));
     command
 }

@@ -16,13 +16,14 @@
 //! | `account.rs` | what became of records: received, reported, or neither |
 //! | `debian.rs` | a Debian with systemd, its disk made once, and the two initramfs that it makes |
 //! | `installed.rs` | a Debian that starts itself, with our package and after it is purged |
+//! | `matrix.rs` | Debians that bring their network up in each of the usual ways, and what became of it |
 //! | `storm.rs` | more records than a ring holds, past receivers that fail |
 //! | `child.rs` | processes that do not outlive what started them |
 //! | `slots.rs` | how many guests run at once |
 //! | `error.rs` | what went wrong, in words |
 //! | `demo.rs` | the program behind the script `demo` |
 //! | `../guest/` | what runs inside guests: shell scripts, and a tool in C |
-//! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over`, `storm`, `netem`, `away`, `debian`, `packages`, `userspace`, `drivers`, `uki`, `ipxe`, `demo` |
+//! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over`, `storm`, `netem`, `away`, `debian`, `packages`, `userspace`, `drivers`, `matrix`, `uki`, `ipxe`, `demo` |
 //! | `../examples/` | `storm`: a table of storms |
 
 mod account;
@@ -35,6 +36,7 @@ pub mod image;
 mod installed;
 mod kernel;
 mod machine;
+mod matrix;
 mod program;
 mod receiver;
 mod record;
@@ -50,6 +52,7 @@ pub use guest::{End, Guest, Line};
 pub use installed::{Installed, Suite, When};
 pub use kernel::{Kernel, Module};
 pub use machine::Machine;
+pub use matrix::{Manager, Networked, Outcome, Starter};
 pub use program::{
     debian_dir, earlykmsg, earlykmsg_for, guest_tool, guest_tool_for, programs, programs_for, target_dir,
 };

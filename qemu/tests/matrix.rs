@@ -1,0 +1,146 @@
+//! What a Debian makes of its network is the same with earlykmsg as without: addresses, routes, names of links, units, and
+//! when it is online, for each way to start and each way to manage a network.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use earlykmsg_initramfs::overlay::Overlay;
+use earlykmsg_qemu::{Manager, Networked, Outcome, Receiver, Record, Starter, Suite, programs, seqs_missing};
+
+/// A machine that shares its processors boots a Debian in a minute and a half, and a network that does not come is waited
+/// for another two.
+const LONG: Duration = Duration::from_secs(600);
+
+/// How much later a machine may be online that began in this time. A wait in vain takes two minutes more.
+fn later_max(online: Duration) -> Duration {
+    online * 2 + Duration::from_secs(60)
+}
+
+/// What earlykmsg is told besides a destination.
+const WORDS: &str = "earlykmsg.ip=dhcp";
+
+/// One machine.
+struct Row {
+    suite: Suite,
+    starter: Starter,
+    manager: Manager,
+    /// What the kernel's command line says, with earlykmsg and without.
+    words: &'static str,
+}
+
+impl Row {
+    /// The outcome of a boot with these archives behind the initramfs and these words.
+    fn outcome(&self, machine: &Networked, overlay: &[u8], words: &str) -> Outcome {
+        let boot = machine.boot(self.starter, overlay).unwrap().word(self.words).word(words);
+        let mut guest = boot.start().unwrap();
+        let outcome = Outcome::of(&mut guest, LONG).unwrap();
+        println!("{:?}\nonline {:.1?}, multi-user {:.1?}", guest.age(), outcome.online, outcome.multi_user);
+        outcome
+    }
+
+    fn assert_the_same(&self) {
+        let machine = Networked::with(self.suite, self.manager).unwrap();
+        let without = self.outcome(&machine, &[], "");
+        println!("{}", without.facts.join("\n"));
+        assert_sound(&without);
+        let overlay = Overlay::new(&programs().unwrap()).unwrap();
+        let receiver = Receiver::tcp();
+        let words = format!("rdinit=/earlykmsg {} {WORDS}", receiver.word());
+        let with = self.outcome(&machine, &overlay.gzip, &words);
+        assert_eq!(differences(&without.facts, &with.facts), [""; 0]);
+        // The network ends before the machine does, so the last of them may be missing.
+        let records = received(&receiver.streams());
+        assert_eq!(records.iter().map(|record| record.seq).min(), Some(0));
+        assert_eq!(seqs_missing(&records), [0; 0]);
+        println!("{} records in {} connections", records.len(), receiver.connections());
+        assert!(with.online < later_max(without.online), "online {:?}, {:?}", without.online, with.online);
+    }
+}
+
+/// What only one of two has, as `diff` marks it.
+fn differences(without: &[String], with: &[String]) -> Vec<String> {
+    let only = |mark: &'static str, one: &[String], other: &[String]| {
+        let lines = one.iter().filter(|line| !other.contains(line));
+        lines.map(|line| format!("{mark}{line}")).collect::<Vec<_>>()
+    };
+    [only("-", without, with), only("+", with, without)].concat()
+}
+
+/// The records of streams, each of which may end within one.
+fn received(streams: &[Vec<u8>]) -> Vec<Record> {
+    let lines = streams.iter().flat_map(|stream| stream.split_inclusive(|byte| *byte == b'\n'));
+    let whole = lines.filter(|line| line.ends_with(b"\n"));
+    whole.map(|line| Record::parse(line, Instant::now(), 0).unwrap()).collect()
+}
+
+/// That the machine shows something to be compared: both cards with an address, a route to the world.
+fn assert_sound(outcome: &Outcome) {
+    let count = |start: &str, text: &str| {
+        outcome.facts.iter().filter(|fact| fact.starts_with(start) && fact.contains(text)).count()
+    };
+    for (start, text, times) in [
+        ("link ", " virtio_net 52:54:00:12:34:01 up", 1),
+        ("link ", " vmxnet3 52:54:00:12:34:02 up", 1),
+        ("address ", " inet 10.0.2.", 1),
+        ("address ", " inet 10.0.3.", 1),
+        ("address ", " inet6 fd00:2:", 1),
+        ("failed ", "", 0),
+        ("waiting ", "", 0),
+    ] {
+        assert_eq!(count(start, text), times, "{start}{text}: {:#?}", outcome.facts);
+    }
+    assert!(count("route ", "default via 10.0.2.2 ") >= 1, "{:#?}", outcome.facts);
+}
+
+/// A test for each row.
+macro_rules! rows {
+    ($($name:ident: $suite:ident $starter:ident $manager:ident $words:literal;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let (suite, starter, manager) = (Suite::$suite, Starter::$starter, Manager::$manager);
+                Row { suite, starter, manager, words: $words }.assert_the_same();
+            }
+        )*
+    };
+}
+
+rows! {
+    debian_12_dracut_legacy_ifupdown: Bookworm DracutLegacy Ifupdown "";
+    debian_12_initramfs_tools_networkmanager_static: Bookworm InitramfsTools NetworkManagerStatic "";
+    debian_12_initramfs_tools_networkd: Bookworm InitramfsTools NetworkdDhcp "";
+
+    long_debian_12_initramfs_tools_ifupdown: Bookworm InitramfsTools Ifupdown "";
+    long_debian_12_initramfs_tools_networkd_static: Bookworm InitramfsTools NetworkdStatic "";
+    long_debian_12_initramfs_tools_networkmanager: Bookworm InitramfsTools NetworkManagerDhcp "";
+    long_debian_12_dracut_legacy_networkd: Bookworm DracutLegacy NetworkdDhcp "";
+    long_debian_12_dracut_legacy_networkd_static: Bookworm DracutLegacy NetworkdStatic "";
+    long_debian_12_dracut_legacy_networkmanager: Bookworm DracutLegacy NetworkManagerDhcp "";
+    long_debian_12_dracut_legacy_networkmanager_static: Bookworm DracutLegacy NetworkManagerStatic "";
+    long_debian_12_dracut_networkd_ifupdown: Bookworm DracutNetworkd Ifupdown "";
+    long_debian_12_dracut_networkd_networkd: Bookworm DracutNetworkd NetworkdDhcp "";
+    long_debian_12_dracut_networkd_networkd_static: Bookworm DracutNetworkd NetworkdStatic "";
+    long_debian_12_dracut_networkd_networkmanager: Bookworm DracutNetworkd NetworkManagerDhcp "";
+    long_debian_12_dracut_networkd_networkmanager_static: Bookworm DracutNetworkd NetworkManagerStatic "";
+
+    long_debian_13_initramfs_tools_ifupdown: Trixie InitramfsTools Ifupdown "";
+    long_debian_13_initramfs_tools_networkd: Trixie InitramfsTools NetworkdDhcp "";
+    long_debian_13_initramfs_tools_networkd_static: Trixie InitramfsTools NetworkdStatic "";
+    long_debian_13_initramfs_tools_networkmanager: Trixie InitramfsTools NetworkManagerDhcp "";
+    long_debian_13_initramfs_tools_networkmanager_static: Trixie InitramfsTools NetworkManagerStatic "";
+    long_debian_13_dracut_legacy_ifupdown: Trixie DracutLegacy Ifupdown "";
+    long_debian_13_dracut_legacy_networkd: Trixie DracutLegacy NetworkdDhcp "";
+    long_debian_13_dracut_legacy_networkd_static: Trixie DracutLegacy NetworkdStatic "";
+    long_debian_13_dracut_legacy_networkmanager: Trixie DracutLegacy NetworkManagerDhcp "";
+    long_debian_13_dracut_legacy_networkmanager_static: Trixie DracutLegacy NetworkManagerStatic "";
+    long_debian_13_dracut_networkd_ifupdown: Trixie DracutNetworkd Ifupdown "";
+    long_debian_13_dracut_networkd_networkd: Trixie DracutNetworkd NetworkdDhcp "";
+    long_debian_13_dracut_networkd_networkd_static: Trixie DracutNetworkd NetworkdStatic "";
+    long_debian_13_dracut_networkd_networkmanager: Trixie DracutNetworkd NetworkManagerDhcp "";
+    long_debian_13_dracut_networkd_networkmanager_static: Trixie DracutNetworkd NetworkManagerStatic "";
+
+    // Links with the names that the kernel gives them.
+    long_debian_12_unnamed_ifupdown: Bookworm InitramfsTools Ifupdown "net.ifnames=0";
+    long_debian_12_unnamed_networkd: Bookworm DracutLegacy NetworkdDhcp "net.ifnames=0";
+    long_debian_13_unnamed_networkmanager: Trixie DracutNetworkd NetworkManagerDhcp "net.ifnames=0";
+}

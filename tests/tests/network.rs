@@ -15,10 +15,12 @@ use std::time::Instant;
 
 use earlykmsg_tests::events::Events;
 use earlykmsg_tests::pid1_sandbox::{Boot, Machine, add_network, image};
+use earlykmsg_tests::proc;
 use earlykmsg_tests::receiver::{Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::{Network, Sandbox, advertise_router, alone, far, far6, ip};
 use nix::mount::{MsFlags, mount};
 use nix::sys::socket::{setsockopt, sockopt};
+use nix::unistd::Pid;
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -338,10 +340,42 @@ fn given_back_with_the_watcher() {
         serve(&world.network, |_, question| vec![question.usual(GOOD, 400)]);
         let machine = World::boot(sandbox, "earlykmsg.ip=dhcp");
         wait_connected(&world);
-        let watcher = machine.init().and_then(|init| earlykmsg_tests::proc::children(init).first().copied());
+        let watcher = machine.init().and_then(|init| proc::children(init).first().copied());
         let watcher = watcher.expect("a watcher");
         nix::sys::signal::kill(watcher, nix::sys::signal::Signal::SIGKILL).expect("kill the watcher");
         wait_for_addresses("given back", str::is_empty);
+    });
+}
+
+/// The keeper and the client may change the network and nothing else; systemd spares them in an initramfs.
+#[test]
+fn each_process_keeps_one_capability() {
+    const NET_ADMIN: &str = "0000000000001000";
+    const NONE: &str = "0000000000000000";
+    alone(|sandbox| {
+        let world = World::new();
+        serve(&world.network, |_, question| vec![question.usual(GOOD, 400)]);
+        let machine = World::boot(sandbox, "earlykmsg.ip=dhcp");
+        wait_connected(&world);
+        let watcher = proc::children(machine.init().expect("it runs"))[0];
+        let is_root = |pid: &Pid| proc::status(*pid, "Uid").starts_with('0');
+        let keeper = proc::children(watcher).into_iter().find(is_root).expect("a keeper");
+        let client = proc::children(keeper)[0];
+        for pid in [keeper, client] {
+            for (set, want) in [
+                ("CapPrm", NET_ADMIN),
+                ("CapEff", NET_ADMIN),
+                ("CapInh", NONE),
+                ("CapBnd", NONE),
+                ("CapAmb", NONE),
+            ] {
+                assert_eq!(proc::status(pid, set), want, "{set}");
+            }
+            assert_eq!((proc::number(pid, "NoNewPrivs"), proc::number(pid, "Seccomp")), (1, 2));
+            assert_eq!(proc::file(pid, "cmdline"), "@earlykmsg\0");
+            assert_eq!(proc::file(pid, "environ"), "");
+            println!("Pss {} kB", proc::pss_kb(pid));
+        }
     });
 }
 
@@ -417,9 +451,9 @@ fn an_image_without_the_program() {
             let machine = Boot::of(&root).cmdline(words).start();
             wait_connected(&world);
             world.receiver.lines.wait_for(&said, WITHIN);
-            let children = machine.init().map(earlykmsg_tests::proc::children).expect("it runs");
+            let children = machine.init().map(proc::children).expect("it runs");
             assert_eq!(children.len(), 1, "the watcher");
-            assert_eq!(earlykmsg_tests::proc::children(children[0]).len(), 1, "its shipper");
+            assert_eq!(proc::children(children[0]).len(), 1, "its shipper");
             assert!(addresses().contains("10.9.0.1/24"), "{}", addresses());
         });
     }

@@ -275,7 +275,7 @@ fn lintian_has_nothing_to_say_about_it() {
 #[test]
 fn the_package_of_the_viewer() {
     let folder = Folder::new("release-viewer");
-    let (program, viewer) = (folder.file("program", ARM64), folder.file("viewer", AMD64));
+    let (program, viewer) = (folder.programs("programs", ARM64), folder.file("viewer", AMD64));
     let mut command = Command::new(env!("CARGO_BIN_EXE_initramfs"));
     command.args(["release", "--program"]).arg(program).arg("--viewer").arg(viewer);
     said(command.arg("--out").arg(folder.path("out")).env_remove("SOURCE_DATE_EPOCH"));

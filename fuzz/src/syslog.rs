@@ -84,7 +84,8 @@ fn compare(message: &Message, model: Model, caller: bool, tags: bool) {
 fn sender(text: &str) -> (Option<&str>, Option<&str>) {
     let is_name = |name: &&str| {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-        (1..=48).contains(&name.len()) && name.chars().all(is_plain)
+        // A name that is nothing but a hyphen says that there is none.
+        (1..=48).contains(&name.len()) && name.chars().all(is_plain) && *name != "-"
     };
     let Some((before, after)) = text.split_once(':') else { return (None, None) };
     match before.split_once('[') {

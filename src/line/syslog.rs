@@ -92,7 +92,7 @@ fn sender<'a>(record: &Record<'a>) -> (&'a [u8], &'a [u8]) {
     let longest = text.iter().take(APP_NAME_BYTES_MAX + 1);
     let (name, rest) =
         text.split_at_checked(longest.take_while(|byte| is_of_name(byte)).count()).unwrap_or_default();
-    if !(1..=APP_NAME_BYTES_MAX).contains(&name.len()) {
+    if !(1..=APP_NAME_BYTES_MAX).contains(&name.len()) || name == NIL {
         return (NIL, NIL);
     }
     if rest.starts_with(b": ") {
@@ -248,6 +248,8 @@ mod tests {
             "(x)[1]: y",
             "\u{e9}: y",
             "x[123456789012345678901]: y",
+            "-: x",
+            "-[1]: x",
         ] {
             // An escape in a record stands for a byte, and is no part of a name.
             let escaped = none.replace('\u{e9}', "\\xc3\\xa9");

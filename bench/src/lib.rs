@@ -14,12 +14,14 @@
 //! | `parts.rs` | the parts of the document, each measured and written |
 //! | `document.rs` | where in the document a part stands |
 //! | `chart.rs` | bars |
+//! | `fleet/` | many machines that boot at once: `./bench/fleet` |
 //! | `../floor/` | the floor, in C |
 //! | `../guest/` | the next init of a measured boot, in C |
 //! | `../pure/` | parsing and encoding alone, built as the program is |
 
 pub mod chart;
 pub mod document;
+pub mod fleet;
 pub mod guest;
 pub mod instructions;
 pub mod measure;

@@ -98,6 +98,19 @@ impl Found {
         self.ipv4.iter().chain(&self.ipv6).copied()
     }
 
+    /// Puts the addresses of each family into an order that `random` decides. It is the same for the same number and the
+    /// same addresses, and every address is as often the first as any other.
+    pub fn shuffle(&mut self, random: u64) {
+        for list in [&mut self.ipv4, &mut self.ipv6] {
+            let mut random = random;
+            for last in (1..list.len()).rev() {
+                let count = last as u64 + 1;
+                list.swap(last, (random % count) as usize);
+                random /= count;
+            }
+        }
+    }
+
     /// Forgets all addresses.
     pub fn clear(&mut self) {
         *self = Found::nothing();
@@ -163,6 +176,31 @@ mod tests {
         assert!(!found.is_empty());
         found.clear();
         assert!(found.is_empty());
+    }
+
+    /// A thousand machines and a name with four addresses.
+    #[test]
+    fn machines_spread_over_the_addresses() {
+        let all: Vec<Address> = (1..=4).map(|last| Address::new([10, 0, 0, last])).collect();
+        let ipv6 = Address::parse(b"2001:db8::1").expect("an address");
+        let mut first = [0; 4];
+        for machine in 0..1_000_u64 {
+            let random = machine.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let order = || {
+                let mut found = Found::nothing();
+                all.iter().chain([&ipv6]).for_each(|address| found.add(*address));
+                found.shuffle(random);
+                found.iter().collect::<Vec<Address>>()
+            };
+            let got = order();
+            assert_eq!(got, order(), "the same again");
+            assert!(all.iter().all(|address| got.contains(address)) && got[4] == ipv6, "{got:?}");
+            first[all.iter().position(|address| *address == got[0]).expect("one of them")] += 1;
+        }
+        assert!(first.iter().all(|count| (200..=300).contains(count)), "{first:?}");
+        let mut none = Found::nothing();
+        none.shuffle(7);
+        assert!(none.is_empty());
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod boot;
 mod cli;
 mod net;
 mod privileges;
+mod random;
 mod ship;
 mod watch;
 

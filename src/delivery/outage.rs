@@ -42,25 +42,36 @@ impl Outage {
 #[derive(Debug)]
 pub struct Backoff {
     pause_ms: u64,
+    /// The last attempt was given up without an answer.
+    is_unanswered: bool,
 }
 
 impl Backoff {
     /// The first attempt follows without a pause.
-    pub const NONE: Backoff = Backoff { pause_ms: 0 };
+    pub const NONE: Backoff = Backoff { pause_ms: 0, is_unanswered: false };
 
-    /// The length of the next pause. `random` shortens it by up to a quarter, so that machines that lost the same
-    /// receiver do not come back in step.
+    /// The attempt got no answer. Where a receiver has more machines at once than its queue takes, they all give up at
+    /// the same time: the next pause has any length up to the limit, so that they come back one after the other.
+    pub fn unanswered(&mut self) {
+        self.is_unanswered = true;
+    }
+
+    /// The length of the next pause. `random` shortens it, in general by up to a quarter, so that machines that lost the
+    /// same receiver do not come back in step.
     pub fn next_ms(&mut self, random: u64) -> u64 {
-        let jitter = random % (self.pause_ms / 4 + 1);
-        let pause_ms = self.pause_ms - jitter;
+        let (longest_ms, jitter_ms) = match core::mem::take(&mut self.is_unanswered) {
+            true => (BACKOFF_MS_MAX, BACKOFF_MS_MAX),
+            false => (self.pause_ms, self.pause_ms / 4),
+        };
         self.pause_ms = (self.pause_ms * 2).clamp(BACKOFF_MS_MIN, BACKOFF_MS_MAX);
-        pause_ms
+        longest_ms - random % (jitter_ms + 1)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Random;
     use std::vec::Vec;
 
     #[test]
@@ -82,5 +93,20 @@ mod tests {
         for (random, pause_ms) in [(1, 999), (250, 750), (251, 1_000), (252, 999)] {
             assert_eq!(backoff.next_ms(random), pause_ms, "{random}");
         }
+    }
+
+    /// A thousand machines whose attempts end at the same time.
+    #[test]
+    fn a_crowd_without_an_answer_comes_back_one_after_the_other() {
+        let (mut random, mut tenths) = (Random::new(1), [0; 10]);
+        for _ in 0..1_000 {
+            let mut backoff = Backoff::NONE;
+            backoff.unanswered();
+            let pause_ms = backoff.next_ms(random.bits());
+            assert!(pause_ms <= BACKOFF_MS_MAX);
+            tenths[(pause_ms / 100).min(9) as usize] += 1;
+            assert_eq!(backoff.next_ms(0), BACKOFF_MS_MIN, "it counts once");
+        }
+        assert!(tenths.iter().all(|count| (60..=140).contains(count)), "{tenths:?}");
     }
 }

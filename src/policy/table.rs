@@ -111,7 +111,7 @@ pub(super) const SHIPPER: [Row; 22] = [
     ),
     any(libc::SYS_close, "net: a connection that ended"),
     any(libc::SYS_uname, "ship::identity: the machine's name"),
-    any(libc::SYS_getrandom, "ship::name_server: a query ID"),
+    any(libc::SYS_getrandom, "random: a query ID, the length of a pause, the order of addresses"),
     any(libc::SYS_getpid, "main: which role panicked"),
     any(libc::SYS_exit_group, "the end"),
     any(libc::SYS_exit, "the end"),

@@ -3,11 +3,11 @@
 use rustix::event::PollFlags;
 use rustix::fd::BorrowedFd;
 use rustix::io::{Errno, read};
-use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::net::Target;
 use crate::net::tcp::Tcp;
 use crate::net::udp::{Sent, Udp};
+use crate::random;
 use crate::sys::fds::read_into;
 use crate::sys::wait::Awaited;
 use crate::sys::{failed, time};
@@ -59,7 +59,7 @@ impl NameServer {
 
     /// Asks by datagram.
     pub fn ask_udp(&mut self, family: Family, lookup: &mut Lookup<'_>) {
-        lookup.write_query(family, random_id(), &mut self.query);
+        lookup.write_query(family, random::number() as u16, &mut self.query);
         if let Some(udp) = &self.udp
             && let Sent::Broken(error) = udp.send([without_tcp_length(&self.query)])
         {
@@ -179,12 +179,4 @@ fn receive(socket: BorrowedFd<'_>, gathered: &mut [u8], len: &mut usize) -> Resu
         Err(Errno::AGAIN | Errno::INTR) => Ok(false),
         Err(errno) => Err(failed(Step::Receive, errno)),
     }
-}
-
-/// A query ID. Before the kernel has gathered any entropy, the clock has to do.
-fn random_id() -> u16 {
-    let [low, high, ..] = time::raw_ns().to_le_bytes();
-    let mut id = [low, high];
-    let _ = getrandom(&mut id, GetRandomFlags::NONBLOCK);
-    u16::from_le_bytes(id)
 }

@@ -7,6 +7,7 @@ use super::connection_log::ConnectionLog;
 use super::events::{Events, Ring};
 use super::name_server::NameServer;
 use crate::net::{Target, scope_id};
+use crate::random;
 use crate::sys::time;
 use earlykmsg::address::{Address, Found};
 use earlykmsg::channel::Message;
@@ -32,6 +33,9 @@ pub struct Resolver<'a> {
     failed: bool,
     /// They were looked for after the root switch.
     is_of_main_system: bool,
+    /// In which order they are tried, for as long as this process lives: where a name has several, the machines spread
+    /// over them.
+    order: u64,
     /// Which of them is tried.
     current: usize,
     /// What was connected to last.
@@ -70,6 +74,7 @@ impl<'a> Resolver<'a> {
             search_again_ms: 0,
             failed: false,
             is_of_main_system: false,
+            order: random::number(),
             current: 0,
             target,
             trying_next: false,
@@ -178,6 +183,7 @@ impl<'a> Resolver<'a> {
         let now = time::now_ms();
         if asked.is_ok() {
             self.addresses.clone_from(&self.lookup.found);
+            self.addresses.shuffle(self.order);
             self.valid_until_ms = now + self.addresses.holds_ms();
             self.search_again_ms = now + NAME_AGAIN_MS;
             return asked;

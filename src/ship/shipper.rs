@@ -8,6 +8,7 @@ use super::resolver::Resolver;
 use super::source::Source;
 use super::{Buffers, Fds, Job, Outcome};
 use crate::net::Target;
+use crate::random;
 use crate::sys::time;
 use crate::sys::wait::Awaited;
 use earlykmsg::config::endpoint::Endpoint;
@@ -84,6 +85,9 @@ impl<'a> Shipper<'a> {
         let address = self.resolver.address();
         let (lookup, answers) = self.resolver.lookup_and_answers();
         self.log.not_reached(error, address, lookup, &self.events.network_state, answers);
+        if error == Step::Connect.failed(libc::ETIMEDOUT) {
+            self.backoff.unanswered();
+        }
         if error.step != Step::LookUpName {
             self.resolver.failed(self.events.links.restart_attempt_ms().is_some());
         }
@@ -100,7 +104,7 @@ impl<'a> Shipper<'a> {
             return !self.is_over();
         }
         self.events.links.listen();
-        let until_ms = time::now_ms() + self.backoff.next_ms(time::raw_ns().unsigned_abs());
+        let until_ms = time::now_ms() + self.backoff.next_ms(random::number());
         loop {
             if self.is_over() {
                 return false;

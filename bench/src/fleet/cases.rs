@@ -3,6 +3,8 @@
 use core::net::{Ipv4Addr, SocketAddr};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -215,8 +217,7 @@ impl Place<'_> {
     }
 
     fn name_server(&self) -> NameServer {
-        std::fs::write(self.sandbox.etc().join("resolv.conf"), "nameserver 10.9.0.2\n")
-            .expect("write a file");
+        fs::write(self.sandbox.etc().join("resolv.conf"), "nameserver 10.9.0.2\n").expect("write a file");
         self.network.enter(|| {
             let dead = [address(0), address(2)].map(|address| address.ip().to_string()).join(", ");
             drop_packets(&format!("ip daddr {{ {dead} }}"));
@@ -224,12 +225,12 @@ impl Place<'_> {
         })
     }
 
-    /// rsyslogd, which writes into a pipe that the account reads.
+    /// rsyslogd, which writes into a file that the account follows.
     fn rsyslog(&self) -> Foreign {
         let dir = self.sandbox.dir();
         let file = dir.join("lines");
         if !file.exists() {
-            nix::unistd::mkfifo(&file, nix::sys::stat::Mode::from_bits_truncate(0o600)).expect("make a FIFO");
+            fs::File::create(&file).expect("make a file");
             let account = Arc::clone(self.account);
             thread::spawn(move || count_lines(&file, &account));
         }
@@ -237,7 +238,7 @@ impl Place<'_> {
             "global(workDirectory=\"{0}\" maxMessageSize=\"64k\" net.enableDNS=\"off\")\n\
              module(load=\"imtcp\" maxSessions=\"{1}\")\n\
              template(name=\"line\" type=\"string\" string=\"%rawmsg%\\n\")\n\
-             ruleset(name=\"all\") {{ action(type=\"ompipe\" pipe=\"{0}/lines\" template=\"line\") }}\n\
+             ruleset(name=\"all\") {{ action(type=\"omfile\" flushOnTXEnd=\"on\" file=\"{0}/lines\" template=\"line\") }}\n\
              input(type=\"imtcp\" port=\"{PORT}\" ruleset=\"all\")\n",
             dir.display(),
             self.fleet.machines + 1_000,
@@ -253,12 +254,17 @@ impl Place<'_> {
     }
 }
 
-/// Reads until the end of the process; somebody always holds the other end.
-fn count_lines(file: &Path, account: &Account) {
-    use std::io::Read;
-    let pipe = std::fs::File::options().read(true).write(true).open(file);
-    let (mut pipe, mut part, mut buffer) = (pipe.expect("open the FIFO"), Vec::new(), vec![0; 1 << 16]);
-    while let Ok(length) = pipe.read(&mut buffer) {
+/// Follows a file until it is gone. (A file that grows tells nobody.)
+fn count_lines(path: &Path, account: &Account) {
+    let mut file = File::open(path).expect("open a file");
+    let (mut part, mut buffer) = (Vec::new(), vec![0; 1 << 18]);
+    while let Ok(length) = file.read(&mut buffer) {
+        if length == 0 {
+            if !path.exists() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
         part.extend_from_slice(&buffer[..length]);
         let whole = part.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         account.take(&part[..whole]);

@@ -102,11 +102,7 @@ fn serve(
     let (mut events, mut buffer) = ([EpollEvent::empty(); 256], vec![0; 1 << 18]);
     let mut next_accept = Instant::now();
     while !ended.load(Ordering::Relaxed) {
-        let mut must_accept = false;
-        if !pause.is_zero() && Instant::now() >= next_accept {
-            must_accept = true;
-            next_accept = Instant::now() + pause;
-        }
+        let mut must_accept = !pause.is_zero();
         let timeout = if pause.is_zero() { 50u16 } else { 1 };
         let count = epoll.wait(&mut events, EpollTimeout::from(timeout)).unwrap_or(0);
         for event in &events[..count] {
@@ -119,13 +115,18 @@ fn serve(
                 connections.remove(&key);
             }
         }
-        while must_accept && let Ok((stream, _)) = listener.accept() {
+        while must_accept && Instant::now() >= next_accept {
+            let Ok((stream, _)) = listener.accept() else {
+                // Time in which nobody came is not made up for.
+                next_accept = Instant::now();
+                break;
+            };
             accepted.fetch_add(1, Ordering::Relaxed);
             stream.set_nonblocking(true).expect("set a flag");
             let key = stream.as_raw_fd() as u64;
             epoll.add(stream.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, key)).expect("watch a connection");
             connections.insert(key, Connection { stream, part: Vec::new() });
-            must_accept = pause.is_zero();
+            next_accept += pause;
         }
     }
 }

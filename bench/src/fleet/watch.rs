@@ -44,12 +44,16 @@ pub fn watch(account: &Account, began: Instant, ended: &AtomicBool) -> Vec<Look>
     }
 }
 
-/// The most attempts within a second.
+/// The most attempts a second, over at least one. (On a busy machine the looks are further apart than they should be.)
 #[must_use]
 pub fn peak(looks: &[Look]) -> u64 {
-    let second = (Duration::from_secs(1).as_millis() / EVERY.as_millis()) as usize;
-    let windows = looks.windows(second + 1).map(|window| window[second].syns - window[0].syns);
-    windows.max().unwrap_or_else(|| looks.last().map_or(0, |look| look.syns))
+    const SECOND: Duration = Duration::from_secs(1);
+    let rate = |(index, from): (usize, &Look)| {
+        let to = looks[index..].iter().find(|look| look.at - from.at >= SECOND)?;
+        Some(((to.syns - from.syns) as f64 / (to.at - from.at).as_secs_f64()).round() as u64)
+    };
+    let rates = looks.iter().enumerate().filter_map(rate);
+    rates.max().unwrap_or_else(|| looks.last().map_or(0, |look| look.syns))
 }
 
 fn syns() -> u64 {

@@ -1,7 +1,7 @@
 //! What each machine's records came to: how often each arrived, and what was reported lost.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -19,9 +19,9 @@ pub struct Account {
 struct State {
     /// For each machine, how often each of the wanted arrived.
     arrived: Vec<Vec<u16>>,
-    /// For each machine, which of them were reported as lost.
-    reported: BTreeMap<usize, Vec<u64>>,
-    /// Machines from which something is missing.
+    /// For each machine, the places of those that were reported as lost.
+    reported: Vec<BTreeSet<usize>>,
+    /// Machines from which something is missing that was not reported.
     incomplete: usize,
     missing: Vec<usize>,
     /// Of all machines, each record once.
@@ -44,6 +44,14 @@ pub struct Balance {
     pub bytes: u64,
 }
 
+impl State {
+    /// One record of a machine more has arrived or was reported, if `is_new`.
+    fn settle(&mut self, machine: usize, is_new: bool) {
+        self.missing[machine] -= usize::from(is_new);
+        self.incomplete -= usize::from(is_new && self.missing[machine] == 0);
+    }
+}
+
 impl Account {
     /// Of so many machines; `wanted` are the sequence numbers of the records, sorted.
     #[must_use]
@@ -51,7 +59,7 @@ impl Account {
         assert!(wanted.is_sorted() && !wanted.is_empty(), "records to wait for");
         let state = State {
             arrived: vec![vec![0; wanted.len()]; machines],
-            reported: BTreeMap::new(),
+            reported: vec![BTreeSet::new(); machines],
             incomplete: machines,
             missing: vec![wanted.len(); machines],
             total: 0,
@@ -74,18 +82,20 @@ impl Account {
                 continue;
             }
             if line.windows(REPORT.len()).any(|part| part == REPORT) {
-                let range = json::report(&json::any(line)).expect("a report");
-                let lost = self.wanted.iter().filter(|seq| range.contains(seq));
-                state.reported.entry(machine).or_default().extend(lost);
-            } else if let Ok(index) = self.wanted.binary_search(&seq) {
-                let count = &mut state.arrived[machine][index];
-                let is_first = *count == 0;
-                *count = count.saturating_add(1);
-                if is_first {
-                    state.total += 1;
-                    state.missing[machine] -= 1;
-                    state.incomplete -= usize::from(state.missing[machine] == 0);
+                let range = json::report(&json::any(line.trim_ascii_end())).expect("a report");
+                let [from, to] = [*range.start(), range.end() + 1]
+                    .map(|end| self.wanted.partition_point(|seq| *seq < end));
+                for index in from..to {
+                    let is_known =
+                        state.arrived[machine][index] > 0 || !state.reported[machine].insert(index);
+                    state.settle(machine, !is_known);
                 }
+            } else if let Ok(index) = self.wanted.binary_search(&seq) {
+                let is_first = state.arrived[machine][index] == 0;
+                state.arrived[machine][index] += 1;
+                state.total += u64::from(is_first);
+                let is_known = !is_first || state.reported[machine].contains(&index);
+                state.settle(machine, !is_known);
             }
         }
         if state.incomplete == 0 {
@@ -93,7 +103,7 @@ impl Account {
         }
     }
 
-    /// Waits until everything has arrived. Returns when, if it did in time.
+    /// Waits until everything has arrived or was reported as lost. Returns when, if it did in time.
     #[must_use]
     pub fn wait(&self, within: Duration) -> Option<Instant> {
         let (state, _) = self
@@ -123,10 +133,9 @@ impl Account {
         let state = self.state();
         let mut balance = Balance { bytes: state.bytes, ..Balance::default() };
         for (machine, counts) in state.arrived.iter().enumerate() {
-            let reported = state.reported.get(&machine).map_or(&[][..], Vec::as_slice);
-            for (seq, count) in self.wanted.iter().zip(counts) {
+            for (index, count) in counts.iter().enumerate() {
                 match count {
-                    0 if reported.contains(seq) => balance.reported += 1,
+                    0 if state.reported[machine].contains(&index) => balance.reported += 1,
                     0 => balance.unaccounted += 1,
                     _ => {
                         balance.arrived += 1;
@@ -180,6 +189,7 @@ mod tests {
             \"priority\":\"warning\",\"seq\":6,\"talos-level\":\"warn\",\"talos-time\":\"2026-01-01T00:00:00Z\",\
             \"earlykmsg\":\"lost\",\"machine\":\"1\"}\n";
         account.take(report.as_bytes());
+        assert!(account.wait(Duration::ZERO).is_some());
         let want = Balance { arrived: 4, repeated: 1, reported: 2, unaccounted: 0, bytes: 0 };
         assert_eq!(Balance { bytes: 0, ..account.balance() }, want);
     }

@@ -36,7 +36,7 @@ fn words() -> Option<Words> {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--machines" => {
-                words.fleet.machines = arguments.next()?.parse().ok().filter(|count| *count > 0)?
+                words.fleet.machines = arguments.next()?.parse().ok().filter(|count| *count > 0)?;
             }
             "--records" => words.fleet.records = arguments.next()?.parse().ok().filter(|count| *count > 0)?,
             "--away" => words.fleet.away = Duration::from_secs(arguments.next()?.parse().ok()?),

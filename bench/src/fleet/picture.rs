@@ -37,17 +37,14 @@ fn draw_panel(svg: &mut String, result: &Result, machines: usize, top: f64) {
         top + 18.0,
         result.case.title()
     ));
-    let width = (x(EVERY.as_secs_f64()) - x(0.0)).max(1.0);
+    let mut bars = format!("M{LEFT},{base:.0}");
     for (at, rate) in &rates {
-        let height = rate / most * HEIGHT;
-        put(format!(
-            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"#5b7f95\"/>",
-            x(*at),
-            base - height
-        ));
+        let (left, right) = (x(*at), x(*at + EVERY.as_secs_f64()));
+        write!(bars, "H{left:.0}V{:.0}H{right:.0}", base - rate / most * HEIGHT).expect("a text takes all");
     }
+    put(format!("<path d=\"{bars}V{base:.0}Z\" fill=\"#5b7f95\"/>"));
     let points = result.looks.iter().map(|look| {
-        format!("{:.1},{:.1}", x(look.at.as_secs_f64()), base - look.arrived as f64 / all * HEIGHT)
+        format!("{:.0},{:.0}", x(look.at.as_secs_f64()), base - look.arrived as f64 / all * HEIGHT)
     });
     let points: Vec<String> = points.collect();
     put(format!(

@@ -26,8 +26,9 @@ pub fn draw(results: &[Result], machines: usize) -> String {
 
 fn draw_panel(svg: &mut String, result: &Result, machines: usize, top: f64) {
     let mut put = |line: String| writeln!(svg, "{line}").expect("a text takes all");
-    let rates: Vec<(f64, f64)> = result.looks.windows(2).map(rate).collect();
-    let most = rates.iter().map(|(_, rate)| *rate).fold(1.0, f64::max);
+    let looks = apart(&result.looks);
+    let rates: Vec<f64> = looks.windows(2).map(rate).collect();
+    let most = rates.iter().copied().fold(1.0, f64::max);
     let seconds = result.looks.last().map_or(1.0, |look| look.at.as_secs_f64()).max(1.0);
     let all = (result.balance.arrived + result.balance.reported + result.balance.unaccounted).max(1) as f64;
     let base = top + 28.0 + HEIGHT;
@@ -38,12 +39,12 @@ fn draw_panel(svg: &mut String, result: &Result, machines: usize, top: f64) {
         result.case.title()
     ));
     let mut bars = format!("M{LEFT},{base:.0}");
-    for (at, rate) in &rates {
-        let (left, right) = (x(*at), x(*at + EVERY.as_secs_f64()));
-        write!(bars, "H{left:.0}V{:.0}H{right:.0}", base - rate / most * HEIGHT).expect("a text takes all");
+    for (rate, look) in rates.iter().zip(&looks[1..]) {
+        write!(bars, "V{:.0}H{:.0}", base - rate / most * HEIGHT, x(look.at.as_secs_f64()))
+            .expect("a text takes all");
     }
     put(format!("<path d=\"{bars}V{base:.0}Z\" fill=\"#5b7f95\"/>"));
-    let points = result.looks.iter().map(|look| {
+    let points = looks.iter().map(|look| {
         format!("{:.0},{:.0}", x(look.at.as_secs_f64()), base - look.arrived as f64 / all * HEIGHT)
     });
     let points: Vec<String> = points.collect();
@@ -73,8 +74,18 @@ fn draw_panel(svg: &mut String, result: &Result, machines: usize, top: f64) {
     }
 }
 
-/// When, and attempts a second from then on.
-fn rate(pair: &[Look]) -> (f64, f64) {
-    let between = (pair[1].at - pair[0].at).as_secs_f64().max(0.001);
-    (pair[0].at.as_secs_f64(), (pair[1].syns - pair[0].syns) as f64 / between)
+/// Those that are not too close to the one before. (On a busy machine many come late, and then one after the other.)
+fn apart(looks: &[Look]) -> Vec<Look> {
+    let mut kept: Vec<Look> = Vec::new();
+    for look in looks {
+        if kept.last().is_none_or(|last| look.at - last.at >= EVERY) {
+            kept.push(*look);
+        }
+    }
+    kept
+}
+
+/// Attempts a second between two looks.
+fn rate(pair: &[Look]) -> f64 {
+    (pair[1].syns - pair[0].syns) as f64 / (pair[1].at - pair[0].at).as_secs_f64()
 }

@@ -1,11 +1,14 @@
 //! The collector of docs/fleet.md, with the very schema, configuration and queries that it prints: rsyslog and PostgreSQL.
 
 use core::time::Duration;
+use std::fs;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Instant, SystemTime};
 
-use earlykmsg_tests::foreign::{Foreign, listens, unpacked, until};
+use earlykmsg_tests::foreign::{Foreign, listens, unpacked, unread_bytes, until};
 use earlykmsg_tests::kmsg::{RingLock, ring};
 use earlykmsg_tests::postgres::Postgres;
 use earlykmsg_tests::program::Run;
@@ -26,6 +29,7 @@ fn documented(name: &str) -> [&'static str; 2] {
 struct Collector {
     postgres: Postgres,
     _rsyslog: Foreign,
+    dir: PathBuf,
 }
 
 impl Collector {
@@ -38,7 +42,7 @@ impl Collector {
         let arguments = ["-n", "-M", modules, "-f", &config, "-i", &pid];
         let rsyslog = Foreign::start("rsyslogd", &arguments, &sandbox.dir().join("stdout"));
         until("rsyslogd", || listens("tcp", 5044));
-        Collector { postgres, _rsyslog: rsyslog }
+        Collector { postgres, _rsyslog: rsyslog, dir: sandbox.dir().to_owned() }
     }
 
     #[track_caller]
@@ -48,7 +52,7 @@ impl Collector {
 
     #[track_caller]
     fn wait_for(&self, sql: &str, want: &str) {
-        until(sql, || self.query(sql) == want);
+        wait_until(sql, || self.query(sql) == want);
     }
 }
 
@@ -58,6 +62,16 @@ fn with_collector(body: impl FnOnce(&mut Collector) + Send) {
     let library = format!("usr/lib/{}-linux-gnu/rsyslog", std::env::consts::ARCH);
     let modules = format!("/{library}:{}", module.join(&library).display());
     alone(|sandbox| body(&mut Collector::start(sandbox, &modules)));
+}
+
+/// Waits until `ready`. rsyslog tries a database again when it likes, some ten seconds later on an idle machine.
+#[track_caller]
+fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !ready() {
+        assert!(Instant::now() < end, "waited a minute for {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Sends lines from this address of the loopback.
@@ -188,12 +202,13 @@ fn the_database_goes_away() {
         send("127.0.0.1", &lines(0..100));
         collector.wait_for("select count(*) from records", "100");
         collector.postgres.stop();
-        std::thread::scope(|scope| {
-            let sender = scope.spawn(|| send("127.0.0.1", &lines(100..40_000)));
-            until("rsyslog stops reading", || earlykmsg_tests::foreign::unread_bytes(5044) > 100_000);
-            collector.postgres.resume();
-            sender.join().expect("it sends");
-        });
+        let file = collector.dir.join("lines");
+        fs::write(&file, lines(100..40_000)).expect("write a file");
+        let file = format!("FILE:{}", file.display());
+        let _socat =
+            Foreign::start("socat", &["-u", &file, "TCP:127.0.0.1:5044"], &collector.dir.join("socat"));
+        wait_until("rsyslog stops reading", || unread_bytes(5044) > 100_000);
+        collector.postgres.resume();
         collector.wait_for("select max(seq) from records", "39999");
         // Of the transaction that was broken off, nothing is there twice.
         assert_eq!(collector.query("select count(*) from records"), "40000");

@@ -106,8 +106,15 @@ fn a_whole_boot() {
     assert!(!plain.contains("left behind"), "{plain}");
     let entries = Decoder::default().push(&fs::read(&kept).unwrap());
     fs::remove_file(kept).unwrap();
-    assert!(entries.iter().all(|entry| matches!(entry, Entry::Record(_))));
-    assert_eq!(entries.len().to_string(), written);
+    // At the root switch the network goes for a moment, and datagrams are sent again to be on the safe side.
+    let seqs: BTreeSet<u64> = entries
+        .iter()
+        .map(|entry| match entry {
+            Entry::Record(record) => record.seq,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(seqs.len().to_string(), written);
 }
 
 /// A machine with another processor: the same boot.

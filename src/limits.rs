@@ -258,7 +258,7 @@ pub const UDP_LEDGER_STEP_MS: u64 = 64;
 pub const UDP_REPEAT_MS: u64 = 4_000;
 /// When datagrams were too long for a link, what was sent within this time is sent again: routers report that at once.
 pub const UDP_MTU_REPEAT_MS: u64 = 1_000;
-/// Reports that are taken at once from a socket of datagrams.
+/// Reports that are taken at once from a socket of datagrams, and datagrams of the receiver that are dropped at once.
 pub const UDP_REPORTS_MAX: u32 = 1_000;
 /// How often a datagram is given to the kernel that says that it is too long, before that is believed.
 pub const UDP_SEND_TRIES: u32 = 3;

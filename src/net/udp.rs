@@ -6,13 +6,13 @@ use core::slice;
 use heapless::Vec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, IoSlice};
-use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketType, sendmmsg};
+use rustix::net::{MMsgHdr, RecvFlags, SendAncillaryBuffer, SendFlags, SocketType, recv, sendmmsg};
 
 use super::{Target, open};
 use crate::sys::failed;
 use crate::sys::socket::{connect, holds_unsent, pending_error, prepare_datagrams, take_report};
 use earlykmsg::error::{Error, Result, Step};
-use earlykmsg::limits::UDP_BURST;
+use earlykmsg::limits::{UDP_BURST, UDP_REPORTS_MAX};
 
 /// A socket that sends to one receiver.
 pub struct Udp {
@@ -22,7 +22,8 @@ pub struct Udp {
 /// What became of datagrams.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sent {
-    /// So many left, at least one. What kept the others here, if anything, the next call tells.
+    /// So many left, at least one. What kept the others here is not known: if it lasts, the next call tells; if it was the
+    /// error of one that was sent before, [`Udp::report`] does.
     Some(usize),
     /// There is no room for the first now.
     Full,
@@ -74,6 +75,19 @@ impl Udp {
             Err(Errno::MSGSIZE) => Sent::TooLong,
             Err(errno) => Sent::Broken(failed(Step::Send, errno)),
         }
+    }
+
+    /// Drops what the receiver has sent. It takes the room of reports: where there is none, an error number alone is left,
+    /// and that is lost when a call of [`Udp::send`] meets it behind its first datagram. Fails if there is such a number.
+    pub fn discard(&self) -> Result<()> {
+        for _ in 0..UDP_REPORTS_MAX {
+            match recv(&self.fd, &mut [0; 1], RecvFlags::DONTWAIT) {
+                Ok(_) => {}
+                Err(Errno::AGAIN | Errno::INTR) => break,
+                Err(errno) => return Err(failed(Step::Send, errno)),
+            }
+        }
+        Ok(())
     }
 
     /// Whether what was sent is still here, waiting for the neighbour's address.

@@ -61,7 +61,7 @@ pub(super) const SHIPPER: [Row; 22] = [
     any(libc::SYS_sendmmsg, "net::udp: datagrams, queries"),
     any(libc::SYS_ppoll, "ship::events: the one place that waits"),
     any(libc::SYS_clock_gettime, "sys::time"),
-    any(libc::SYS_recvfrom, "sys::socket::discard: what the receiver sends"),
+    any(libc::SYS_recvfrom, "sys::socket::discard, net::udp: what the receiver sends"),
     one_of(
         libc::SYS_recvmsg,
         &[&[argument(2, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)]],

@@ -27,7 +27,7 @@ use earlykmsg::limits::{
 use earlykmsg::line::{Fate, Loss};
 
 /// What to wait for on a socket of datagrams: nothing but reports, which `poll` always tells. What the receiver sends
-/// is left unread: to wait for that would be to wake up for it again and again.
+/// is dropped before a burst: to wait for that would be to wake up for it again and again.
 const REPORTS: PollFlags = PollFlags::empty();
 
 /// What is being done with a socket.
@@ -155,6 +155,11 @@ fn serve(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Ended> {
 fn send_burst(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Next> {
     let now = shipper.events.woken_ms;
     shipper.source.refresh_machine();
+    if let Err(error) = socket.udp.discard()
+        && !take_reports(shipper, socket)?
+    {
+        return Err(error);
+    }
     if socket.sent_ms.is_none_or(|sent_ms| now >= sent_ms + UDP_BURST_MS) {
         socket.burst = 0;
     }

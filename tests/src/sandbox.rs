@@ -266,9 +266,18 @@ pub fn drop_packets_from(peer: SocketAddr) {
 
 /// From now on, what comes to this network and is what nft calls `which` is dropped without a word.
 pub fn drop_packets(which: &str) {
+    handle_packets(&format!("{which} drop"));
+}
+
+/// Of the datagrams that come to this network from now on, the first `count` are refused, as if nobody listened.
+pub fn refuse_datagrams(count: u32) {
+    handle_packets(&format!("meta l4proto udp limit rate 1/day burst {count} packets reject"));
+}
+
+fn handle_packets(rule: &str) {
     run("nft", "add table inet fault");
     run("nft", "add chain inet fault input { type filter hook input priority 0 ; }");
-    run("nft", &format!("add rule inet fault input {which} drop"));
+    run("nft", &format!("add rule inet fault input {rule}"));
 }
 
 /// Ends [`drop_packets`] and its kin.

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
@@ -18,6 +19,7 @@ use earlykmsg_tests::receiver::Udp;
 use earlykmsg_tests::record::Record;
 use earlykmsg_tests::sandbox::{
     FAR, NEAR, Network, Sandbox, alone, behind, behind6, drop_nothing, drop_packets, far, far6, ip, ip_says,
+    refuse_datagrams,
 };
 use nix::sys::signal::Signal;
 
@@ -76,6 +78,50 @@ fn datagrams_to_a_receiver_that_restarts() {
         println!("{} of 30; it said {:?}", got.len(), *program.words.items());
         assert_eq!(got.len(), 30);
     });
+}
+
+/// What the receiver has sent fills the buffer in which reports would stand. Of a burst the first ones are refused: that
+/// is noticed all the same.
+#[test]
+fn datagrams_refused_by_a_receiver_that_talks() {
+    alone(|_| {
+        let network = Network::cable(NEAR, FAR);
+        let talker = network.enter(|| UdpSocket::bind(far(5044)).expect("listen"));
+        let mut stream = Stream::new("talks");
+        let program = start(&format!("udp://{}/", far(5044)));
+        program.says("connected to", WITHIN);
+        let (_, shipper_address) = talker.recv_from(&mut [0; 65_536]).expect("a datagram");
+        until("its buffer to be full", || {
+            for _ in 0..500 {
+                talker.send_to(&[0; 1_000], shipper_address).expect("talk");
+            }
+            has_dropped(shipper_address.port())
+        });
+        let shipper = program.shippers()[0];
+        nix::sys::signal::kill(shipper, Signal::SIGSTOP).expect("stop the shipper");
+        drop(talker);
+        let receiver = network.enter(|| Udp::with_room(far(5044)));
+        network.enter(|| refuse_datagrams(4));
+        let last = stream.write(40); // one burst
+        nix::sys::signal::kill(shipper, Signal::SIGCONT).expect("continue the shipper");
+        receiver.lines.wait_for(&last, WITHIN);
+        let tag = stream.tag.clone();
+        receiver.lines.wait(WITHIN, "the first ones again", |lines| {
+            let own = lines.iter().filter(|line| line.holds(&tag));
+            let seqs: BTreeSet<u64> = own.map(|line| json::seq(&line.json())).collect();
+            (seqs.len() == 40).then_some(())
+        });
+    });
+}
+
+/// Whether the socket of this port in this network has dropped something that came in.
+fn has_dropped(port: u16) -> bool {
+    let all = fs::read_to_string("/proc/thread-self/net/udp").expect("read the list of sockets");
+    let own = format!(":{port:04X}");
+    all.lines().any(|line| {
+        let mut fields = line.split_whitespace();
+        fields.nth(1).is_some_and(|local| local.ends_with(&own)) && fields.next_back() != Some("0")
+    })
 }
 
 /// "8": this network answers nobody who asks for its IPv4 addresses; "0": it does.

@@ -66,8 +66,7 @@ impl Encoder {
     }
 
     /// Sets the extras, the tags and the machine's name anew. `words` are the tags of all destinations and those of this
-    /// one. Returns how many tags are left out: they have no room, or a name that syslog does not
-    /// allow.
+    /// one. Returns how many tags are left out: they have no room, or a name that syslog does not allow.
     pub fn set(&mut self, extra: Extra, words: [&[u8]; 2], facts: &Facts) -> u64 {
         self.extra = extra;
         self.hostname.clear();

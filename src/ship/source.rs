@@ -104,7 +104,7 @@ impl<'a> Source<'a> {
             let endpoint = self.endpoint;
             let or_name = match endpoint.format {
                 Format::Json => "",
-                Format::Syslog => " or a name that syslog does not allow",
+                Format::Syslog => ", or a name that syslog does not allow,",
             };
             warn!(
                 "{endpoint}: {left_out} tags have no room in {TAGS_BYTES_MAX} bytes{or_name} and are left out"

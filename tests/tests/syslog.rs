@@ -186,7 +186,7 @@ fn tags_that_syslog_has_no_name_for() {
             .iter()
             .filter(|line| {
                 line.contains(
-                    "2 tags have no room in 1024 bytes or a name that syslog does not allow and are left out",
+                    "2 tags have no room in 1024 bytes, or a name that syslog does not allow, and are left out",
                 )
             })
             .count();

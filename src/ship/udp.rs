@@ -62,6 +62,9 @@ type Next = ControlFlow<Ended, State>;
 struct Socket {
     udp: Udp,
     opened_ms: u64,
+    /// When it was last seen that nothing is reported. Whatever is found later was sent no longer than [`UDP_REPEAT_MS`]
+    /// before that, even if the shipper has waited for a processor since.
+    unreported_ms: u64,
     /// When the last datagram was sent.
     sent_ms: Option<u64>,
     /// How many were sent without a pause of a burst's length in between. A large one counts for several.
@@ -90,6 +93,11 @@ impl Socket {
     fn quiet_ms(&self) -> u64 {
         self.sent_ms.unwrap_or(self.opened_ms) + UDP_LAST_MS
     }
+
+    /// When the first datagram was sent that may still be reported.
+    fn reportable_ms(&self) -> u64 {
+        self.unreported_ms.saturating_sub(UDP_REPEAT_MS)
+    }
 }
 
 /// Ships until the end of the shipper's lifetime.
@@ -99,14 +107,15 @@ pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
             Ok(mut socket) => match serve(shipper, &mut socket) {
                 Ok(Ended::Done) => return Ok(Outcome::Done),
                 Ok(Ended::Deadline) => {
-                    let first = if socket.udp.holds_unsent() { first_reportable(shipper) } else { None };
+                    let first =
+                        if socket.udp.holds_unsent() { first_reportable(shipper, &socket) } else { None };
                     return shipper.end_unacknowledged(first);
                 }
                 // The name has another address now.
                 Ok(Ended::Moved) => continue,
                 Err(error) if error.is_of_kernel_log() => return Err(error),
                 Err(error) => {
-                    shipper.source.rewind_to(time::now_ms().saturating_sub(UDP_REPEAT_MS), None)?;
+                    shipper.source.rewind_to(socket.reportable_ms(), None)?;
                     shipper.source.note_progress(None);
                     if shipper.log.outage.tries == 0 {
                         shipper.begin_outage();
@@ -127,9 +136,10 @@ pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
 fn open(shipper: &mut Shipper<'_>) -> Result<Socket> {
     let udp = Udp::open(shipper.target()?)?;
     shipper.opened();
-    shipper.events.woken_ms = time::now_ms();
+    let now = time::now_ms();
+    shipper.events.woken_ms = now;
     shipper.source.ledger.clear();
-    Ok(Socket { udp, opened_ms: shipper.events.woken_ms, sent_ms: None, burst: 0, narrowed: None })
+    Ok(Socket { udp, opened_ms: now, unreported_ms: now, sent_ms: None, burst: 0, narrowed: None })
 }
 
 /// Sends datagrams until something keeps it from it.
@@ -293,6 +303,7 @@ fn wait(shipper: &mut Shipper<'_>, socket: &mut Socket, ring: Ring, until_ms: u6
     if events.contains(PollFlags::ERR) {
         take_reports(shipper, socket)?;
     }
+    socket.unreported_ms = shipper.events.woken_ms;
     Ok(())
 }
 
@@ -318,25 +329,25 @@ fn take_reports(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<bool> 
     let is_done = |done: Narrowed| mtu >= done.mtu && now < done.at_ms + UDP_MTU_REPEAT_MS;
     if !socket.narrowed.is_some_and(is_done) {
         socket.narrowed = Some(Narrowed { mtu, at_ms: now });
-        repeat_too_long(shipper, now)?;
+        repeat_too_long(shipper, socket)?;
     }
     Ok(true)
 }
 
 /// Goes back to what was sent just now: a router that cannot pass on a datagram says so at once.
-fn repeat_too_long(shipper: &mut Shipper<'_>, now: u64) -> Result<()> {
-    let reportable = first_reportable(shipper);
-    shipper.source.rewind_to(now.saturating_sub(UDP_MTU_REPEAT_MS), None)?;
+fn repeat_too_long(shipper: &mut Shipper<'_>, socket: &Socket) -> Result<()> {
+    let reportable = first_reportable(shipper, socket);
+    shipper.source.rewind_to(socket.unreported_ms.saturating_sub(UDP_MTU_REPEAT_MS), None)?;
     // What was sent before that can still be reported for another reason.
     if let Some(seq) = reportable {
-        shipper.source.ledger.note(now.saturating_sub(UDP_REPEAT_MS), seq);
+        shipper.source.ledger.note(socket.reportable_ms(), seq);
     }
     Ok(())
 }
 
 /// The first record whose datagram may still be reported.
-fn first_reportable(shipper: &Shipper<'_>) -> Option<u64> {
-    shipper.source.ledger.record_at(time::now_ms().saturating_sub(UDP_REPEAT_MS))
+fn first_reportable(shipper: &Shipper<'_>, socket: &Socket) -> Option<u64> {
+    shipper.source.ledger.record_at(socket.reportable_ms())
 }
 
 /// Nothing was reported for a while: as far as one can know, the receiver is there.

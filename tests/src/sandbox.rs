@@ -103,6 +103,11 @@ pub fn far6(port: u16) -> SocketAddr {
     (Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2), port).into()
 }
 
+/// A port of the near end, by IPv6.
+pub fn near6(port: u16) -> SocketAddr {
+    (Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1), port).into()
+}
+
 /// A port of the network behind the far end.
 pub fn behind(port: u16) -> SocketAddr {
     (Ipv4Addr::new(10, 8, 0, 2), port).into()
@@ -246,6 +251,21 @@ pub fn advertise_router(device: &str, prefix: Ipv6Addr) {
     let scope = nix::net::if_::if_nametoindex(device).expect("a device");
     let all = SocketAddrV6::new(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), 0, 0, scope);
     sendto(fd.as_raw_fd(), &message, &SockaddrIn6::from(all), MsgFlags::empty()).expect("advertise");
+}
+
+/// Reports to the sender of a datagram, by IPv6, that the host that it was for does not answer.
+pub fn report_unreachable(from: SocketAddr, to: SocketAddr) {
+    let (SocketAddr::V6(from), SocketAddr::V6(to)) = (from, to) else { panic!("IPv6 only") };
+    let fd = socket(AddressFamily::Inet6, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::IcmpV6);
+    // Destination unreachable: address; the kernel computes the checksum. Then the headers of the datagram.
+    let mut message = vec![1, 3, 0, 0, 0, 0, 0, 0];
+    message.extend([0x60, 0, 0, 0, 0, 8, 17, 64]);
+    message.extend(from.ip().octets());
+    message.extend(to.ip().octets());
+    message.extend([from.port().to_be_bytes(), to.port().to_be_bytes(), [0, 8], [0, 0]].concat());
+    let sender = SocketAddrV6::new(*from.ip(), 0, 0, 0);
+    let fd = fd.expect("open a socket");
+    sendto(fd.as_raw_fd(), &message, &SockaddrIn6::from(sender), MsgFlags::empty()).expect("report");
 }
 
 /// `ip …`, which must succeed.

@@ -19,7 +19,7 @@ use earlykmsg_tests::receiver::Udp;
 use earlykmsg_tests::record::Record;
 use earlykmsg_tests::sandbox::{
     FAR, NEAR, Network, Sandbox, alone, behind, behind6, drop_nothing, drop_packets, far, far6, ip, ip_says,
-    refuse_datagrams,
+    near6, refuse_datagrams, report_unreachable,
 };
 use nix::sys::signal::Signal;
 
@@ -355,6 +355,45 @@ fn datagrams_held_for_a_silent_neighbour() {
 #[test]
 fn datagrams_held_for_a_silent_neighbour_by_ipv6() {
     silent_neighbour(far6(5044), || drop_packets("icmpv6 type nd-neighbor-solicit"), drop_nothing);
+}
+
+/// What is reported of several datagrams finds the shipper without a processor, for longer than it looks back: all of them
+/// are sent again.
+#[test]
+fn datagrams_reported_to_a_shipper_that_is_stopped() {
+    alone(|_| {
+        let network = Network::cable(NEAR, FAR);
+        let receiver = network.enter(|| Udp::with_room(far6(5044)));
+        let mut stream = Stream::new("stopped");
+        let program = start(&receiver.url());
+        program.says("connected to", WITHIN);
+        stream.write_and_wait(10, &receiver.lines);
+        network.enter(|| drop_packets("udp dport 5044"));
+        for _ in 0..3 {
+            stream.write(1);
+            thread::sleep(Duration::from_millis(100)); // they leave at different times
+        }
+        let shipper = program.shippers()[0];
+        nix::sys::signal::kill(shipper, Signal::SIGSTOP).expect("stop the shipper");
+        thread::sleep(Duration::from_millis(4_100)); // the fault itself
+        let from = near6(socket_port());
+        network.enter(|| {
+            drop_nothing();
+            report_unreachable(from, far6(5044));
+        });
+        nix::sys::signal::kill(shipper, Signal::SIGCONT).expect("continue the shipper");
+        let last = stream.write(1);
+        let account = account("reported while stopped", &stream, &receiver.lines, &program, &last);
+        assert_eq!(account.received, account.written);
+    });
+}
+
+/// The port of the one socket of datagrams in this network.
+fn socket_port() -> u16 {
+    let all = fs::read_to_string("/proc/thread-self/net/udp6").expect("read the list of sockets");
+    let local = all.lines().nth(1).and_then(|line| line.split_whitespace().nth(1)).expect("a socket");
+    let (_, port) = local.rsplit_once(':').expect("a port");
+    u16::from_str_radix(port, 16).expect("a number")
 }
 
 /// The end comes while a datagram waits for its neighbour: that one is not acknowledged, which is said.

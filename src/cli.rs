@@ -41,7 +41,7 @@ const VERSION: &str = concat!("earlykmsg ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// The argument that names a destination for Talos and us …
 const TALOS: &[u8] = b"talos.logging.kernel";
-/// … and the one that names any destination of ours.
+/// … and the one that names any destination of ours, which a bare URL stands for.
 const OWN: &[u8] = b"earlykmsg.to";
 
 /// What the arguments ask for.
@@ -139,7 +139,7 @@ fn read_arguments(args: Args, options: &mut Options<'static>) -> Request {
             }
             "--help" | "-h" => return Request::Help,
             "--version" | "-V" => return Request::Version,
-            _ if is_url(arg) => (name_for(arg), arg),
+            _ if is_url(arg) => (OWN, arg),
             // Without a name it is unknown.
             _ => named(arg).unwrap_or((b"", arg)),
         };
@@ -163,12 +163,6 @@ fn is_destination(arg: &[u8]) -> bool {
 /// Whether an argument with this name is a destination.
 fn names_destination(name: &[u8]) -> bool {
     name == TALOS || name == OWN
-}
-
-/// The name of the argument that a bare URL stands for.
-fn name_for(url: &[u8]) -> &'static [u8] {
-    let is_syslog = url.get(..b"syslog".len()).is_some_and(|start| start.eq_ignore_ascii_case(b"syslog"));
-    if is_syslog { OWN } else { TALOS }
 }
 
 /// Whether an argument is meant as a URL, be it right or wrong.

@@ -24,6 +24,8 @@ pub struct Link {
     pub seen_ms: u64,
     /// It is set up.
     pub is_up: bool,
+    /// It is a part of a bond or a bridge.
+    pub has_master: bool,
     /// What is sent leaves.
     pub has_carrier: bool,
     /// It was down since its routes were made.
@@ -127,6 +129,7 @@ impl Link {
             mac: Mac::default(),
             seen_ms: now_ms,
             is_up: false,
+            has_master: false,
             has_carrier: false,
             has_lost_routes: false,
             is_fresh: false,
@@ -143,6 +146,7 @@ impl Link {
         self.has_lost_routes |= self.is_up && !told.is_up();
         self.is_fresh |= !self.has_carrier && told.has_carrier();
         self.is_up = told.is_up();
+        self.has_master = told.master != 0;
         self.has_carrier = told.has_carrier();
         self.mac = mac;
     }

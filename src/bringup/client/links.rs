@@ -35,7 +35,7 @@ impl<'a> Client<'a> {
             let name = link.name;
             self.tell_state(format_args!("{name} has no carrier"));
         }
-        self.add_to_bond(told);
+        self.add_to_bonds();
         // A VLAN may be made of it.
         self.make_again_ms = 0;
     }
@@ -98,17 +98,19 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Makes a link a part of its bond, which sets it up.
-    pub(super) fn add_to_bond(&mut self, told: &news::Link<'_>) {
-        if let Some(bond) = self.bond_of(told.name)
-            && self.links.iter().any(|link| link.index == bond)
-            && told.master == 0
-            && !told.is_up()
-            && let Some(entry) = self.journal.enter(told.index)
-            && !entry.is(Flag::Raised)
-        {
-            entry.set(Flag::Raised);
-            self.rtnl.request(&set_master(told.index, bond));
+    /// Makes links parts of their bonds, which sets them up. A bond may be there before its links, or after them.
+    fn add_to_bonds(&self) {
+        for link in &self.links {
+            if let Some(bond) = self.bond_of(link.name.bytes())
+                && self.links.iter().any(|link| link.index == bond)
+                && !link.has_master
+                && !link.is_up
+                && let Some(entry) = self.journal.enter(link.index)
+                && !entry.is(Flag::Raised)
+            {
+                entry.set(Flag::Raised);
+                self.rtnl.request(&set_master(link.index, bond));
+            }
         }
     }
 

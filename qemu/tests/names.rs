@@ -1,7 +1,27 @@
 //! Destinations by name: who knows the name is only there after the switch of root, or is named in a file that an
 //! initramfs has in place of `/etc/resolv.conf`.
 
-use earlykmsg_qemu::{Boot, End, Kernel, LONG, Receiver, image};
+use earlykmsg_initramfs::Image;
+use earlykmsg_qemu::{Boot, End, Guest, Kernel, LONG, Receiver, Record, image};
+
+/// Boots with a name for the receiver, to the end. Every record of the ring arrives.
+fn ship_by_name(kernel: &Kernel, image: Image, receiver: &Receiver, ring: &Receiver) -> (Guest, Vec<Record>) {
+    let boot = Boot::new(kernel, image.with(image::earlykmsg().unwrap()).to_cpio())
+        .rdinit("/earlykmsg")
+        .word("printk.devkmsg=on")
+        .word(format!("talos.logging.kernel=tcp://logs.example:{}/", receiver.port()));
+    let mut guest = boot.start().unwrap();
+    guest.wait_ready(LONG).unwrap();
+    let records = guest.explain(receiver.wait_whole_ring(ring, LONG)).unwrap();
+    guest.go().unwrap();
+    assert_eq!(guest.wait_exit(LONG).unwrap(), End::Off);
+    (guest, records)
+}
+
+/// Where the first record with this text stands.
+fn position(records: &[Record], text: &str) -> usize {
+    records.iter().position(|record| record.msg.contains(text)).expect(text)
+}
 
 /// Boots with a name for the receiver that the main system alone can look up, by these words of its init.
 fn assert_found(by: &str) {
@@ -15,16 +35,8 @@ fn assert_found(by: &str) {
         ring.port()
     );
     let image = image::with_main_system(&kernel, script, &main).unwrap();
-    let boot = Boot::new(&kernel, image.with(image::earlykmsg().unwrap()).to_cpio())
-        .rdinit("/earlykmsg")
-        .word("printk.devkmsg=on")
-        .word(format!("talos.logging.kernel=tcp://logs.example:{}/", receiver.port()));
-    let mut guest = boot.start().unwrap();
-    guest.wait_ready(LONG).unwrap();
-    let records = guest.explain(receiver.wait_whole_ring(&ring, LONG)).unwrap();
-    guest.go().unwrap();
-    assert_eq!(guest.wait_exit(LONG).unwrap(), End::Off);
-    let at = |text: &str| records.iter().position(|record| record.msg.contains(text)).expect(text);
+    let (guest, records) = ship_by_name(&kernel, image, &receiver, &ring);
+    let at = |text: &str| position(&records, text);
     assert!(at("root switched") < at("known now"), "{}", guest.failure("it switches first"));
     assert!(at("known now") < at("connected to tcp://logs.example"), "{}", guest.failure("it is found then"));
 }
@@ -39,16 +51,8 @@ fn assert_read_in_initramfs(file: &str, text: &str) {
         ring.port()
     );
     let image = image::standard(&kernel, &script).unwrap();
-    let boot = Boot::new(&kernel, image.with(image::earlykmsg().unwrap()).to_cpio())
-        .rdinit("/earlykmsg")
-        .word("printk.devkmsg=on")
-        .word(format!("talos.logging.kernel=tcp://logs.example:{}/", receiver.port()));
-    let mut guest = boot.start().unwrap();
-    guest.wait_ready(LONG).unwrap();
-    let records = guest.explain(receiver.wait_whole_ring(&ring, LONG)).unwrap();
-    guest.go().unwrap();
-    assert_eq!(guest.wait_exit(LONG).unwrap(), End::Off);
-    let at = |text: &str| records.iter().position(|record| record.msg.contains(text)).expect(text);
+    let (guest, records) = ship_by_name(&kernel, image, &receiver, &ring);
+    let at = |text: &str| position(&records, text);
     assert!(at("known now") < at("connected to tcp://logs.example"), "{}", guest.failure("it is found then"));
 }
 

@@ -387,11 +387,12 @@ impl Tcp {
     /// Ends the listener and its connections.
     pub fn stop(&mut self, end: End) {
         let Some(acceptor) = self.acceptor.take() else { return };
-        self.gate.set(|now| now.1 = Some(end));
+        // First of all: a shipper whose connection ends connects again at once.
         let listener = self.listener.take();
         if let Some(listener) = &listener {
             let _ = shutdown(listener.as_raw_fd(), Shutdown::Both); // wakes the acceptor
         }
+        self.gate.set(|now| now.1 = Some(end));
         let apply = |end: End| lock(&self.open).iter().for_each(|(_, stream)| end.apply(stream));
         apply(end);
         if end == End::Close {

@@ -88,9 +88,11 @@ pub const FILES_MS: u64 = 1_000;
 
 /// What one read of `/dev/kmsg` can give: the kernel's own limit. A smaller buffer would lose records.
 pub const RECORD_BYTES_MAX: usize = 8192;
-/// Of the oldest records, as they were read, what is kept before the program writes its first line: more than its lines
-/// of the start push out of a full ring, and two records of any length.
-pub const SAVED_BYTES: usize = 2 * (RECORD_BYTES_MAX + 2);
+/// Of the oldest records, as they were read, this much is kept before the program writes its first line, and the rest of the
+/// record that reaches it: ten lines of the start, which is what the kernel takes at once, push no more out of a full ring.
+pub const SAVED_ENOUGH_BYTES: usize = 4096;
+/// What they are kept in.
+pub const SAVED_BYTES: usize = SAVED_ENOUGH_BYTES + RECORD_BYTES_MAX + 2;
 /// Records that are read at once without looking at anything else, when none of them is to be shipped.
 pub const FILL_RECORDS_MAX: usize = 1_000;
 /// A record from here on may have been cut by the kernel, possibly in the middle of an escape: newer kernels
@@ -357,7 +359,6 @@ const _: () = {
         "the watcher must not end a shipper that is sending its last messages"
     );
     assert!(COUNT_MS < DRAIN_GRACE_MS, "nor one that counts what is missing");
-    assert!(SAVED_BYTES >= 2 * RECORD_BYTES_MAX, "two of the longest records can be kept");
     assert!(
         2 * FILE_PIECE_BYTES <= ANSWERS_BYTES && 2 * DNS_ANSWER_BYTES_MAX < ANSWERS_BYTES,
         "there is room for both"

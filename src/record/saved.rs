@@ -2,7 +2,7 @@
 
 use heapless::Vec;
 
-use crate::limits::SAVED_BYTES;
+use crate::limits::{SAVED_BYTES, SAVED_ENOUGH_BYTES};
 
 /// Before each record stands its length.
 const LENGTH_BYTES: usize = size_of::<u16>();
@@ -23,6 +23,11 @@ impl Saved {
         let _ = self.0.extend_from_slice(&length.to_ne_bytes());
         let _ = self.0.extend_from_slice(record);
         true
+    }
+
+    /// Whether enough of them are kept.
+    pub fn is_enough(&self) -> bool {
+        self.0.len() >= SAVED_ENOUGH_BYTES
     }
 
     /// All of them.
@@ -56,7 +61,8 @@ mod tests {
     fn keeps_records_of_any_length_until_it_is_full() {
         let mut saved = Saved::EMPTY;
         assert_eq!(saved.records().next(), None);
-        let records = [&b"6,1,1,-;one\n SUBSYSTEM=x\n"[..], b"", &[b'x'; RECORD_BYTES_MAX]];
+        let long = vec![b'x'; SAVED_BYTES - RECORD_BYTES_MAX];
+        let records = [&b"6,1,1,-;one\n SUBSYSTEM=x\n"[..], b"", &long];
         for record in records {
             assert!(saved.push(record));
         }
@@ -64,6 +70,13 @@ mod tests {
         assert!(!saved.push(&vec![0; 1 << 16]), "no length");
         assert!(saved.push(b"6,4,1,-;four\n"), "a short one still fits");
         assert!(saved.records().eq(records.into_iter().chain([&b"6,4,1,-;four\n"[..]])));
+    }
+
+    #[test]
+    fn a_record_of_any_length_fits_until_it_is_enough() {
+        let mut saved = Saved::EMPTY;
+        assert!(saved.push(&vec![b'x'; SAVED_ENOUGH_BYTES - LENGTH_BYTES - 1]) && !saved.is_enough());
+        assert!(saved.push(&[b'y'; RECORD_BYTES_MAX]) && saved.is_enough());
     }
 
     #[test]

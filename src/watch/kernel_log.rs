@@ -42,7 +42,7 @@ impl KernelLog {
         let mut oldest = None;
         while let Some(record) = read_record(fd, buffer)? {
             oldest = oldest.or(Prefix::parse(record).map(|prefix| prefix.seq));
-            if !saved.push(record) {
+            if !saved.push(record) || saved.is_enough() {
                 break;
             }
         }

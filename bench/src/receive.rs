@@ -10,8 +10,10 @@ use earlykmsg_tests::receiver::{Line, Lines, Tcp, TcpBehaviour, Udp};
 pub enum Transport {
     /// Not at all.
     None,
-    /// As a stream.
+    /// As a stream of lines.
     Tcp,
+    /// As a stream of syslog messages, each with its length.
+    Syslog,
     /// Each alone.
     Udp,
 }
@@ -38,6 +40,7 @@ impl Receiver {
         match transport {
             Transport::None => Receiver::None,
             Transport::Tcp => Receiver::Tcp(Tcp::new(TcpBehaviour::ReadsMuch)),
+            Transport::Syslog => Receiver::Tcp(Tcp::syslog(TcpBehaviour::ReadsMuch)),
             Transport::Udp => Receiver::Udp(Udp::new()),
         }
     }

@@ -39,6 +39,9 @@ pub const EARLYKMSG: &str = "earlykmsg, TCP";
 /// See [`FLOOR`].
 pub const EARLYKMSG_UDP: &str = "earlykmsg, UDP";
 
+/// See [`FLOOR`].
+pub const EARLYKMSG_SYSLOG: &str = "earlykmsg, syslog over TCP";
+
 const RSYSLOG: (&str, &str) = (
     "rsyslog.conf",
     r#"global(workDirectory="{dir}" maxMessageSize="64k")
@@ -132,6 +135,11 @@ impl Sender {
             ),
             Sender::floor("floor: raw, a write each", Transport::Tcp, &["single", to[0], to[1]]),
             Sender::earlykmsg(1),
+            Sender::new(
+                EARLYKMSG_SYSLOG,
+                Transport::Syslog,
+                &[&program, "earlykmsg.to=syslog+tcp://{host}:{port}/"],
+            ),
             Sender::floor(FLOOR_UDP, Transport::Udp, &["datagrams", to[0], to[1]]),
             Sender::new(EARLYKMSG_UDP, Transport::Udp, &[&program, "udp://{host}:{port}/"]),
             Sender::new("busybox cat \\| nc", Transport::Tcp, &["sh", "-c", pipe]),

@@ -40,7 +40,12 @@ impl<'a> Awaited<'a> {
 pub const AWAITED_MAX: usize = 4 + DESTINATIONS_MAX;
 
 /// Waits until one of these is ready, a signal interrupts it, or it is `until_ms`.
-pub fn wait(awaited: &mut [Awaited<'_>], until_ms: u64) {
+pub fn wait<const N: usize>(awaited: &mut [Awaited<'_>; N], until_ms: u64) {
+    const { assert!(N <= AWAITED_MAX, "none is left out") };
+    wait_for_any(awaited, until_ms);
+}
+
+fn wait_for_any(awaited: &mut [Awaited<'_>], until_ms: u64) {
     let ms = until_ms.saturating_sub(now_ms());
     let time = Timespec { tv_sec: (ms / 1_000) as i64, tv_nsec: (ms % 1_000 * 1_000_000) as i64 };
     let mut fds = Vec::<PollFd<'_>, AWAITED_MAX>::new();

@@ -44,6 +44,22 @@ pub fn with_main_system(kernel: &Kernel, script: &str, main_script: &str) -> Res
     Ok(standard(kernel, script)?.file("/script.main", 0o644, main_script))
 }
 
+/// An image that brings no network up and has no drivers: busybox, the tool, both programs, and an `/init` for the script,
+/// which can use the functions of `guest/steps.sh`.
+///
+/// # Errors
+/// As [`standard`], or that the programs could not be built.
+pub fn bare(script: &str) -> Result<Image> {
+    Ok(busybox()?
+        .with(tool()?)
+        .with(programs()?)
+        .dir("/etc")
+        .file("/lib/network.sh", 0o644, "")
+        .file("/lib/steps.sh", 0o644, include_str!("../guest/steps.sh"))
+        .file("/init", 0o755, include_str!("../guest/init.sh"))
+        .file("/script", 0o644, script))
+}
+
 /// `/earlykmsg`, the release binary for this machine.
 ///
 /// # Errors

@@ -13,19 +13,7 @@ const LONG: Duration = Duration::from_secs(180);
 /// An image with the drivers of a kernel where the kernel's own tools put them, that brings no network up.
 fn bare(kernel: &Kernel, script: &str) -> Image {
     let drivers = image::drivers(kernel, &["virtio_pci", "virtio_net", "bonding", "8021q"]).unwrap();
-    without_drivers(script).with(drivers)
-}
-
-fn without_drivers(script: &str) -> Image {
-    image::busybox()
-        .unwrap()
-        .with(image::tool().unwrap())
-        .with(image::programs().unwrap())
-        .dir("/etc")
-        .file("/lib/network.sh", 0o644, "")
-        .file("/lib/steps.sh", 0o644, include_str!("../guest/steps.sh"))
-        .file("/init", 0o755, include_str!("../guest/init.sh"))
-        .file("/script", 0o644, script)
+    image::bare(script).unwrap().with(drivers)
 }
 
 fn boot(image: &Image, words: &str, receiver: &Receiver) -> Boot {
@@ -100,7 +88,7 @@ fn with_drivers_of_our_own() {
     let kernel = Kernel::debian().unwrap();
     let drivers = Drivers::of(&kernel.folder, &[]).unwrap();
     let receiver = Receiver::tcp();
-    let image = without_drivers(&format!("wait_for_go; {SHOW}")).to_cpio();
+    let image = image::bare(&format!("wait_for_go; {SHOW}")).unwrap().to_cpio();
     let overlay = Overlay::of(&drivers.image).unwrap().zstd;
     let boot = Boot::new(&kernel, [image, overlay].concat()).rdinit("/earlykmsg").word(receiver.word());
     let mut guest = boot.word("earlykmsg.ip=dhcp").start().unwrap();
@@ -137,10 +125,11 @@ fn by_a_bond() {
 fn a_vlan_and_its_end() {
     let receiver = Receiver::tcp();
     let main = format!("mount -t sysfs sys /sys; wait_log 'is given back'; {SHOW}; wait_for_go");
-    let script = "wait_log 'eth0.5: 10.9.5.1/24'; ip -o link show eth0.5 | sed 's/^/VLAN /'; make_main_system; \
-                  move_mounts; exec switch_root /new /sbin/init";
+    let script = "wait_log 'eth0.5: 10.9.5.1/24'; wait_log 'earlykmsg: connected to'\n\
+                  ip -o link show eth0.5 | sed 's/^/VLAN /'; make_main_system; move_mounts\n\
+                  exec switch_root /new /sbin/init";
     let image = bare(&Kernel::debian().unwrap(), script).file("/script.main", 0o644, main.as_str());
-    let words = "earlykmsg.vlan=eth0.5:eth0 earlykmsg.ip=10.9.5.1:::24::eth0.5:none";
+    let words = "earlykmsg.vlan=eth0.5:eth0 earlykmsg.ip=10.9.5.1:::24::eth0.5:none earlykmsg.ip=eth0:dhcp";
     let mut guest = start(&image, words, &receiver);
     guest.wait_console("SHOWN", LONG).unwrap();
     let vlan = guest.report("VLAN ");

@@ -42,17 +42,16 @@ impl<'a> Client<'a> {
 
     /// The word that a link is served for.
     pub(super) fn word_for(&self, told: &news::Link<'_>) -> Option<usize> {
-        let named = self.words.ip.iter().position(|word| match word.device {
-            Device::Any => false,
-            Device::Name(name) => name == told.name,
-            Device::Mac(mac) => Some(mac) == told.mac,
-        });
+        let find = |wanted| self.words.ip.iter().position(|word| word.device == wanted);
         // Without a name, what is hardware (veth is, within a container), and what we have made of it.
         let is_made = self.journal.find(told.index).is_some_and(|entry| entry.is(Flag::Made));
         let is_plain = matches!(told.kind, b"" | b"veth") || is_made;
-        let is_part = told.master != 0 || self.is_base(told.name) || self.bond_of(told.name).is_some();
-        let any = || self.words.ip.iter().position(|word| word.device == Device::Any).filter(|_| is_plain);
-        named.or_else(any).filter(|_| !is_part)
+        // A VLAN has the hardware address of the link that it is made of, which a word can only mean by name.
+        let is_base = self.is_base(told.name);
+        let by_mac = || told.mac.and_then(|mac| find(Device::Mac(mac))).filter(|_| !is_base);
+        let any = || find(Device::Any).filter(|_| is_plain && !is_base);
+        let is_part_of_bond = told.master != 0 || self.bond_of(told.name).is_some();
+        find(Device::Name(told.name)).or_else(by_mac).or_else(any).filter(|_| !is_part_of_bond)
     }
 
     /// The VLANs that are to be made, each with its number.

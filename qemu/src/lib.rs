@@ -23,7 +23,7 @@
 //! | `error.rs` | what went wrong, in words |
 //! | `demo.rs` | the program behind the script `demo` |
 //! | `../guest/` | what runs inside guests: shell scripts, and a tool in C |
-//! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over`, `storm`, `netem`, `away`, `debian`, `packages`, `userspace`, `drivers`, `matrix`, `uki`, `ipxe`, `demo` |
+//! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over`, `storm`, `netem`, `away`, `debian`, `packages`, `userspace`, `drivers`, `network`, `cards`, `matrix`, `emergency`, `uki`, `ipxe`, `demo` |
 //! | `../examples/` | `storm`: a table of storms |
 
 mod account;
@@ -57,7 +57,7 @@ pub use program::{
     debian_dir, earlykmsg, earlykmsg_for, guest_tool, guest_tool_for, programs, programs_for, target_dir,
 };
 pub use receiver::{Protocol, Receiver};
-pub use record::{Record, RingRecord, all_received, ring_records, seqs_missing, seqs_repeated};
+pub use record::{Record, RingRecord, all_received, ring_records, seqs_missing, seqs_repeated, timeline};
 
 /// How long anything of a boot may take. A machine that shares its processors boots a Debian in a minute and a half.
 pub const LONG: core::time::Duration = core::time::Duration::from_secs(300);

@@ -18,6 +18,8 @@ use crate::program::{guest_tool, target_dir};
 pub enum Starter {
     /// Debian's own.
     InitramfsTools,
+    /// The same with dropbear, which asks by DHCP for the initramfs: `IP=dhcp` in a file of its own, on no command line.
+    Dropbear,
     /// dracut with its scripts around dhclient.
     DracutLegacy,
     /// dracut with systemd-networkd.
@@ -28,6 +30,7 @@ impl Starter {
     fn name(self) -> &'static str {
         match self {
             Starter::InitramfsTools => "initramfs-tools",
+            Starter::Dropbear => "dropbear",
             Starter::DracutLegacy => "dracut-legacy",
             Starter::DracutNetworkd => "dracut-networkd",
         }

@@ -129,6 +129,17 @@ pub fn seqs_missing(records: &[Record]) -> Vec<u64> {
     (0..end).filter(|seq| !seen.contains(seq)).collect()
 }
 
+/// When each of these texts first stood in a record, in milliseconds since the start of the kernel. Those that stood in
+/// none are left out.
+#[must_use]
+pub fn timeline<'a>(records: &[Record], texts: &[&'a str]) -> Vec<(&'a str, u64)> {
+    let at = |text: &str| {
+        let record = records.iter().find(|record| record.msg.contains(text))?;
+        Some(record.json["clock"].as_u64()? / 1_000)
+    };
+    texts.iter().filter_map(|text| Some((*text, at(text)?))).collect()
+}
+
 /// The sequence numbers that were received more than once.
 #[must_use]
 pub fn seqs_repeated(records: &[Record]) -> Vec<u64> {

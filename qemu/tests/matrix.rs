@@ -5,7 +5,9 @@ use core::time::Duration;
 use std::time::Instant;
 
 use earlykmsg_initramfs::overlay::Overlay;
-use earlykmsg_qemu::{Manager, Networked, Outcome, Receiver, Record, Starter, Suite, programs, seqs_missing};
+use earlykmsg_qemu::{
+    Manager, Networked, Outcome, Receiver, Record, Starter, Suite, programs, seqs_missing, timeline,
+};
 
 /// A machine that shares its processors boots a Debian in a minute and a half, and a network that does not come is waited
 /// for another two.
@@ -15,6 +17,18 @@ const LONG: Duration = Duration::from_secs(600);
 fn later_max(online: Duration) -> Duration {
     online * 2 + Duration::from_secs(60)
 }
+
+/// What happens in a boot, in this order: the driver of one card, its link, a lease, and so on.
+const STEPS: [&str; 8] = [
+    "as init process",
+    "vmxnet3 virtual NIC driver",
+    "NIC Link is Up",
+    " s via ",
+    "earlykmsg: connected to",
+    "renamed from",
+    "root switched",
+    "is given back",
+];
 
 /// What earlykmsg is told besides a destination.
 const WORDS: &str = "earlykmsg.ip=dhcp";
@@ -53,6 +67,7 @@ impl Row {
         assert_eq!(records.iter().map(|record| record.seq).min(), Some(0));
         assert_eq!(seqs_missing(&records), [0; 0]);
         println!("{} records in {} connections", records.len(), receiver.connections());
+        println!("{:?}", timeline(&records, &STEPS));
         assert!(with.online < later_max(without.online), "online {:?}, {:?}", without.online, with.online);
     }
 }
@@ -64,6 +79,13 @@ fn differences(without: &[String], with: &[String]) -> Vec<String> {
         lines.map(|line| format!("{mark}{line}")).collect::<Vec<_>>()
     };
     [only("-", without, with), only("+", with, without)].concat()
+}
+
+#[test]
+fn differences_are_told() {
+    let [without, with] = [["a", "b"], ["b", "c"]].map(|lines| lines.map(str::to_owned));
+    assert_eq!(differences(&without, &with), ["-a", "+c"]);
+    assert_eq!(differences(&with, &with), [""; 0]);
 }
 
 /// The records of streams, each of which may end within one.
@@ -138,6 +160,14 @@ rows! {
     long_debian_13_dracut_networkd_networkd_static: Trixie DracutNetworkd NetworkdStatic "";
     long_debian_13_dracut_networkd_networkmanager: Trixie DracutNetworkd NetworkManagerDhcp "";
     long_debian_13_dracut_networkd_networkmanager_static: Trixie DracutNetworkd NetworkManagerStatic "";
+
+    // Images that bring the network up themselves: by a word, and without one.
+    long_debian_12_dracut_legacy_by_itself: Bookworm DracutLegacy NetworkdDhcp "ip=dhcp rd.neednet=1";
+    long_debian_12_dracut_networkd_by_itself: Bookworm DracutNetworkd NetworkdDhcp "ip=dhcp rd.neednet=1";
+    long_debian_12_dropbear_ifupdown: Bookworm Dropbear Ifupdown "";
+    long_debian_12_dropbear_networkd: Bookworm Dropbear NetworkdDhcp "";
+    long_debian_13_dropbear_ifupdown: Trixie Dropbear Ifupdown "";
+    long_debian_13_dropbear_networkd: Trixie Dropbear NetworkdDhcp "";
 
     // Links with the names that the kernel gives them.
     long_debian_12_unnamed_ifupdown: Bookworm InitramfsTools Ifupdown "net.ifnames=0";

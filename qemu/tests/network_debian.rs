@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use earlykmsg_initramfs::overlay::Overlay;
-use earlykmsg_qemu::{Debian, End, Guest, Kernel, Maker, Receiver, Record, programs, seqs_missing};
+use earlykmsg_qemu::{Debian, End, Guest, Kernel, Maker, Receiver, programs, seqs_missing, timeline};
 
 /// A machine that shares its processors boots a Debian in a minute and a half.
 const LONG: Duration = Duration::from_secs(400);
@@ -70,7 +70,7 @@ fn network_of(debian: &Debian, maker: Maker, system: &MainSystem, with_us: Optio
             "{}",
             guest.failure("not before the switch")
         );
-        println!("{}, {}: {:?}", maker.name(), system.name, timeline(&records));
+        println!("{}, {}: {:?}", maker.name(), system.name, timeline(&records, &STEPS));
     }
     let shown = guest.report("NET ");
     guest.type_line("systemctl poweroff").unwrap();
@@ -78,21 +78,15 @@ fn network_of(debian: &Debian, maker: Maker, system: &MainSystem, with_us: Optio
     shown
 }
 
-/// When what happened, in milliseconds since the start of the kernel.
-fn timeline(records: &[Record]) -> Vec<(&'static str, u64)> {
-    let texts = [
-        "as init process",
-        " s via ",
-        "earlykmsg: connected to",
-        "renamed from",
-        "root switched",
-        "is given back",
-    ];
-    let at = |text: &&str| {
-        records.iter().find(|record| record.msg.contains(text)).map(|record| record.json["clock"].as_u64())
-    };
-    texts.into_iter().filter_map(|text| Some((text, at(&text)?? / 1_000))).collect()
-}
+/// What happens in a boot, in this order.
+const STEPS: [&str; 6] = [
+    "as init process",
+    " s via ",
+    "earlykmsg: connected to",
+    "renamed from",
+    "root switched",
+    "is given back",
+];
 
 fn assert_equal_with_and_without(maker: Maker, system: &MainSystem) {
     let mut debian = Debian::with(&Kernel::debian().unwrap()).unwrap();
@@ -156,5 +150,5 @@ fn an_emergency_shell_of_dracut() {
     let records = guest.explain(receiver.wait_text("Emergency Shell", LONG)).unwrap();
     assert_eq!(records[0].seq, 0, "{}", guest.failure("the first record"));
     assert_eq!(seqs_missing(&records), [0; 0]);
-    println!("dracut, emergency shell: {} records, {:?}", records.len(), timeline(&records));
+    println!("dracut, emergency shell: {} records, {:?}", records.len(), timeline(&records, &STEPS));
 }

@@ -2,10 +2,10 @@
 # Makes a Debian that has everything that brings a network up and uses none of it yet, and beside it what starts it. As
 # root.
 #
-#   make.sh SUITE TOOL OUT    SUITE: bookworm; TOOL: the program of ../tool.c
+#   make.sh SUITE TOOL OUT    SUITE: bookworm or trixie; TOOL: the program of ../tool.c
 #
-# OUT gets root.tar.zst, vmlinuz and, by each maker, an initramfs: initramfs-tools.initrd, dracut-legacy.initrd,
-# dracut-networkd.initrd.
+# OUT gets root.tar.zst, vmlinuz and, by each maker, an initramfs: initramfs-tools.initrd, dropbear.initrd,
+# dracut-legacy.initrd, dracut-networkd.initrd.
 set -euo pipefail
 suite=$1 tool=$2 out=$3
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,7 +13,8 @@ umask 022
 
 packages=(
     systemd systemd-sysv udev dbus kmod iproute2 iputils-arping isc-dhcp-client procps busybox-static zstd
-    ifupdown network-manager systemd-resolved linux-image-cloud-amd64 initramfs-tools dracut-core dracut-network
+    ifupdown network-manager systemd-resolved linux-image-cloud-amd64 initramfs-tools dropbear-initramfs
+    dracut-core dracut-network
 )
 
 # From where this machine has its own packages.
@@ -25,6 +26,9 @@ apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created
 # Before the packages: what the making of an initramfs goes by.
 prepare() {
     cp -r "$here/tree/." "$1/"
+    # Until dropbear is gone again.
+    mkdir -p "$1/etc/initramfs-tools/conf.d"
+    echo IP=dhcp > "$1/etc/initramfs-tools/conf.d/ip"
 }
 
 # After them: the tests' own files, and what the package's trigger has not made.
@@ -45,6 +49,9 @@ finish() {
     # Emulated, they only take time.
     rm -r "$root/usr/lib/modules/$release"/kernel/{arch,sound,drivers/gpu,drivers/infiniband} 2> /dev/null || true
     chroot "$root" depmod "$release"
+    cp "$root"/boot/initrd.img-* "$out/dropbear.initrd"
+    rm "$root/etc/initramfs-tools/conf.d/ip"
+    chroot "$root" dpkg --purge dropbear-initramfs dropbear-bin > /dev/null # its trigger makes the next one
     cp "$root"/boot/initrd.img-* "$out/initramfs-tools.initrd"
     dracut() {
         chroot "$root" dracut --quiet --force --kver "$release" "$@" /boot/dracut.img

@@ -48,6 +48,7 @@ pub enum Step {
     Send,
     Close,
     OpenSocket,
+    AddressDeleted,
     LookUpZone,
     LookUpName,
     HideFiles,
@@ -94,6 +95,7 @@ impl Display for Step {
             Step::Send => "send",
             Step::Close => "close the connection",
             Step::OpenSocket => "open a socket",
+            Step::AddressDeleted => "its own address was deleted",
             Step::LookUpZone => "look up the interface",
             Step::LookUpName => "look up the name",
             Step::HideFiles => "hide the file system",
@@ -115,8 +117,8 @@ impl Display for Step {
 impl Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.step {
-            // What the name servers answered is told beside it.
-            Step::LookUpName | Step::KmsgEnded => self.step.fmt(f),
+            // Without a number; what the name servers answered is told beside it.
+            Step::LookUpName | Step::KmsgEnded | Step::AddressDeleted => self.step.fmt(f),
             step => write!(f, "{step}: {}", self.errno),
         }
     }

@@ -8,7 +8,7 @@ use rustix::net::{
 };
 
 use crate::sys::At;
-use crate::sys::socket::join_groups;
+use crate::sys::socket::set_groups;
 use earlykmsg::error::{Result, Step};
 use earlykmsg::limits::LINK_NEWS_BYTES;
 use earlykmsg::wire::netlink::{Dump, dump_request};
@@ -28,7 +28,7 @@ impl Rtnl {
     /// For what the kernel tells, too.
     pub fn open_and_listen() -> Result<Rtnl> {
         let rtnl = Rtnl::open()?;
-        join_groups(rtnl.fd(), &GROUPS);
+        set_groups(rtnl.fd(), true, &GROUPS);
         Ok(rtnl)
     }
 

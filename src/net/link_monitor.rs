@@ -1,32 +1,39 @@
-//! What the kernel tells of links, addresses and routes while the receiver is not reached.
+//! What the kernel tells of links, addresses and routes while the receiver is not reached, and of the address of the
+//! socket in use.
 //!
 //! A change that helps is a reason to try again at once. One that came before an attempt began is its reason; one that
 //! comes later counts for the next. An attempt that follows a change may be interrupted, or followed by the next, after a
 //! backoff of its own, which doubles as long as changes go on: a storm of them causes no storm of attempts.
+//!
+//! A connection whose own address is deleted is dead, and would be noticed only by its silence.
 
 use core::fmt::Write;
+use core::mem;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socket_with};
 
 use crate::sys::fds::read_into;
-use crate::sys::socket::join_groups;
+use crate::sys::socket::{RawAddress, own_address, set_groups};
 use crate::sys::{At, time};
 use earlykmsg::address::Address;
-use earlykmsg::error::{Result, Step};
+use earlykmsg::error::{Errno as Number, Result, Step};
 use earlykmsg::limits::{
     ANSWERS_BYTES, LINK_ATTEMPT_MS_MAX, LINK_BACKOFF_MS_MAX, LINK_SETTLE_MS, NETLINK_BYTES, NETLINK_READS_MAX,
 };
-use earlykmsg::wire::netlink::{self, Dump, dump_request, route_request, should_retry};
+use earlykmsg::wire::netlink::{
+    self, ADDRESS_GROUPS, Dump, LINK_AND_ROUTE_GROUPS, Seen, dump_request, route_request, should_retry,
+};
 
-/// Listens to the kernel, and notes whether there is a reason to try again.
+/// Listens to the kernel, and notes whether there is a reason to try again, or to drop a connection.
 pub struct LinkMonitor {
     fd: Option<OwnedFd>,
-    /// When a change came that helps, since the attempt began.
+    /// The receiver is reached: only addresses are heard of, and no change is a reason to try again.
+    is_reached: bool,
+    /// When the first change came that helps, since the attempt began.
     changed_ms: Option<u64>,
-    /// A link will soon run: see [`should_retry`].
-    link_is_starting: bool,
+    seen: Seen,
     attempt_began_ms: u64,
     backoff_ms: u64,
 }
@@ -35,28 +42,57 @@ impl LinkMonitor {
     /// Nobody listens.
     pub const IDLE: LinkMonitor = LinkMonitor {
         fd: None,
+        is_reached: false,
         changed_ms: None,
-        link_is_starting: false,
+        seen: Seen { link_is_starting: false, address_is_deleted: false },
         attempt_began_ms: 0,
         backoff_ms: 1,
     };
 
-    /// Listens from now on. A kernel that tells nothing is no reason not to go on.
+    /// Listens to everything from now on. A kernel that tells nothing is no reason not to go on.
     pub fn listen(&mut self) {
         if self.fd.is_none()
             && let Ok(fd) = open()
         {
-            join_groups(fd.as_fd(), &netlink::GROUPS);
+            set_groups(fd.as_fd(), true, &ADDRESS_GROUPS);
             // A socket that never sent anything has no address, and is told nothing.
             let _ = send(&fd, &[0; 16], SendFlags::empty());
             self.fd = Some(fd);
+            self.is_reached = true;
+        }
+        self.set_reached(false);
+    }
+
+    /// The receiver is reached: listens only for the address of the socket in use, from now on.
+    pub fn reached(&mut self) {
+        self.set_reached(true);
+        self.changed_ms = None;
+    }
+
+    fn set_reached(&mut self, is_reached: bool) {
+        if let Some(fd) = &self.fd
+            && self.is_reached != is_reached
+        {
+            set_groups(fd.as_fd(), !is_reached, &LINK_AND_ROUTE_GROUPS);
+            self.is_reached = is_reached;
         }
     }
 
-    /// Listens no more, and keeps nothing of the kernel's memory busy.
-    pub fn stop(&mut self) {
-        self.fd = None;
-        self.changed_ms = None;
+    /// Fails when the address that a socket sends from was deleted, and no link has it.
+    pub fn check_own_address(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        answers: &mut [u8; ANSWERS_BYTES],
+    ) -> Result<()> {
+        if !mem::take(&mut self.seen.address_is_deleted) {
+            return Ok(());
+        }
+        let mut raw = RawAddress::default();
+        let (own, mut is_there) = (own_address(socket, &mut raw), false);
+        ask(&dump_request(Dump::Addresses), answers, &mut |answer| {
+            netlink::find_address(answer, own, &mut is_there)
+        });
+        if is_there { Ok(()) } else { Err(Step::AddressDeleted.failed(Number::NONE)) }
     }
 
     /// An attempt begins.
@@ -69,13 +105,13 @@ impl LinkMonitor {
         }
         self.backoff_ms = if self.changed_ms.is_some() { self.backoff_ms.saturating_mul(2) } else { 1 };
         self.changed_ms = None;
-        self.link_is_starting = false;
+        self.seen = Seen::default();
         self.attempt_began_ms = now_ms;
     }
 
-    /// What to wait on, as long as nothing has changed.
+    /// What to wait on.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.fd.as_ref().filter(|_| self.changed_ms.is_none()).map(AsFd::as_fd)
+        self.fd.as_ref().map(AsFd::as_fd)
     }
 
     /// Reads what has come. Returns whether there may be more.
@@ -84,16 +120,16 @@ impl LinkMonitor {
         let Some(fd) = &self.fd else { return false };
         let mut message = [0; NETLINK_BYTES];
         let helps = match read_into(fd.as_fd(), &mut message) {
-            // What does not fit may help.
-            Ok(message) => {
-                message.len() == NETLINK_BYTES || should_retry(message, &mut self.link_is_starting)
+            Ok(message) if message.len() < NETLINK_BYTES => should_retry(message, &mut self.seen),
+            // What does not fit may be anything, and so may what was more than the kernel keeps.
+            Ok(_) | Err(Errno::NOBUFS) => {
+                self.seen.address_is_deleted = true;
+                true
             }
-            // There was more than the kernel keeps.
-            Err(Errno::NOBUFS) => true,
             Err(_) => return false,
         };
-        if helps {
-            self.changed_ms = Some(time::now_ms());
+        if helps && !self.is_reached {
+            self.changed_ms.get_or_insert(time::now_ms());
         }
         true
     }

@@ -48,7 +48,7 @@ const fn option(level: i32, name: i32) -> [Argument; 2] {
 }
 
 /// What a shipper may do: read the log, send it, be told to end.
-pub(super) const SHIPPER: [Row; 22] = [
+pub(super) const SHIPPER: [Row; 23] = [
     any(
         libc::SYS_read,
         "ship::reader: a record; ship::events: the watcher's messages; ship::handover: the lists of sockets; \
@@ -99,10 +99,12 @@ pub(super) const SHIPPER: [Row; 22] = [
             &option(libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
             &option(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER),
             &option(libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP),
+            &option(libc::SOL_NETLINK, libc::NETLINK_DROP_MEMBERSHIP),
         ],
         "sys::socket: what a socket of each kind is prepared with",
     ),
     any(libc::SYS_connect, "net"),
+    any(libc::SYS_getsockname, "net::link_monitor: the address of a connection"),
     any(libc::SYS_shutdown, "net::tcp: the orderly end"),
     one_of(
         libc::SYS_ioctl,

@@ -1,5 +1,7 @@
 //! What shipping over TCP and over UDP have in common: the way to the receiver, and the end.
 
+use rustix::fd::BorrowedFd;
+
 use crate::logger::{error, info};
 
 use super::connection_log::ConnectionLog;
@@ -65,7 +67,7 @@ impl<'a> Shipper<'a> {
     /// The receiver at this address is reached.
     pub fn reached(&mut self) {
         let now = time::now_ms();
-        self.events.links.stop();
+        self.events.links.reached();
         self.events.lifetime.reached(now);
         self.resolver.reached();
         if self.progress.reached_ms().is_none() {
@@ -77,6 +79,11 @@ impl<'a> Shipper<'a> {
     /// A socket is connected to the target: the tags may name its interface.
     pub fn opened(&mut self) {
         self.source.refresh_mac(self.resolver.target.address, self.resolver.answers);
+    }
+
+    /// Fails when the address that a socket sends from is gone: nothing that is sent back arrives.
+    pub fn check_own_address(&mut self, socket: BorrowedFd<'_>) -> Result<()> {
+        self.events.links.check_own_address(socket, self.resolver.answers)
     }
 
     /// An attempt to reach the receiver failed.

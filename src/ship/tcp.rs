@@ -136,6 +136,7 @@ fn serve(shipper: &mut Shipper<'_>, tcp: &mut Tcp) -> Result<Ended> {
     let mut look_ms = NEVER_MS;
     let mut fin = Fin::default();
     loop {
+        shipper.check_own_address(tcp.fd())?;
         if shipper.source.batch.is_empty() {
             shipper.source.refresh_machine();
             shipper.source.fill(Filling { position: Some(tcp.written()), lines: FILL_LINES })?;

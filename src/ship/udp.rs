@@ -146,6 +146,7 @@ fn open(shipper: &mut Shipper<'_>) -> Result<Socket> {
 fn serve(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Ended> {
     let mut state = State::Burst;
     while !shipper.events.is_over(shipper.events.woken_ms) {
+        shipper.check_own_address(socket.udp.fd())?;
         let next = match state {
             State::Burst => send_burst(shipper, socket)?,
             State::Pause { until_ms } => wait_for_burst(shipper, socket, until_ms)?,
@@ -352,7 +353,7 @@ fn first_reportable(shipper: &Shipper<'_>, socket: &Socket) -> Option<u64> {
 
 /// Nothing was reported for a while: as far as one can know, the receiver is there.
 fn reached(shipper: &mut Shipper<'_>) {
-    shipper.events.links.stop();
+    shipper.events.links.reached();
     if shipper.log.outage.tries > 0 || shipper.progress.reached_ms().is_none() {
         shipper.reached();
         shipper.backoff = Backoff::NONE;

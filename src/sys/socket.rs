@@ -3,6 +3,7 @@
 use core::ffi::{c_int, c_void};
 use core::mem::{self, MaybeUninit};
 use core::net::SocketAddr;
+use core::ops::Range;
 use core::ptr;
 use core::time::Duration;
 
@@ -63,11 +64,27 @@ pub fn prepare_datagrams(fd: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Has a netlink socket hear what the kernel tells these groups.
-pub fn join_groups(fd: BorrowedFd<'_>, groups: &[u32]) {
+/// Has a netlink socket hear what the kernel tells these groups, or no longer.
+pub fn set_groups(fd: BorrowedFd<'_>, is_member: bool, groups: &[u32]) {
+    let option = if is_member { libc::NETLINK_ADD_MEMBERSHIP } else { libc::NETLINK_DROP_MEMBERSHIP };
     for &group in groups {
-        let _ = set_option(fd, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, group.cast_signed());
+        let _ = set_option(fd, libc::SOL_NETLINK, option, group.cast_signed());
     }
+}
+
+/// The structure that holds the address of a socket, of IPv4 or IPv6.
+pub type RawAddress = [u8; size_of::<libc::sockaddr_in6>()];
+
+/// The address that a connected socket sends from: 4 or 16 bytes, in `raw`.
+pub fn own_address<'a>(fd: BorrowedFd<'_>, raw: &'a mut RawAddress) -> &'a [u8] {
+    // Where they stand in `struct sockaddr_in` and `struct sockaddr_in6`.
+    const IPV4: Range<usize> = 4..8;
+    const IPV6: Range<usize> = 8..24;
+    let mut len = raw.len() as libc::socklen_t;
+    // SAFETY: writes at most `len` bytes into `raw`.
+    let _ = unsafe { libc::getsockname(fd.as_raw_fd(), raw.as_mut_ptr().cast(), &raw mut len) };
+    let is_ipv6 = len as usize == raw.len();
+    &raw[if is_ipv6 { IPV6 } else { IPV4 }]
 }
 
 /// Sets an option that rustix does not have.

@@ -74,12 +74,15 @@ const LOOPBACK_INDEX: u32 = 1;
 /// The kind of an attribute without its flags.
 const ATTRIBUTE_KIND: u16 = 0x3fff;
 
-/// The multicast groups that tell of links, addresses and routes of both families.
-pub const GROUPS: [u32; 5] = [
+/// The multicast groups that tell of addresses of both families.
+pub const ADDRESS_GROUPS: [u32; 2] = [
+    5, // RTNLGRP_IPV4_IFADDR
+    9, // RTNLGRP_IPV6_IFADDR
+];
+/// Those that tell of links and routes.
+pub const LINK_AND_ROUTE_GROUPS: [u32; 3] = [
     1,  // RTNLGRP_LINK
-    5,  // RTNLGRP_IPV4_IFADDR
     7,  // RTNLGRP_IPV4_ROUTE
-    9,  // RTNLGRP_IPV6_IFADDR
     11, // RTNLGRP_IPV6_ROUTE
 ];
 
@@ -146,6 +149,7 @@ fn request(kind: u16, flags: u16, header: &[u8], attribute: u16, value: &[u8]) -
 enum Message<'a> {
     Link(Body<'a>),
     Address(Body<'a>),
+    AddressDeleted,
     Route(Body<'a>),
     /// The end of an answer.
     End,
@@ -162,6 +166,7 @@ fn next_message<'a>(rest: &mut &'a [u8]) -> Option<Message<'a>> {
     Some(match all.u16(field::KIND) {
         libc::RTM_NEWLINK => Message::Link(body),
         libc::RTM_NEWADDR => Message::Address(body),
+        libc::RTM_DELADDR => Message::AddressDeleted,
         libc::RTM_NEWROUTE => Message::Route(body),
         ERROR | DONE => Message::End,
         _ => Message::Other,
@@ -225,40 +230,53 @@ impl<'a> Body<'a> {
 
     /// This machine's own address: on a point-to-point link, IFA_ADDRESS is that of the peer.
     pub(super) fn own_address(&self) -> Option<Address> {
+        Address::from_octets(self.own_octets())
+    }
+
+    fn own_octets(&self) -> &'a [u8] {
         let own = self.attribute(field::address::BYTES, libc::IFA_LOCAL);
         let any = self.attribute(field::address::BYTES, libc::IFA_ADDRESS);
-        Address::from_octets(if own.is_empty() { any } else { own })
+        if own.is_empty() { any } else { own }
     }
 }
 
-/// Whether what the kernel tells is a reason to try again: a link that runs, an address, a route. `link_is_starting`
-/// is kept from message to message: a link has a carrier, but does not run yet, which may take a second. An IPv6
-/// neighbour that is asked for meanwhile does not answer, and is asked again only a second later; so IPv6 counts only
-/// afterwards. IPv4 works by then.
-pub fn should_retry(mut received: &[u8], link_is_starting: &mut bool) -> bool {
+/// What is kept from message to message of what the kernel tells.
+#[derive(Default, Debug)]
+pub struct Seen {
+    /// A link has a carrier, but does not run yet, which may take a second. An IPv6 neighbour that is asked for meanwhile
+    /// does not answer, and is asked again only a second later; so IPv6 counts only afterwards. IPv4 works by then.
+    pub link_is_starting: bool,
+    /// An address was deleted.
+    pub address_is_deleted: bool,
+}
+
+/// Whether what the kernel tells is a reason to try again: a link that runs, an address, a route.
+pub fn should_retry(mut received: &[u8], seen: &mut Seen) -> bool {
+    let mut counts = false;
     while let Some(message) = next_message(&mut received) {
-        let counts = match message {
+        counts |= match message {
             Message::Link(link) => {
-                *link_is_starting = link.link_flags() & (UP | CARRIER | RUNNING) == UP | CARRIER;
+                seen.link_is_starting = link.link_flags() & (UP | CARRIER | RUNNING) == UP | CARRIER;
                 link.is_running_link()
             }
             // An IPv6 address is not taken in yet when the kernel tells of it: its local route comes last.
             Message::Address(address) => {
                 address.is_usable_address() && address.u8(field::address::FAMILY) != INET6
             }
+            Message::AddressDeleted => {
+                seen.address_is_deleted = true;
+                false
+            }
             Message::Route(route) if route.u8(field::route::FAMILY) == INET6 => {
                 let is_prefix_route = route.u8(field::route::PROTOCOL) == libc::RTPROT_KERNEL
                     && route.u8(field::route::KIND) == libc::RTN_UNICAST;
-                route.is_usable_route() && !is_prefix_route && !*link_is_starting
+                route.is_usable_route() && !is_prefix_route && !seen.link_is_starting
             }
             Message::Route(route) => route.is_usable_route(),
             Message::End | Message::Other => false,
         };
-        if counts {
-            return true;
-        }
     }
-    false
+    counts
 }
 
 /// Describes what came in answer to a [`dump_request`], each part after a comma: `, eth0 up, eth1 without carrier`, or
@@ -296,6 +314,19 @@ pub fn describe(mut received: &[u8], out: &mut impl Write) -> Result<bool, fmt::
     Ok(false)
 }
 
+/// Notes in `is_there` whether an address, of 4 or 16 bytes, is among those that came in answer to a [`dump_request`]. Returns
+/// whether that was the end of the answer.
+pub fn find_address(mut received: &[u8], octets: &[u8], is_there: &mut bool) -> bool {
+    while let Some(message) = next_message(&mut received) {
+        match message {
+            Message::Address(address) => *is_there |= address.own_octets() == octets,
+            Message::End => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Takes the index of the interface from the answer to a [`route_request`]; 0: there is no route.
 pub fn route_interface(mut received: &[u8]) -> u32 {
     while let Some(message) = next_message(&mut received) {
@@ -328,6 +359,7 @@ pub fn hardware_address(mut received: &[u8], index: u32, out: &mut impl Write) -
 mod tests {
     use super::*;
     use crate::testing::Random;
+    use core::net::Ipv6Addr;
     use std::string::String;
     use std::vec;
     use std::vec::Vec;
@@ -391,7 +423,7 @@ mod tests {
         for recorded in RECORDED {
             assert!(is_end(recorded), "its end was seen");
             assert!(!is_end(&recorded[..recorded.len() - 20]), "but not before");
-            assert!(should_retry(recorded, &mut false));
+            assert!(should_retry(recorded, &mut Seen::default()));
         }
         assert_eq!(described(&[]), "");
     }
@@ -485,13 +517,58 @@ mod tests {
             (false, "nothing", vec![]),
         ];
         for (good, what, bytes) in &cases {
-            assert_eq!(should_retry(bytes, &mut false), *good, "{what}");
+            assert_eq!(should_retry(bytes, &mut Seen::default()), *good, "{what}");
         }
         let bad: Vec<u8> = cases.iter().filter(|case| !case.0).flat_map(|case| case.2.clone()).collect();
-        assert!(!should_retry(&bad, &mut false));
+        assert!(!should_retry(&bad, &mut Seen::default()));
         let late = [bad, route(10, 0, 1, 0)].concat();
-        assert!(should_retry(&late, &mut false), "after all that");
-        assert!(!should_retry(&late[..late.len() - 1], &mut false), "but not when it is cut");
+        assert!(should_retry(&late, &mut Seen::default()), "after all that");
+        assert!(!should_retry(&late[..late.len() - 1], &mut Seen::default()), "but not when it is cut");
+    }
+
+    /// Whatever else comes with it.
+    #[test]
+    fn a_deleted_address() {
+        let deleted = {
+            let mut bytes = address(0x80, 2, &[(2, &[10, 0, 0, 1])]);
+            bytes[4] = libc::RTM_DELADDR as u8;
+            bytes
+        };
+        for (bytes, counts) in [
+            (deleted.clone(), false),
+            ([route(2, 24, 1, 0), deleted.clone()].concat(), true),
+            ([deleted, route(2, 24, 1, 0)].concat(), true),
+        ] {
+            let mut seen = Seen::default();
+            assert_eq!(should_retry(&bytes, &mut seen), counts);
+            assert!(seen.address_is_deleted);
+        }
+        let mut seen = Seen::default();
+        should_retry(RECORDED[1], &mut seen);
+        assert!(!seen.address_is_deleted);
+    }
+
+    #[test]
+    fn whether_an_address_is_there() {
+        let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 5).octets();
+        let peer = address(0x80, 3, &[(1, &[10, 0, 0, 9]), (2, &[10, 0, 0, 8])]);
+        for (answer, octets, want) in [
+            (RECORDED[1], &[10, 0, 2, 15][..], true),
+            (RECORDED[1], &[10, 0, 2, 16], false),
+            (RECORDED[1], &[127, 0, 0, 1], true),
+            (RECORDED[1], &v6, true),
+            (RECORDED[1], &[0; 16], false),
+            (&peer, &[10, 0, 0, 8], true),
+            (&peer, &[10, 0, 0, 9], false),
+            (&[], &[10, 0, 2, 15], false),
+        ] {
+            let mut is_there = false;
+            let is_end = find_address(answer, octets, &mut is_there);
+            assert_eq!((is_there, is_end), (want, answer == RECORDED[1]), "{octets:?}");
+        }
+        let mut is_there = true;
+        find_address(RECORDED[1], &[10, 0, 2, 16], &mut is_there);
+        assert!(is_there, "it was in another part of the answer");
     }
 
     /// As the kernel tells of a link that is set up: first of a carrier, at last that it runs.
@@ -501,17 +578,17 @@ mod tests {
         let of_v4 = route(2, 24, 1, 0);
         let route = route(10, 64, 1, 0);
         let runs = link(0, 2, UP | CARRIER | RUNNING, b"eth0\0");
-        let mut state = false;
+        let mut state = Seen::default();
         for (bytes, good) in
             [(&coming, false), (&route, false), (&of_v4, true), (&runs, true), (&route, true)]
         {
             assert_eq!(should_retry(bytes, &mut state), good);
         }
         assert!(!should_retry(&[coming, route].concat(), &mut state));
-        assert!(state);
+        assert!(state.link_is_starting);
         // One that is lost meanwhile keeps nobody from another.
         assert!(!should_retry(&link(0, 2, UP, b"eth0\0"), &mut state));
-        assert!(!state);
+        assert!(!state.link_is_starting);
     }
 
     #[test]
@@ -549,12 +626,13 @@ mod tests {
                     bytes[at] = [0, 1, 4, 15, 16, 20, 0xff, random.byte()][random.below(8)];
                 }
             }
-            reasons += usize::from(should_retry(&bytes, &mut false));
+            reasons += usize::from(should_retry(&bytes, &mut Seen::default()));
             described(&bytes);
             hardware_address(&bytes, route_interface(&bytes), &mut String::new()).expect("a string grows");
             hardware_address(&bytes, 3, &mut String::new()).expect("a string grows");
+            find_address(&bytes, &[10, 0, 2, 15], &mut false);
             let noise: Vec<u8> = (0..random.below(64)).map(|_| random.byte() & 31).collect();
-            should_retry(&noise, &mut false);
+            should_retry(&noise, &mut Seen::default());
         }
         assert!(reasons > 1_000, "{reasons}");
     }

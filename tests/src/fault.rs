@@ -214,6 +214,23 @@ pub const INTERFACE_DOWN: Fault = Fault {
     })
 };
 
+/// The address that it is sent from is deleted, and another one is there later.
+pub const ADDRESS_DELETED: Fault = Fault {
+    lasts: Duration::from_secs(2),
+    ..Fault::new("own address deleted, another one after 2 s", |scene| {
+        scene.delete_own_address();
+        scene.write_at_both_ends();
+        scene.add_other_address();
+    })
+};
+
+/// The same where there is nothing but IPv6.
+pub const ADDRESS_DELETED_IPV6: Fault = Fault {
+    way: Way::Tcp6,
+    name: "IPv6 only, own address deleted, another one after 2 s",
+    ..ADDRESS_DELETED
+};
+
 /// It closes, and what is sent to the next one reaches nobody.
 pub const CLOSED_AND_PACKETS_DROPPED: Fault = Fault {
     lasts: Duration::from_secs(12),

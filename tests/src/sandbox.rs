@@ -82,6 +82,8 @@ impl Sandbox {
 
 /// The addresses of the near end of a cable, unless a test has others.
 pub const NEAR: &[&str] = &["10.9.0.1/24", "fd09::1/64"];
+/// Others of the same networks.
+pub const OTHER: &[&str] = &["10.9.0.7/24", "fd09::7/64"];
 /// Those of the far end.
 pub const FAR: &[&str] = &["10.9.0.2/24", "fd09::2/64"];
 

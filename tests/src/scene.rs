@@ -18,7 +18,7 @@ use crate::foreign;
 use crate::kmsg::RingLock;
 use crate::program::Program;
 use crate::receiver::{End, Format, Lines, Tcp, TcpBehaviour, Udp};
-use crate::sandbox::{FAR, NEAR, Network, Sandbox, alone, drop_packets_to, far, far6, ip};
+use crate::sandbox::{FAR, NEAR, Network, OTHER, Sandbox, alone, drop_packets_to, far, far6, ip};
 use crate::shipper::{Kind, Shipper};
 
 /// Where the receiver listens.
@@ -184,6 +184,20 @@ impl<'f> Scene<'f> {
     /// Does something in the receiver's network.
     pub fn enter<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
         self.network.enter(body)
+    }
+
+    /// Deletes the address that the shipper sends from.
+    pub fn delete_own_address(&self) {
+        ip(&format!("addr del {} dev near", self.own_addresses()[0]));
+    }
+
+    /// Adds another address that the shipper can send from.
+    pub fn add_other_address(&self) {
+        ip(&format!("addr add {} dev near nodad", self.own_addresses()[1]));
+    }
+
+    fn own_addresses(&self) -> [&'static str; 2] {
+        if self.fault.way == Way::Tcp6 { [NEAR[1], OTHER[1]] } else { [NEAR[0], OTHER[0]] }
     }
 
     /// From now on, what is sent to the receiver reaches nobody.

@@ -2,15 +2,21 @@
 
 use core::net::{Ipv6Addr, SocketAddrV6};
 use core::time::Duration;
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
 use std::thread;
 use std::time::Instant;
 
 use earlykmsg_tests::account::{Stream, account};
 use earlykmsg_tests::fault::{self, Fault};
+use earlykmsg_tests::foreign::until;
 use earlykmsg_tests::kmsg::Fake;
-use earlykmsg_tests::program::{Run, start_on_own_log};
+use earlykmsg_tests::proc;
+use earlykmsg_tests::program::{Run, start, start_on_own_log};
 use earlykmsg_tests::receiver::{End, Tcp, TcpBehaviour, Udp};
-use earlykmsg_tests::sandbox::{FAR, FAR_IP, NEAR, Network, alone, drop_nothing, drop_packets_to, far, ip};
+use earlykmsg_tests::sandbox::{
+    FAR, FAR_IP, NEAR, Network, alone, drop_nothing, drop_packets_to, far, far6, ip,
+};
 use earlykmsg_tests::scene::{Scene, after};
 use nix::sys::signal::Signal;
 
@@ -136,6 +142,94 @@ fn a_black_hole_that_ends() {
         println!("connected {:?} after it ended", at - since);
         assert!(at - since < BACK_WITHIN);
     });
+}
+
+/// The address that a connection is from is deleted: that is noticed at once, whether or not there is something to send,
+/// and there is another connection as soon as there is another address.
+fn own_address_deleted(fault: &Fault) {
+    alone(|sandbox| {
+        let mut scene = Scene::new(fault, sandbox);
+        scene.delete_own_address();
+        scene.program().says("lost: its own address was deleted", BACK_WITHIN);
+        assert_eq!(scene.connections(), 1);
+        scene.write_at_both_ends();
+        scene.add_other_address();
+        let since = Instant::now();
+        let second = |all: &[Instant]| all.get(1).copied();
+        let at = scene.receiver().connections.wait(WITHIN, "another connection", second);
+        println!("connected {:?} after another address was there", at - since);
+        assert!(at - since < BACK_WITHIN);
+        let account = scene.account();
+        account.all_arrived();
+        assert!(account.duplicates >= 10, "what the first connection carried may be unread: {account:?}");
+    });
+}
+
+#[test]
+fn own_address_deleted_ipv4() {
+    own_address_deleted(&fault::ADDRESS_DELETED);
+}
+
+#[test]
+fn own_address_deleted_ipv6() {
+    own_address_deleted(&fault::ADDRESS_DELETED_IPV6);
+}
+
+/// A connection outlives the end of other addresses, and that of its own where it is there twice.
+#[test]
+fn an_address_that_stays() {
+    outlived(&Fault {
+        name: "other addresses deleted, and its own, which is there twice",
+        happen: |scene| {
+            ip("addr add 10.9.0.7/24 dev near");
+            ip("addr add 10.9.0.1/32 dev near");
+            ip("addr del 10.9.0.7/24 dev near");
+            scene.write_and_wait(10);
+            ip("addr del 10.9.0.1/24 dev near");
+            ip("route add 10.9.0.0/24 dev near");
+            scene.write_and_wait(10);
+        },
+        ..fault::ADDRESS_DELETED
+    });
+}
+
+/// Datagrams are not sent from an address that was deleted; that is noticed at once, even where there is still a route.
+#[test]
+fn own_address_deleted_udp() {
+    // The last is the first address as lists of sockets have it.
+    for (to, own, other, list, listed) in [
+        (far(5044), "10.9.0.1/24", "10.9.0.7/25", "net/udp", "0100090A:"),
+        (far6(5044), "fd09::1/64", "fd09::7/64", "net/udp6", "000009FD000000000000000001000000:"),
+    ] {
+        alone(|_| {
+            let network = Network::cable(NEAR, FAR);
+            let socket = network.enter(|| UdpSocket::bind(to).expect("listen"));
+            socket.set_read_timeout(Some(WITHIN)).expect("set a time-out");
+            let mut stream = Stream::new("source");
+            let program = start(&format!("udp://{to}/"));
+            let mut numbers = BTreeSet::new();
+            // Where the record with this text came from.
+            let mut receive_up_to = |text: &str, stream: &Stream| {
+                let mut buffer = [0; 65_536];
+                loop {
+                    let (len, from) = socket.recv_from(&mut buffer).expect("a datagram");
+                    let line = String::from_utf8_lossy(&buffer[..len]);
+                    numbers.extend(stream.number_in(line.as_bytes()));
+                    if line.contains(text) {
+                        return format!("{}/", from.ip());
+                    }
+                }
+            };
+            let last = stream.write(5);
+            assert!(own.starts_with(&receive_up_to(&last, &stream)));
+            ip(&format!("addr add {other} dev near nodad"));
+            ip(&format!("addr del {own} dev near"));
+            until("the socket is dropped", || !proc::file(program.shippers()[0], list).contains(listed));
+            let last = stream.write(5);
+            assert!(other.starts_with(&receive_up_to(&last, &stream)));
+            assert_eq!(numbers.len(), 10, "{numbers:?}");
+        });
+    }
 }
 
 /// The peer's machine comes back and knows nothing of the connection.

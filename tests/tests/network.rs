@@ -193,8 +193,7 @@ fn another_server_after_the_end_of_a_lease() {
         wait_for_addresses("another address", |shown| shown.contains("10.9.0.60/32"));
         assert!(!addresses().contains("10.9.0.50"), "{}", addresses());
         assert!(since.elapsed() >= Duration::from_secs(4), "before the end of the lease");
-        // What the program says of it may be gone from the log, which other tests fill, before the connection from the old
-        // address is given up: it is then reported as lost.
+        world.receiver.lines.wait_for("its lease is over", WITHIN);
     });
 }
 

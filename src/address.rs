@@ -46,6 +46,12 @@ impl Address {
         self.ip.is_ipv4()
     }
 
+    /// Whether it is that of one machine, other than this one.
+    pub fn is_of_another_machine(&self) -> bool {
+        let ip = self.ip;
+        !(ip.is_loopback() || ip.is_multicast() || ip.is_unspecified() || ip == IpAddr::from([0xff; 4]))
+    }
+
     /// The address with a port, to connect to.
     pub fn with_port(&self, port: u16) -> SocketAddr {
         match self.ip {
@@ -148,6 +154,26 @@ mod tests {
         assert_eq!(Address::from_octets(&[1; 16]), Address::parse(b"101:101:101:101:101:101:101:101"));
         for length in [0, 3, 5, 15, 17] {
             assert_eq!(Address::from_octets(&std::vec![1; length]), None);
+        }
+    }
+
+    #[test]
+    fn of_another_machine() {
+        for (text, want) in [
+            ("10.0.2.2", true),
+            ("2001:db8::1", true),
+            ("fe80::1", true),
+            ("127.0.0.1", false),
+            ("224.0.0.1", false),
+            ("255.255.255.255", false),
+            ("0.0.0.0", false),
+            ("::1", false),
+            ("::", false),
+            ("ff02::1", false),
+        ] {
+            let is_of_another =
+                Address::parse(text.as_bytes()).map(|address| address.is_of_another_machine());
+            assert_eq!(is_of_another, Some(want), "{text}");
         }
     }
 

@@ -28,7 +28,7 @@ usage: earlykmsg [--once | --background] [NAME=VALUE ...] [URL ...]
   NAME=VALUE     like an argument of the kernel command line, for this run
   --once         ship what the log holds now, within 5 s, and exit
   --background   from an init script: ship as PID 1 would, return at once; does
-                 nothing without a destination, or when another one ships already
+                 nothing without a destination or netconsole, or beside another one
   -h, --help     print this help and exit
   -V, --version  print the version and exit
 
@@ -81,7 +81,7 @@ pub fn run(args: Args) -> i32 {
         Request::Help => return print(HELP),
         Request::Version => return print(VERSION),
         Request::WrongUsage => return exit::USAGE,
-        Request::Ship(Mode::Background) if options.destinations.is_empty() => return exit::DONE,
+        Request::Ship(Mode::Background) if !options.has_work() => return exit::DONE,
         // The process that ships reads the options again, and logs what is wrong with them into the kernel's log.
         Request::Ship(Mode::Background) => return background::run(args, || read(cmdline, args).1),
         Request::Ship(mode) => mode == Mode::Once,

@@ -138,6 +138,11 @@ pub fn sysfs() -> Option<OwnedFd> {
     own.or_else(|_| open(c"/sys", DIRECTORY, Mode::empty())).ok()
 }
 
+/// The kernel's configfs, through a mount of our own.
+pub fn configfs() -> Option<OwnedFd> {
+    detached_mount(c"configfs", MountAttrFlags::empty()).ok()
+}
+
 /// From the kernel's `magic.h`.
 const RAMFS_MAGIC: i64 = 0x8584_58f6;
 /// See `RAMFS_MAGIC`.

@@ -34,7 +34,7 @@ pub fn check(bytes: &[u8]) {
     });
 
     assert!(options.destinations.len() <= DESTINATIONS_MAX);
-    assert!(options.wants_shipping() || options.destinations.is_empty());
+    assert!(options.wants_watcher() || options.destinations.is_empty());
     for (at, destination) in options.destinations.iter().enumerate() {
         assert!(!options.destinations[..at].contains(destination), "{destination} is there twice");
     }

@@ -26,7 +26,7 @@ pub fn run(args: Args) -> i32 {
     let mut options = Options::none();
     // The watcher's process reads it again and logs the problems.
     options.read(cmdline.complete, &mut |_| {});
-    if options.wants_shipping() {
+    if options.wants_watcher() {
         let watcher = |kernel_log| run_watcher(args, &kernel_fs, kernel_log, cmdline.complete);
         match start_watcher(&kernel_fs, watcher) {
             Ok(Start::Started) => {}
@@ -49,7 +49,7 @@ fn run_watcher(
 ) -> i32 {
     args.rename(c"@earlykmsg");
     let options = read_options(cmdline);
-    if options.destinations.is_empty() {
+    if !options.has_work() {
         return exit::DONE;
     }
     let mut buffer = [0; PATH_BYTES_MAX + 1];

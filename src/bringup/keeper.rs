@@ -9,7 +9,7 @@ use heapless::Vec;
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::read;
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::pipe::pipe;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process};
 use rustix::system::uname;
@@ -29,6 +29,7 @@ use crate::sys::wait::{Awaited, wait};
 use crate::sys::{signal, time};
 use crate::udevd;
 use earlykmsg::channel::Message;
+use earlykmsg::config::netconsole;
 use earlykmsg::config::network_words::NetworkWords;
 use earlykmsg::error::{Result, Step};
 use earlykmsg::limits::{CLIENT_END_MS, LINKS_MAX, NEVER_MS, PACKET_BYTES_MAX, UDEVD_MS, UEVENT_BYTES};
@@ -49,6 +50,14 @@ struct Keeper {
     ducked: Vec<Ducked, LINKS_MAX>,
     client: Option<Pid>,
     loader: Option<Pid>,
+    netconsole: Option<Netconsole>,
+}
+
+/// The process that arms netconsole.
+struct Netconsole {
+    pid: Pid,
+    /// Closed, it tells that process to end.
+    _pipe: OwnedFd,
 }
 
 /// The keeper's process. Returns its exit code.
@@ -57,6 +66,10 @@ pub fn keep_network(words: &NetworkWords<'_>, wants_network: bool, watcher: Borr
         Ok(mut keeper) => {
             let why = keeper.wait_for_end(watcher);
             keeper.end(why);
+            if why != Why::WatcherEnded {
+                keeper.stay_for_netconsole(watcher);
+            }
+            keeper.end_netconsole();
             exit::DONE
         }
         Err(error) => {
@@ -98,12 +111,20 @@ impl Keeper {
             ducked: Vec::new(),
             client: None,
             loader: None,
+            netconsole: None,
         };
         let wants_drivers = wants_network && words.modules.auto;
-        let loader = if wants_drivers || !words.modules.names.is_empty() {
-            Some(start_process(|| loader::load_drivers(words, wants_drivers))?)
+        let wants_netconsole = words.netconsole.is_some() && words.modules.auto;
+        let (loaded, loading) = pipe().at(Step::OpenChannel)?;
+        let loader = if wants_drivers || wants_netconsole || !words.modules.names.is_empty() {
+            Some(start_process(|| loader::load_drivers(words, wants_drivers, loading))?)
         } else {
+            drop(loading);
             None
+        };
+        let netconsole = match &words.netconsole {
+            Some(to) => Some(Netconsole::start(to, keep(loaded))?),
+            None => None,
         };
         let client = if wants_network {
             // The kernel closes the one end when the keeper ends, and the other one tells the client.
@@ -117,7 +138,7 @@ impl Keeper {
             None
         };
         drop_to(Role::Keeper)?;
-        Ok(Keeper { client, loader, ..keeper })
+        Ok(Keeper { client, loader, netconsole, ..keeper })
     }
 
     /// Waits until the network is to be given back.
@@ -168,6 +189,12 @@ impl Keeper {
             if self.client == Some(pid) {
                 self.client = None;
                 return Some(if is_done { Why::ClientGaveWay } else { Why::ClientDied });
+            }
+            if self.netconsole.take_if(|netconsole| netconsole.pid == pid).is_some() {
+                if !is_done {
+                    error!("the process that arms netconsole has died; what it has armed stays");
+                }
+                continue;
             }
             self.loader = self.loader.filter(|loader| *loader != pid);
             if !is_done {
@@ -252,6 +279,41 @@ impl Keeper {
             _ => info!("the network is given back"),
         }
         await_end(self.loader);
+    }
+
+    /// Netconsole stays until the watcher ends, though there is no network of ours any more.
+    fn stay_for_netconsole(&mut self, watcher: BorrowedFd<'static>) {
+        for nothing in [Message::NameServers(b""), Message::NetworkState(b"")] {
+            let _ = send(watcher, &nothing.encode(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+        }
+        while self.netconsole.is_some() {
+            wait(&mut [watcher, self.signals].map(|fd| Awaited::input(Some(fd))), NEVER_MS);
+            // That the root was switched is nothing to it.
+            if read(watcher, &mut [0; PACKET_BYTES_MAX]) == Ok(0) {
+                return;
+            }
+            let _ = signal::received(self.signals);
+            self.reap();
+        }
+    }
+
+    /// Takes netconsole away.
+    fn end_netconsole(&mut self) {
+        // It is told by the end of the pipe.
+        let pid = self.netconsole.take().map(|netconsole| netconsole.pid);
+        await_end(pid);
+    }
+}
+
+impl Netconsole {
+    fn start(to: &netconsole::Netconsole<'_>, loaded: BorrowedFd<'static>) -> Result<Netconsole> {
+        let (end, pipe) = pipe().at(Step::OpenChannel)?;
+        let end = keep(end);
+        let pid = start_process(|| {
+            close_all_but(&[Some(loaded), Some(end), logger::kernel_log(), logger::stderr()]);
+            super::netconsole::serve(to, loaded, end)
+        })?;
+        Ok(Netconsole { pid, _pipe: pipe })
     }
 }
 

@@ -68,8 +68,8 @@ enum Reason {
     ForAnother,
 }
 
-/// The loader's process. Returns its exit code.
-pub fn load_drivers(words: &NetworkWords<'_>, for_devices: bool) -> i32 {
+/// The loader's process. It closes `loading` when it has loaded what is asked for by name. Returns its exit code.
+pub fn load_drivers(words: &NetworkWords<'_>, for_devices: bool, loading: OwnedFd) -> i32 {
     let uevents = open_uevents(1);
     let loader = Loader::new(words.cmdline).and_then(|loader| {
         drop_to(Role::Loader)?;
@@ -78,6 +78,7 @@ pub fn load_drivers(words: &NetworkWords<'_>, for_devices: bool) -> i32 {
     match loader {
         Ok(mut loader) => {
             loader.load_named(words);
+            drop(loading);
             if for_devices {
                 loader.load_for_devices(uevents.ok().as_ref().map(AsFd::as_fd));
             }
@@ -106,6 +107,12 @@ impl<'a> Loader<'a> {
         }
         if !words.bond.is_empty() {
             self.load_by_name(b"bonding");
+        }
+        if words.netconsole.is_some()
+            && let Some(name) = name_of(b"netconsole")
+        {
+            // Where it is part of the kernel, there is none.
+            self.load(&name, Reason::ForAnother, 0);
         }
     }
 

@@ -20,6 +20,7 @@ mod client;
 mod give_back;
 mod keeper;
 mod loader;
+mod netconsole;
 mod privileges;
 mod rtnl;
 mod udevd;
@@ -72,7 +73,7 @@ fn run(_: Args) -> i32 {
     let _ = set_name(c"earlykmsg-network");
     let words = read_words(watcher);
     let wants_network = !words.ip.is_empty() && may_bring_up(&words);
-    if !wants_network && words.modules.names.is_empty() {
+    if !wants_network && words.modules.names.is_empty() && words.netconsole.is_none() {
         return exit::DONE;
     }
     keeper::keep_network(&words, wants_network, watcher)

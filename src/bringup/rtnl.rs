@@ -42,6 +42,17 @@ impl Rtnl {
         let _ = send(&self.fd, request.bytes(), SendFlags::empty());
     }
 
+    /// Asks for one thing. Gives the answer, which is there at once.
+    pub fn ask<'b>(&self, request: &Request, buffer: &'b mut [u8; LINK_NEWS_BYTES]) -> &'b [u8] {
+        // What an earlier request was refused with.
+        while !matches!(self.receive(buffer), Received::Nothing) {}
+        self.request(request);
+        match self.receive(buffer) {
+            Received::News(answer) => answer,
+            Received::Lost | Received::Nothing => &[],
+        }
+    }
+
     /// Asks for all that there is of something. The answer ends with [`News::End`](earlykmsg::wire::rtnetlink_news::News::End), and until then nothing else can be
     /// asked for.
     pub fn dump(&self, what: Dump) {

@@ -15,6 +15,7 @@ use tags::{TagError, hostname_of};
 
 pub mod cmdline;
 pub mod endpoint;
+pub mod netconsole;
 pub mod network;
 pub mod network_words;
 pub mod tags;
@@ -64,9 +65,11 @@ pub struct Options<'a> {
     pub extra: Extra,
     /// The machine's name in `ip=`; empty: none.
     pub hostname: &'a [u8],
-    /// The name of the last word about a network of the program's own or about modules; empty: there is none. What it says
-    /// is read by the program that brings the network up ([`network_words::NetworkWords`]).
+    /// The name of the last word about a network of the program's own, about modules or netconsole; empty: there is none.
+    /// What it says is read by the program that brings the network up ([`network_words::NetworkWords`]).
     pub network_word: &'a [u8],
+    /// Whether `earlykmsg.netconsole=` is given.
+    pub netconsole: bool,
     /// The kernel's command line as a whole.
     pub cmdline: &'a [u8],
 }
@@ -122,13 +125,19 @@ impl<'a> Options<'a> {
             extra: Extra { caller: false, dict: false },
             hostname: b"",
             network_word: b"",
+            netconsole: false,
             cmdline: b"",
         }
     }
 
-    /// Whether a destination was asked for, even if it was left out.
-    pub fn wants_shipping(&self) -> bool {
-        self.destination_arguments > 0
+    /// Whether a destination was asked for, even if it was left out, or netconsole.
+    pub fn wants_watcher(&self) -> bool {
+        self.destination_arguments > 0 || self.netconsole
+    }
+
+    /// Whether there is anything to do.
+    pub fn has_work(&self) -> bool {
+        !self.destinations.is_empty() || self.netconsole
     }
 
     /// The tags of the destination at this position of the list: those of all, and its own.
@@ -176,6 +185,12 @@ impl<'a> Options<'a> {
             },
             "earlykmsg.ip" | "earlykmsg.vlan" | "earlykmsg.bond" | "earlykmsg.modules" => {
                 self.network_word = name;
+            }
+            "earlykmsg.netconsole" => {
+                self.netconsole = !value.is_empty();
+                if self.netconsole {
+                    self.network_word = name;
+                }
             }
             "ip" => {
                 let hostname = hostname_of(value);
@@ -359,7 +374,7 @@ mod tests {
         }
         let mut options = Options::none();
         options.read(b"earlykmsg.to=bad", &mut |_| {});
-        assert!(options.wants_shipping(), "even if it is left out");
+        assert!(options.wants_watcher(), "even if it is left out");
     }
 
     /// Both kinds of word are counted in their order.
@@ -383,9 +398,9 @@ mod tests {
         assert_eq!(options.linger, Linger::Seconds(0));
         options.read(b"earlykmsg.linger=forever", &mut |problem| panic!("{problem}"));
         assert_eq!(options.linger, Linger::Forever);
-        assert!(!options.wants_shipping());
+        assert!(!options.wants_watcher());
         options.read(b"talos.logging.kernel=bad", &mut |_| {});
-        assert!(options.wants_shipping(), "even if it is left out");
+        assert!(options.wants_watcher(), "even if it is left out");
     }
 
     /// What they say is read by another program.
@@ -400,6 +415,26 @@ mod tests {
             options.read(line.as_bytes(), &mut |problem| panic!("{problem}"));
             assert_eq!(options.network_word, want.as_bytes(), "{line}");
             assert_eq!(options.cmdline, line.as_bytes());
+        }
+    }
+
+    /// By itself, and whatever it says: another program reads it. The last one counts.
+    #[test]
+    fn netconsole() {
+        for (line, want) in [
+            ("earlykmsg.netconsole=udp://10.0.0.1:6666/", true),
+            ("earlykmsg.netconsole=x", true),
+            ("earlykmsg.netconsole=", false),
+            ("earlykmsg.netconsole=x earlykmsg.netconsole=", false),
+            ("netconsole=@/eth0,@10.0.0.1/", false),
+        ] {
+            let mut options = Options::none();
+            options.read(line.as_bytes(), &mut |problem| panic!("{problem}"));
+            assert_eq!(
+                [options.netconsole, options.wants_watcher(), options.has_work()],
+                [want; 3],
+                "{line}"
+            );
         }
     }
 

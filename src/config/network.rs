@@ -69,6 +69,7 @@ pub enum NetworkError {
     Bond,
     BondOption,
     Module,
+    Netconsole,
     TooMany,
 }
 
@@ -88,6 +89,7 @@ impl Display for NetworkError {
             NetworkError::Bond => "must be NAME:DEVICE,DEVICE with options behind another ':'",
             NetworkError::BondOption => "of options, mode= and miimon= are taken",
             NetworkError::Module => "must be auto, none or names of modules with a comma between",
+            NetworkError::Netconsole => "must be udp://ADDRESS:PORT/ of another machine",
             NetworkError::TooMany => "there are too many of these words",
         };
         write!(f, "{what}; this word is left out")

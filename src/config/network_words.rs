@@ -5,6 +5,7 @@ use heapless::Vec;
 
 use super::Problem;
 use super::cmdline::{Argument, Arguments};
+use super::netconsole::Netconsole;
 use super::network::{Bond, Ip, Modules, NetworkError, Vlan};
 use crate::limits::IP_WORDS_MAX;
 use crate::text::as_str;
@@ -20,6 +21,8 @@ pub struct NetworkWords<'a> {
     pub bond: Vec<Bond<'a>, IP_WORDS_MAX>,
     /// `earlykmsg.modules=`
     pub modules: Modules<'a>,
+    /// `earlykmsg.netconsole=`
+    pub netconsole: Option<Netconsole<'a>>,
     /// The kernel's whole command line.
     pub cmdline: &'a [u8],
 }
@@ -28,13 +31,14 @@ pub struct NetworkWords<'a> {
 pub type WrongWord<'a> = Problem<'a, NetworkError>;
 
 impl<'a> NetworkWords<'a> {
-    /// Reads a whole command line; of `earlykmsg.modules=` the last one counts.
+    /// Reads a whole command line; of `earlykmsg.modules=` and `earlykmsg.netconsole=` the last one counts.
     pub fn read(cmdline: &'a [u8], report: &mut dyn FnMut(WrongWord<'a>)) -> NetworkWords<'a> {
         let mut words = NetworkWords {
             ip: Vec::new(),
             vlan: Vec::new(),
             bond: Vec::new(),
             modules: Modules::DEFAULT,
+            netconsole: None,
             cmdline,
         };
         for Argument { name, value } in Arguments(cmdline) {
@@ -53,6 +57,13 @@ impl<'a> NetworkWords<'a> {
             "earlykmsg.bond" => self.bond.push(Bond::parse(value)?).map_err(|_| NetworkError::TooMany),
             "earlykmsg.modules" => {
                 self.modules = Modules::parse(value)?;
+                Ok(())
+            }
+            "earlykmsg.netconsole" => {
+                self.netconsole = None;
+                if !value.is_empty() {
+                    self.netconsole = Some(Netconsole::parse(value)?);
+                }
                 Ok(())
             }
             _ => Ok(()),
@@ -90,6 +101,7 @@ mod tests {
             ("earlykmsg.vlan=eth0", "must be NAME:DEVICE"),
             ("earlykmsg.bond=bond0", "must be NAME:DEVICE,DEVICE with options behind another ':'"),
             ("earlykmsg.modules=a,,b", "must be auto, none or names of modules with a comma between"),
+            ("earlykmsg.netconsole=tcp://10.0.0.1:1", "must be udp://ADDRESS:PORT/ of another machine"),
         ] {
             let mut told = Vec::new();
             let words = NetworkWords::read(word.as_bytes(), &mut |problem| told.push(format!("{problem}")));
@@ -102,6 +114,23 @@ mod tests {
         let mut problems = 0;
         let words = NetworkWords::read(five.as_bytes(), &mut |_| problems += 1);
         assert_eq!((words.ip.len(), problems), (IP_WORDS_MAX, 1));
+    }
+
+    #[test]
+    fn the_last_netconsole_counts() {
+        for (line, want) in [
+            ("earlykmsg.netconsole=udp://10.0.0.1:1", Some("udp://10.0.0.1:1/")),
+            (
+                "earlykmsg.netconsole=udp://10.0.0.1:1 earlykmsg.netconsole=udp://10.0.0.2:2",
+                Some("udp://10.0.0.2:2/"),
+            ),
+            ("earlykmsg.netconsole=udp://10.0.0.1:1 earlykmsg.netconsole=", None),
+            ("earlykmsg.netconsole=udp://10.0.0.1:1 earlykmsg.netconsole=x", None),
+            ("earlykmsg.netconsole", None),
+        ] {
+            let words = NetworkWords::read(line.as_bytes(), &mut |_| {});
+            assert_eq!(words.netconsole.map(|to| format!("{to}")).as_deref(), want, "{line}");
+        }
     }
 
     #[test]

@@ -69,3 +69,13 @@ pub const MODULE_NAME_BYTES_MAX: usize = 55;
 pub const MODULES_MAX: usize = 16;
 /// The parameters of one module.
 pub const MODULE_OPTIONS_BYTES_MAX: usize = 512;
+
+/// A value that netconsole's target is given: the longest is an IPv6 address.
+pub const NETCONSOLE_VALUE_BYTES_MAX: usize = 45;
+/// After a change of the network, the way to netconsole's receiver is looked for this much later, with all that changed
+/// meanwhile.
+pub const NETCONSOLE_SETTLE_MS: u64 = 100;
+/// What keeps netconsole from being armed is logged when it has lasted this long.
+pub const NETCONSOLE_PATIENCE_MS: u64 = 10_000;
+/// A neighbour that has not told its hardware address is asked again after this.
+pub const RESOLVE_AGAIN_MS: u64 = 1_000;

@@ -11,7 +11,7 @@ mod table;
 
 pub use compiler::Instruction;
 use compiler::{EPILOGUE, compile, length};
-use network_table::{CLIENT, KEEPER, LOADER};
+use network_table::{CLIENT, KEEPER, LOADER, NETCONSOLE};
 use table::{SHIPPER, WATCHER};
 
 /// The filter of the watcher.
@@ -30,6 +30,8 @@ pub static KEEPERS: [Instruction; length(&KEEPER) + EPILOGUE] = compile(&[&KEEPE
 pub static CLIENTS: [Instruction; length(&CLIENT) + EPILOGUE] = compile(&[&CLIENT]);
 /// The filter of the loader of drivers.
 pub static LOADERS: [Instruction; length(&LOADER) + EPILOGUE] = compile(&[&LOADER]);
+/// The filter of the process that arms netconsole.
+pub static NETCONSOLES: [Instruction; length(&NETCONSOLE) + EPILOGUE] = compile(&[&NETCONSOLE]);
 
 #[cfg(test)]
 mod tests {
@@ -79,12 +81,13 @@ mod tests {
 
     #[test]
     fn a_filter_allows_its_tables_and_nothing_else() {
-        let roles: [(&[&[Row]], _); 5] = [
+        let roles: [(&[&[Row]], _); 6] = [
             (&[&SHIPPER], shippers()),
             (&[&SHIPPER, &WATCHER], &FILTER[..]),
             (&[&KEEPER], &KEEPERS),
             (&[&CLIENT], &CLIENTS),
             (&[&LOADER], &LOADERS),
+            (&[&NETCONSOLE], &NETCONSOLES),
         ];
         for (tables, filter) in roles {
             let run = |number, arguments| run(filter, ARCHITECTURE, number, arguments);
@@ -205,7 +208,7 @@ mod tests {
         ];
         for number in never {
             assert_eq!(run(&FILTER, ARCHITECTURE, number, [0; 6]), DENY, "call {number}");
-            let network: [&[Instruction]; 3] = [&KEEPERS, &CLIENTS, &LOADERS];
+            let network: [&[Instruction]; 4] = [&KEEPERS, &CLIENTS, &LOADERS, &NETCONSOLES];
             for (role, filter) in network.iter().enumerate() {
                 let is_loaders = role == 2 && number == SYS_finit_module;
                 let want = if is_loaders { ALLOW } else { DENY };

@@ -1,7 +1,7 @@
-//! The same table for the three processes that bring the network up. All sockets and files are open before, but for
-//! those below `/sys` and those of drivers.
+//! The same table for the processes that bring the network up and arm netconsole. All sockets and files are open before, but
+//! for those below `/sys` and those of drivers.
 
-use super::table::{OPEN, Row, any, argument, one_of};
+use super::table::{OPEN, Row, SIOCGIFINDEX, any, argument, one_of};
 
 /// What the keeper may do: hear of the root switch and of udevd, set links down, take addresses away, end the others.
 pub(super) const KEEPER: [Row; 15] = [
@@ -60,6 +60,32 @@ pub(super) const LOADER: [Row; 14] = [
     any(libc::SYS_clock_gettime, "sys::time"),
     any(libc::SYS_write, "logger: the program's own messages"),
     any(libc::SYS_lseek, "bringup::loader: folders from their start"),
+    any(libc::SYS_getpid, "main: which role panicked"),
+    any(libc::SYS_exit_group, "the end"),
+    any(libc::SYS_exit, "the end"),
+    any(libc::SYS_restart_syscall, "the kernel, after a stop"),
+];
+
+/// What the process may do that arms netconsole: ask the kernel for the way to the receiver, and write that to configfs.
+pub(super) const NETCONSOLE: [Row; 14] = [
+    any(libc::SYS_ppoll, "bringup::netconsole: the one place that waits"),
+    any(libc::SYS_recvfrom, "bringup::netconsole: what the kernel tells"),
+    any(libc::SYS_sendto, "bringup::netconsole: requests to rtnetlink"),
+    one_of(
+        libc::SYS_ioctl,
+        &[&[argument(1, SIOCGIFINDEX)]],
+        "bringup::netconsole: the interface of a link-local address",
+    ),
+    one_of(
+        libc::SYS_openat,
+        &[&[argument(2, OPEN | libc::O_DIRECTORY)], &[argument(2, OPEN | libc::O_WRONLY)]],
+        "bringup::netconsole: the driver's directory and the target's; a value of the target",
+    ),
+    any(libc::SYS_mkdirat, "bringup::netconsole: the target"),
+    one_of(libc::SYS_unlinkat, &[&[argument(2, libc::AT_REMOVEDIR)]], "bringup::netconsole: the target"),
+    any(libc::SYS_write, "bringup::netconsole: a value of the target; logger: the program's own messages"),
+    any(libc::SYS_close, "bringup::netconsole: those files, its sockets at the end"),
+    any(libc::SYS_clock_gettime, "sys::time"),
     any(libc::SYS_getpid, "main: which role panicked"),
     any(libc::SYS_exit_group, "the end"),
     any(libc::SYS_exit, "the end"),

@@ -6,11 +6,11 @@ mod child;
 pub mod kernel_log;
 mod network;
 mod root_files;
+mod start_line;
 mod switch_root;
 mod wall_clock;
 
 use core::ffi::CStr;
-use core::fmt::{self, Display};
 
 use crate::logger::{error, info, warn};
 use heapless::Vec;
@@ -19,7 +19,7 @@ use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{Mode, open};
 use rustix::io::read;
 use rustix::process::{Signal, WaitOptions};
-use rustix::system::{Uname, uname};
+use rustix::system::uname;
 
 use crate::exit;
 use crate::kernel_fs::{DIRECTORY, KernelFs, empty_directory};
@@ -33,14 +33,14 @@ use crate::sys::wait::{AWAITED_MAX, Awaited, wait};
 use crate::sys::{signal, time};
 use child::{Child, Setup, State};
 use earlykmsg::channel::Message;
-use earlykmsg::config::Options;
 use earlykmsg::config::tags::Facts;
+use earlykmsg::config::{Linger, Options};
 use earlykmsg::delivery::progress::Board;
 use earlykmsg::error::Result;
 use earlykmsg::limits::{DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, NEVER_MS, TERM_TO_SWITCH_MS};
-use earlykmsg::text::Quoted;
 use kernel_log::KernelLog;
 use network::Network;
+use start_line::StartLine;
 use switch_root::RootSwitch;
 use wall_clock::WallClock;
 
@@ -174,7 +174,7 @@ impl<'a> Watcher<'a> {
     fn run(&mut self) -> i32 {
         loop {
             self.start_due(time::now_ms());
-            if self.shippers.iter().all(|shipper| matches!(shipper.state, State::Ended)) {
+            if self.has_ended(time::now_ms()) {
                 return self.exit_code;
             }
             let ready = self.wait();
@@ -197,6 +197,27 @@ impl<'a> Watcher<'a> {
             }
             self.enforce_end(now);
         }
+    }
+
+    /// Whether all shippers have ended. With none, the program that arms netconsole has to end, or its time is over.
+    fn has_ended(&self, now: u64) -> bool {
+        let mut shippers = self.shippers.iter();
+        shippers.all(|shipper| matches!(shipper.state, State::Ended))
+            && (!self.shippers.is_empty() || self.network.channel().is_none() || now >= self.netconsole_ms())
+    }
+
+    /// Until when netconsole is kept for its own sake: until the linger time after the root switch is over, or the end is
+    /// asked for, unless a root switch follows that.
+    fn netconsole_ms(&self) -> u64 {
+        let linger_ms = match (self.setup.options.linger, self.switched_ms) {
+            (Linger::Seconds(seconds), Some(switched)) => switched + u64::from(seconds) * 1_000,
+            _ => NEVER_MS,
+        };
+        let asked_ms = match self.switched_ms {
+            Some(_) => self.end_requested_ms.unwrap_or(NEVER_MS),
+            None => self.force_ms(),
+        };
+        linger_ms.min(asked_ms)
     }
 
     /// Starts every shipper whose time has come.
@@ -232,7 +253,7 @@ impl<'a> Watcher<'a> {
 
     /// Waits for a signal, a change of mounts or of the clock, a shipper's message, or the next thing that is due.
     fn wait(&self) -> Ready {
-        let mut until = self.force_ms();
+        let mut until = if self.shippers.is_empty() { self.netconsole_ms() } else { self.force_ms() };
         let mut awaited = [Awaited::NONE; AWAITED_MAX];
         let [signals, mounts, wall_clock, network, channels @ ..] = &mut awaited;
         *signals = Awaited::new(self.setup.signals, PollFlags::IN);
@@ -370,26 +391,4 @@ impl<'a> Watcher<'a> {
 /// Opens the root of now.
 fn open_root() -> Option<BorrowedFd<'static>> {
     open(c"/", DIRECTORY, Mode::empty()).ok().map(keep)
-}
-
-/// The first message: which version starts on which kernel, and what for.
-struct StartLine<'a> {
-    kernel: Uname,
-    options: &'a Options<'a>,
-    origin: Origin<'a>,
-}
-
-impl Display for StartLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let release = Quoted(self.kernel.release().to_bytes());
-        write!(f, "{} on {release}", env!("CARGO_PKG_VERSION"))?;
-        for (at, endpoint) in self.options.destinations.iter().enumerate() {
-            let before = if at == 0 { ", shipping to" } else { " and" };
-            write!(f, "{before} {endpoint}")?;
-        }
-        if let Origin::Pid1 { next_init } = self.origin {
-            write!(f, ", next init {}", Quoted(next_init.unwrap_or(c"not found").to_bytes()))?;
-        }
-        Ok(())
-    }
 }

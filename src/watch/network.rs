@@ -38,9 +38,10 @@ pub struct Network {
 }
 
 impl Network {
-    /// Starts it, if it is asked for and a root switch is to come.
+    /// Starts it, if it is asked for and a root switch is to come; for netconsole also on a main system.
     pub fn start(options: &Options<'_>, origin: Origin<'_>) -> Network {
-        let is_asked_for = !options.network_word.is_empty() && origin.expects_root_switch();
+        let is_asked_for = !options.network_word.is_empty() && origin.expects_root_switch()
+            || options.netconsole && origin.is_of_boot();
         let channel = if is_asked_for { start_program(options, origin) } else { None };
         Network { channel, name_servers: Vec::new() }
     }

@@ -2,6 +2,7 @@
 
 pub mod dhcp;
 pub mod dns;
+pub mod neighbour;
 pub mod netlink;
 pub mod rtnetlink;
 pub mod rtnetlink_news;

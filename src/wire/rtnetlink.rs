@@ -142,7 +142,7 @@ pub struct LinkAddress {
 }
 
 /// The address's family and bytes.
-fn octets(ip: IpAddr) -> (u8, Vec<u8, 16>) {
+pub(super) fn octets(ip: IpAddr) -> (u8, Vec<u8, 16>) {
     let (family, octets) = match ip {
         IpAddr::V4(ip) => (libc::AF_INET, Vec::from_slice(&ip.octets())),
         IpAddr::V6(ip) => (libc::AF_INET6, Vec::from_slice(&ip.octets())),

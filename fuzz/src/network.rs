@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use earlykmsg::config::netconsole::Netconsole;
 use earlykmsg::config::network::{Bond, Device, Ip, Method, Modules, Vlan};
 use earlykmsg::config::network_words::{NetworkWords, word_of_image};
 use earlykmsg::drivers::settings::Settings;
@@ -31,6 +32,12 @@ pub fn check(bytes: &[u8]) {
     }
     if let Ok(modules) = Modules::parse(bytes) {
         assert!(!modules.names.contains(&b'/') && !modules.names.contains(&b'.'), "{modules:?}");
+    }
+    if let Ok(to) = Netconsole::parse(bytes) {
+        let again = to.to_string();
+        let same = Netconsole::parse(again.as_bytes()).expect("what it displays as");
+        assert_eq!((same.address, same.scope, same.port), (to.address, to.scope, to.port));
+        assert!(to.port > 0 && !to.address.ip.is_loopback(), "{to}");
     }
     let _ = word_of_image(bytes);
     let _ = NetworkWords::read(bytes, &mut |problem| drop(problem.to_string()));

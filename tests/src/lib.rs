@@ -18,6 +18,7 @@ pub mod json;
 pub mod judge;
 pub mod kmsg;
 pub mod nameserver;
+pub mod netconsole;
 pub mod pid1_sandbox;
 pub mod postgres;
 pub mod proc;

@@ -138,6 +138,11 @@ on_both! {
     // Nobody answers on the first.
     the_second_of_two_links: &["-device", "virtio-net-pci,romfile=", "-netdev", USER, "-device", "vmxnet3,netdev=net0,romfile="],
         DHCP, "until [ $(ls -d /sys/class/net/e* | wc -l) = 2 ]; do sleep 0.1; done", &[LEASE, ("DRIVER", "virtio_net"), ("DRIVER", "vmxnet3"), ("LINK", ": <BROADCAST,MULTICAST> ")];
+    // The first lease names no router. It is kept beside the other.
+    the_lease_with_a_router: &["-netdev", "user,id=net1,net=10.0.3.0/24,restrict=on",
+            "-device", "virtio-net-pci,netdev=net1,romfile=",
+            "-netdev", USER, "-device", "e1000e,netdev=net0,romfile="],
+        DHCP, ":", &[LEASE, ("ADDR", "10.0.3.15/32"), ("ROUTE", "default via 10.0.2.2")];
     a_vlan: &["-netdev", USER, "-device", "virtio-net-pci,netdev=net0,romfile="],
         "earlykmsg.vlan=eth0.5:eth0 earlykmsg.ip=10.9.5.1:::24::eth0.5:none earlykmsg.ip=eth0:dhcp",
         "wait_log 'eth0.5: 10.9.5.1/24'", &[LEASE, ("ADDR", "10.9.5.1/32"), ("LINK", "eth0.5@eth0: <BROADCAST,MULTICAST,UP")];

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use earlykmsg_initramfs::overlay::Overlay;
 use earlykmsg_qemu::{
-    Manager, Networked, Outcome, Receiver, Record, Starter, Suite, programs, seqs_missing, timeline,
+    Manager, Networked, Outcome, Receiver, Record, Starter, Suite, programs, seqs_missing, seqs_repeated,
+    timeline,
 };
 
 /// A machine that shares its processors boots a Debian in a minute and a half, and a network that does not come is waited
@@ -66,7 +67,8 @@ impl Row {
         let records = received(&receiver.streams());
         assert_eq!(records.iter().map(|record| record.seq).min(), Some(0));
         assert_eq!(seqs_missing(&records), [0; 0]);
-        println!("{} records in {} connections", records.len(), receiver.connections());
+        let (count, again) = (records.len(), seqs_repeated(&records).len());
+        println!("{} records, {again} repeated, in {} connections", count - again, receiver.connections());
         println!("{:?}", timeline(&records, &STEPS));
         assert!(with.online < later_max(without.online), "online {:?}, {:?}", without.online, with.online);
     }

@@ -109,6 +109,27 @@ fn of_two_links_the_one_that_answers() {
     assert_eq!(guest.wait_exit(LONG).unwrap(), End::Off);
 }
 
+/// A network whose server names no router answers as well, and leads nowhere.
+#[test]
+fn of_two_leases_the_one_with_a_router() {
+    let receiver = Receiver::tcp();
+    let image = bare(&Kernel::debian().unwrap(), "wait_for_go");
+    let mut boot = boot(&image, "earlykmsg.ip=dhcp", &receiver).without_network();
+    for argument in [
+        ["-netdev", "user,id=net1,net=10.0.3.0/24,restrict=on"],
+        ["-device", "virtio-net-pci,netdev=net1,romfile="],
+        ["-netdev", "user,id=net0"],
+        ["-device", "virtio-net-pci,netdev=net0,romfile="],
+    ] {
+        boot = argument.iter().fold(boot, |boot, argument| boot.qemu_argument(*argument));
+    }
+    let mut guest = boot.start().unwrap();
+    guest.explain(receiver.wait_text("earlykmsg: connected to", LONG)).unwrap();
+    guest.wait_ready(LONG).unwrap();
+    guest.go().unwrap();
+    assert_eq!(guest.wait_exit(LONG).unwrap(), End::Off);
+}
+
 #[test]
 fn by_a_bond() {
     let words = "earlykmsg.bond=bond7:eth0:mode=active-backup earlykmsg.ip=bond7:dhcp";

@@ -123,13 +123,15 @@ impl Client<'_> {
     }
 
     pub(super) fn take_lease(&mut self, place: usize, lease: &Lease) {
-        self.add_servers(&mut lease.name_servers.iter().map(|server| Address::new(*server)));
         let bound = Bound {
             address: Address::new(lease.address),
             prefix_length: lease.prefix_length,
             gateway: lease.router.map(Address::new),
         };
         self.bind(place, bound, lease.seconds);
+        if self.links[place].bound == Some(bound) {
+            self.add_servers(&mut lease.name_servers.iter().map(|server| Address::new(*server)));
+        }
     }
 
     /// Gives a link an address, or more time for the one that it has.
@@ -137,13 +139,17 @@ impl Client<'_> {
         let link = &mut self.links[place];
         let (index, name, of) = (link.index, link.name, bound.on(link.index));
         let label = name.label();
+        // A lease without a router decides nothing: another link may lead further.
+        let decides = bound.gateway.is_some() || matches!(link.service, Service::Static { .. });
+        if let Some(word) = link.word.filter(|_| decides)
+            && *self.winners[word].get_or_insert(index) != index
+        {
+            return;
+        }
         let Some(entry) = self.journal.enter(index) else { return };
         let is_new = link.bound != Some(bound);
         entry.set_address(of, time::now_ms() + u64::from(seconds) * 1_000);
         link.bound = Some(bound);
-        if let Some(word) = link.word {
-            self.winners[word] = Some(index);
-        }
         self.rtnl.request(&add_address(of, &label, seconds));
         self.add_routes(index, bound);
         if is_new {

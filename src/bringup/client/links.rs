@@ -130,7 +130,10 @@ impl<'a> Client<'a> {
         let (index, is_vlans) = (link.index, self.is_base(link.name.bytes()));
         let word = link.word;
         let is_winner = word.is_some_and(|word| self.winners[word] == Some(index));
-        let is_wanted = is_vlans || is_winner || word.is_some_and(|word| self.winners[word].is_none());
+        // One whose lease names no router takes nothing from the winner, and may be where the destination is.
+        let is_beside = link.bound.is_some_and(|bound| bound.gateway.is_none());
+        let is_undecided = word.is_some_and(|word| self.winners[word].is_none());
+        let is_wanted = is_vlans || is_winner || is_beside || is_undecided;
         if is_wanted && !link.is_up {
             return self.raise(place, now_ms);
         }

@@ -152,6 +152,7 @@ fn it_follows_the_way() {
     let console = Udp::new();
     let script = format!(
         "{SHOW}; network_up; wait_log 'over eth0, to 52:55:0a:00:02:02'; show
+        for pid in $(show_processes | cut -d ' ' -f 2); do echo ROOT $(ls /proc/$pid/root); done
         /netem/ip neigh replace 10.0.2.2 lladdr 02:00:00:00:00:99 dev eth0 nud reachable
         wait_log 'over eth0, to 02:00:00:00:00:99'; show
         ip link set eth1 up; ip addr add 10.0.3.15/24 dev eth1; ip route add 10.0.2.2/32 via 10.0.3.2
@@ -175,6 +176,9 @@ fn it_follows_the_way() {
         "",
     ];
     assert_eq!(guest.report("TARGET "), want, "{}", guest.failure("the way"));
+    // Of watcher, keeper and this one, the last sees configfs and nothing else.
+    let roots = guest.report("ROOT ");
+    assert_eq!((roots.len(), roots.iter().filter(|root| *root == "netconsole").count()), (3, 1), "{roots:?}");
 }
 
 /// Boots by the image's own network and switches the root. Gives the targets that the main system's script shows.

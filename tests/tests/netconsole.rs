@@ -4,13 +4,16 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::fs;
+use std::path::Path;
 
 use earlykmsg_tests::foreign::until;
+use earlykmsg_tests::kmsg::{RingLock, newest};
 use earlykmsg_tests::netconsole::Driver;
 use earlykmsg_tests::pid1_sandbox::{Boot, Machine, add_network, image};
 use earlykmsg_tests::proc;
 use earlykmsg_tests::receiver::{Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::{FAR, NEAR, Network, Sandbox, alone, far, ip};
+use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -27,6 +30,10 @@ struct World {
     machine: Machine,
     /// A port that no other test has named in the log, which all share.
     port: u16,
+    /// The log's newest record before the start.
+    since: u64,
+    /// Nobody overruns the log meanwhile.
+    _ring_lock: RingLock,
 }
 
 /// With a driver, and by `earlykmsg.netconsole=` to the port of this address.
@@ -38,17 +45,22 @@ fn start(sandbox: &Sandbox, host: &str) -> World {
 }
 
 fn start_beside(sandbox: &Sandbox, network: Network, host: &str, words: &str) -> World {
+    start_image(&image(sandbox.dir(), "exec /bin/busybox cat"), network, host, words)
+}
+
+/// The image gets the second program, and a driver.
+fn start_image(root: &Path, network: Network, host: &str, words: &str) -> World {
+    let ring_lock = RingLock::shared();
     let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
-    let root = image(sandbox.dir(), "exec /bin/busybox cat");
-    add_network(&root);
-    let driver = Driver::new(&root);
-    let port = unique_port();
+    add_network(root);
+    let driver = Driver::new(root);
+    let (port, since) = (unique_port(), newest());
     let words = format!(
         "talos.logging.kernel=tcp://10.9.0.2:5044/ earlykmsg.modules=none {words} \
          earlykmsg.netconsole=udp://{host}:{port}/"
     );
-    let machine = Boot::of(&root).cmdline(words).start();
-    World { driver, network, receiver, machine, port }
+    let machine = Boot::of(root).cmdline(words).start();
+    World { driver, network, receiver, machine, port, since, _ring_lock: ring_lock }
 }
 
 fn unique_port() -> u16 {
@@ -67,7 +79,7 @@ impl World {
     /// Waits until the program has said this.
     #[track_caller]
     fn says(&self, words: &str) {
-        self.receiver.lines.wait_for(&format!("earlykmsg: {words}"), WITHIN);
+        self.receiver.lines.wait_for_after(self.since, &format!("earlykmsg: {words}"), WITHIN);
     }
 
     fn url(&self, host: &str) -> String {
@@ -177,22 +189,13 @@ fn a_network_of_its_own() {
     alone(|sandbox| {
         let memory = sandbox.dir().join("memory");
         fs::create_dir(&memory).expect("make a folder");
-        use nix::mount::{MsFlags, mount};
         mount(Some("memory"), &memory, Some("tmpfs"), MsFlags::empty(), None::<&str>).expect("mount a tmpfs");
         let network = Network::cable(&[], FAR);
         network.enter(|| ip(&format!("link set far address {FAR_MAC}")));
         ip("link set near down");
-        let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
         let root = image(&memory, "exec /bin/busybox cat");
-        add_network(&root);
-        let driver = Driver::new(&root);
-        let port = unique_port();
-        let words = format!(
-            "talos.logging.kernel=tcp://10.9.0.2:5044/ earlykmsg.modules=none \
-             earlykmsg.ip=10.9.0.70:::24::near:none earlykmsg.netconsole=udp://10.9.0.2:{port}/"
-        );
-        let machine = Boot::of(&root).cmdline(words).start();
-        let world = World { driver, network, receiver, machine, port };
+        let word = "earlykmsg.ip=10.9.0.70:::24::near:none";
+        let world = start_image(&root, network, "10.9.0.2", word);
         world.armed("10.9.0.70", "10.9.0.2", FAR_MAC);
         // Somebody else takes care of the network: ours is given back, and netconsole goes by theirs.
         world.driver.clear();
@@ -239,14 +242,11 @@ fn an_interface_that_is_no_ethernet() {
 fn a_kernel_without_netconsole() {
     alone(|sandbox| {
         let network = Network::cable(NEAR, FAR);
-        let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
-        let root = image(sandbox.dir(), "exec /bin/busybox cat");
-        add_network(&root);
-        let words = "talos.logging.kernel=tcp://10.9.0.2:5044/ earlykmsg.modules=none \
-                     earlykmsg.netconsole=udp://10.9.0.2:6666/";
-        let _machine = Boot::of(&root).cmdline(words).start();
-        let want = "earlykmsg: netconsole is not in this kernel, or its module netconsole is not loaded yet";
-        receiver.lines.wait_for(want, WITHIN);
+        let world = start_beside(sandbox, network, "10.9.0.77", "");
+        let config = sandbox.dir().join("image/sys/kernel/config");
+        fs::rename(&config, config.with_extension("away")).expect("rename a folder");
+        world.network.enter(|| ip("addr add 10.9.0.77/24 dev far"));
+        world.says("netconsole is not in this kernel, or its module netconsole is not loaded yet");
     });
 }
 
@@ -292,7 +292,7 @@ fn the_death_of_the_process() {
     });
 }
 
-/// Without a destination it lasts as long as the watcher. What cannot be read leaves nothing.
+/// Without a destination it lasts until the end is asked for. What cannot be read leaves nothing.
 #[test]
 fn without_destinations() {
     alone(|sandbox| {
@@ -304,17 +304,22 @@ fn without_destinations() {
             let words = format!("earlykmsg.modules=none earlykmsg.netconsole={url}");
             Boot::of(&root).cmdline(words).start()
         };
-        {
-            let _machine = boot("udp://10.9.0.2:6666/");
-            until("the target", || driver.values()[6] == "1");
-        }
-        for url in ["tcp://10.9.0.2:6666/", "udp://console.example:6666/", "udp://127.0.0.1:6666/"] {
-            let machine = boot(url);
+        let ended = |machine: &Machine| {
             let runs_on = |init| proc::file(init, "cmdline").starts_with("/bin/busybox");
             until("the next init", || machine.init().is_some_and(runs_on));
             let lives = |pid: &Pid| !proc::status(*pid, "State").starts_with('Z');
             let is_alone = |init| !proc::children(init).iter().any(lives);
             until("the end of the others", || machine.init().is_some_and(is_alone));
+        };
+        {
+            let machine = boot("udp://10.9.0.2:6666/");
+            until("the target", || driver.values()[6] == "1");
+            let watcher = machine.init().map(proc::children).expect("it runs")[0];
+            kill(watcher, Signal::SIGTERM).expect("ask it to end");
+            ended(&machine);
+        }
+        for url in ["tcp://10.9.0.2:6666/", "udp://console.example:6666/", "udp://127.0.0.1:6666/"] {
+            ended(&boot(url));
         }
     });
 }

@@ -27,6 +27,7 @@ pub mod line;
 pub mod names;
 pub mod network;
 pub mod policy;
+pub mod pstore;
 pub mod rate_limit;
 pub mod record;
 pub mod text;

@@ -3,8 +3,10 @@
 //! Units stand last in a name. A number that stands anywhere else in the program is a kernel constant or a mistake.
 
 mod network;
+mod pstore;
 
 pub use network::*;
+pub use pstore::*;
 
 /// Destinations that are served; one more on the command line is an error that says so.
 pub const DESTINATIONS_MAX: usize = 4;
@@ -116,6 +118,8 @@ pub const LINE_FIXED_BYTES_MAX: usize =
         + "error".len()
         + TIME_BYTES_MAX
         + CALLER_BYTES_MAX * ESCAPE_BYTES_MAX;
+/// The member of a line that pstore kept, `,"pstore":""` and its text, which needs no escape.
+pub const PSTORE_MEMBER_BYTES_MAX: usize = r#","pstore":"""#.len() + PSTORE_LABEL_BYTES_MAX;
 /// The longest line that a record can become. (Of a dictionary's entry, ` A=b` and its newline become `,"A":"b"`.)
 pub const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX * ESCAPE_BYTES_MAX + LINE_FIXED_BYTES_MAX + TAGS_BYTES_MAX;
 /// One byte of a record becomes at most this many of a syslog message (U+FFFD).
@@ -359,6 +363,11 @@ const _: () = {
         "the watcher must not end a shipper that is sending its last messages"
     );
     assert!(COUNT_MS < DRAIN_GRACE_MS, "nor one that counts what is missing");
+    assert!(
+        PSTORE_LINE_BYTES_MAX * ESCAPE_BYTES_MAX + PSTORE_MEMBER_BYTES_MAX
+            < RECORD_BYTES_MAX * ESCAPE_BYTES_MAX,
+        "a line that pstore kept becomes no longer than a record"
+    );
     assert!(
         2 * FILE_PIECE_BYTES <= ANSWERS_BYTES && 2 * DNS_ANSWER_BYTES_MAX < ANSWERS_BYTES,
         "there is room for both"

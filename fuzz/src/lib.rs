@@ -27,6 +27,7 @@ pub mod lookup;
 pub mod lost;
 pub mod netlink;
 pub mod network;
+pub mod pstore;
 pub mod record;
 pub mod rfc5424;
 pub mod rtnetlink;
@@ -62,6 +63,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "lost", check: lost::check, bytes_max: 32 },
     Target { name: "netlink", check: netlink::check, bytes_max: 4096 },
     Target { name: "network", check: network::check, bytes_max: 400 },
+    Target { name: "pstore", check: pstore::check, bytes_max: 4096 },
     Target { name: "record", check: record::check, bytes_max: 8192 },
     Target { name: "rtnetlink", check: rtnetlink::check, bytes_max: 2048 },
     Target { name: "sockets", check: sockets::check, bytes_max: 4096 },

@@ -14,8 +14,17 @@ const RECORD: &[u8] = b"6,700,1000,-;text\n";
 const PLAIN: &[u8] = br#"{"clock":1000,"facility":"kern","msg":"text\n","priority":"info","seq":700,"talos-level":"info","talos-time":"2021-11-26T16:53:15.001Z""#;
 
 /// What no tag may be called.
-const FORBIDDEN: [&[u8]; 8] =
-    [b"clock", b"facility", b"msg", b"priority", b"seq", b"talos-level", b"talos-time", b"earlykmsg"];
+const FORBIDDEN: [&[u8]; 9] = [
+    b"clock",
+    b"facility",
+    b"msg",
+    b"priority",
+    b"seq",
+    b"talos-level",
+    b"talos-time",
+    b"earlykmsg",
+    b"pstore",
+];
 
 const UUID: &[u8] = b"4c4c4544-0042";
 const SERIAL: &[u8] = b"a\"\\\xff\x01\xc3\xa9";

@@ -15,10 +15,10 @@ use heapless::{Vec, VecView};
 use crate::limits::{FACT_BYTES_MAX, TAGS_MAX};
 use crate::text::split_once;
 
-/// Names that no tag can have: those of the members that every object has, and that of the member by which a receiver
-/// tells a report of lost records from a record.
-pub const STANDARD_NAMES: [&str; 8] =
-    ["clock", "facility", "msg", "priority", "seq", "talos-level", "talos-time", "earlykmsg"];
+/// Names that no tag can have: those of the members that every object has, and those of the members by which a receiver
+/// tells a report of lost records, and a line of an earlier boot, from a record.
+pub const STANDARD_NAMES: [&str; 9] =
+    ["clock", "facility", "msg", "priority", "seq", "talos-level", "talos-time", "earlykmsg", "pstore"];
 
 /// One tag: the member's name, and what its value is made of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +73,11 @@ impl<'a> Tag<'a> {
         }
         Parts(value).try_for_each(|part| part.map(drop))?;
         Ok(Tag { name, value })
+    }
+
+    /// Whether its value says something of the boot of now, which an earlier boot's lines do not share.
+    pub fn is_of_this_boot(&self) -> bool {
+        Parts(self.value).any(|part| matches!(part, Ok(Part::Fact(Fact::BootId | Fact::Kernel))))
     }
 
     /// Appends the value, with what is known of the machine. `None` when it has no room.

@@ -41,7 +41,7 @@ pub(super) fn write(out: &mut Writer<'_>, line: &Line<'_>) -> Option<()> {
         out.push_array(b"\":")?;
         out.push_string(value)
     })?;
-    out.push(line.tags.text())?;
+    line.tags.write(out, line.members.is_of_earlier_boot)?;
     out.push_array(b"}")
 }
 

@@ -9,7 +9,7 @@ use heapless::String;
 use super::{Encoder, Members};
 use crate::limits::REPORT_BYTES_MAX;
 use crate::record::clock::WallOffset;
-use crate::record::{Body, Dictionary, Level, Record, USER};
+use crate::record::{Body, Level, Record, USER};
 
 /// Records that did not arrive, or may not have arrived. Displays as what is reported of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,11 +59,7 @@ impl Loss {
         let body = Body::Plain(text.as_bytes());
         let record =
             Record { level: Level::WARNING, facility: USER, seq: self.from, clock_us, more: b"", body };
-        let members = Members {
-            own: Some(("earlykmsg", self.fate.name())),
-            caller: None,
-            dictionary: Dictionary::EMPTY,
-        };
+        let members = Members { own: Some(("earlykmsg", self.fate.name())), ..Members::NONE };
         encoder.write(out, &record, members, wall)
     }
 }

@@ -23,10 +23,13 @@ use crate::config::Extra;
 use crate::config::endpoint::{Format, Transport};
 use crate::config::tags::{Fact, Facts};
 use crate::limits::{
-    ESCAPE_BYTES_MAX, FACT_BYTES_MAX, LINE_FIXED_BYTES_MAX, SYSLOG_FIXED_BYTES_MAX, SYSLOG_TEXT_BYTES_MAX,
+    ESCAPE_BYTES_MAX, FACT_BYTES_MAX, LINE_FIXED_BYTES_MAX, PSTORE_MEMBER_BYTES_MAX, SYSLOG_FIXED_BYTES_MAX,
+    SYSLOG_TEXT_BYTES_MAX,
 };
+use crate::pstore::KeptLine;
 use crate::record::clock::{TimeText, WallOffset};
 use crate::record::{Body, Dictionary, Record};
+use crate::text::as_str;
 use framing::Framing;
 use tagged::Tags;
 use writer::Writer;
@@ -99,7 +102,18 @@ impl Encoder {
             (record.body, dictionary) = split;
         }
         let caller = if self.extra.caller { record.caller() } else { None };
-        self.write(out, &record, Members { own: None, caller, dictionary }, wall)
+        self.write(out, &record, Members { caller, dictionary, ..Members::NONE }, wall)
+    }
+
+    /// The bytes that the line takes at most that is made of one that pstore kept.
+    pub fn kept_bytes_max(&self, line: &KeptLine<'_>) -> usize {
+        self.bytes_max(&line.record) + PSTORE_MEMBER_BYTES_MAX
+    }
+
+    /// Writes the line of one that pstore kept, as [`Encoder::encode`] does. Tags that describe this boot are left out.
+    pub fn encode_kept(&mut self, out: &mut [u8], line: &KeptLine<'_>) -> Option<usize> {
+        let own = Some(("pstore", as_str(line.origin)));
+        self.write(out, &line.record, Members { own, is_of_earlier_boot: true, ..Members::NONE }, line.wall)
     }
 
     fn write(
@@ -136,7 +150,7 @@ struct Line<'a> {
 impl Line<'_> {
     /// Gives to `write` one after the other the members that not every line has, but for the tags.
     fn each_member(&self, write: &mut dyn FnMut(&str, Body<'_>) -> Option<()>) -> Option<()> {
-        let Members { own, caller, dictionary } = self.members;
+        let Members { own, caller, dictionary, .. } = self.members;
         if let Some((name, value)) = own {
             write(name, Body::Plain(value.as_bytes()))?;
         }
@@ -159,6 +173,13 @@ struct Members<'a> {
     own: Option<(&'static str, &'a str)>,
     caller: Option<&'a [u8]>,
     dictionary: Dictionary<'a>,
+    /// It is not of this boot.
+    is_of_earlier_boot: bool,
+}
+
+impl Members<'_> {
+    const NONE: Members<'static> =
+        Members { own: None, caller: None, dictionary: Dictionary::EMPTY, is_of_earlier_boot: false };
 }
 
 #[cfg(test)]
@@ -166,7 +187,7 @@ mod tests {
     use super::*;
     use crate::config::tags::{Fact, STANDARD_NAMES};
     use crate::limits::{LINE_BYTES_MAX, LOST_LINE_BYTES_MAX, RECORD_BYTES_MAX, TAGS_BYTES_MAX, TAGS_MAX};
-    use crate::record::Decoded;
+    use crate::record::{Decoded, Level};
     use crate::testing::Random;
     use jzon::{JsonValue, object::Object};
     use std::string::{String, ToString};
@@ -219,7 +240,7 @@ mod tests {
     #[test]
     fn these_names_are_no_tags() {
         assert_eq!(STANDARD_NAMES[..7], MEMBERS);
-        assert_eq!(STANDARD_NAMES[7..], ["earlykmsg"]);
+        assert_eq!(STANDARD_NAMES[7..], ["earlykmsg", "pstore"]);
     }
 
     #[test]
@@ -269,6 +290,47 @@ mod tests {
     fn behind(line: &str) -> &str {
         let (_, behind) = line.split_once("Z\"").expect("a time");
         behind
+    }
+
+    /// A line that pstore kept says where it stood, and nothing of the boot of now.
+    #[test]
+    fn lines_of_earlier_boots() {
+        let mut facts = Facts::NONE;
+        facts.set(Fact::BootId, b"now");
+        let words = ["site=z,boot={boot_id}", "of=%7Bkernel},pstore=forged,n=1"];
+        let mut encoder = with_tags(Extra { caller: true, dict: true }, words, &facts);
+        let line = KeptLine {
+            record: Record {
+                level: Level::ERR,
+                facility: 0,
+                seq: 7,
+                clock_us: 5,
+                more: b"-,caller=T1",
+                body: Body::Plain(b"a\\\n"),
+            },
+            wall: BOOT,
+            origin: b"dmesg-erst-1 Panic#1 Part2",
+        };
+        let mut out = vec![0; encoder.kept_bytes_max(&line)];
+        let len = encoder.encode_kept(&mut out, &line).expect("room");
+        assert_eq!(
+            str::from_utf8(&out[..len]).unwrap().trim_end(),
+            "{\"clock\":5,\"facility\":\"kern\",\"msg\":\"a\\\\\\n\",\"priority\":\"err\",\"seq\":7,\"talos-level\":\"error\",\
+             \"talos-time\":\"2021-11-26T16:53:15.000005Z\",\"pstore\":\"dmesg-erst-1 Panic#1 Part2\",\"site\":\"z\",\"n\":\"1\"}"
+        );
+        // A record has all tags, and no such member.
+        assert_eq!(
+            behind(&encode_with(&mut encoder, b"6,1,2,-;x\n")),
+            ",\"site\":\"z\",\"boot\":\"now\",\"of\":\"\",\"n\":\"1\"}"
+        );
+        encoder.set_format(Format::Syslog, Transport::Udp);
+        encoder.set(Extra::default(), words.map(str::as_bytes), &facts);
+        let len = encoder.encode_kept(&mut out, &line).expect("room");
+        assert_eq!(
+            str::from_utf8(&out[..len]).unwrap().trim_end(),
+            "<3>1 2021-11-26T16:53:15.000005Z - kernel - - [meta sequenceId=\"8\" sysUpTime=\"0\"]\
+             [earlykmsg@32473 seq=\"7\" clock=\"5\" pstore=\"dmesg-erst-1 Panic#1 Part2\" site=\"z\" n=\"1\"] a\\"
+        );
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(super) fn write(out: &mut Writer<'_>, line: &Line<'_>) -> Option<()> {
         out.push_array(b"\"")?;
     }
     line.each_member(&mut |name, value| write_param(out, name.as_bytes(), value))?;
-    out.push(line.tags.text())?;
+    line.tags.write(out, line.members.is_of_earlier_boot)?;
     out.push_array(b"] ")?;
     out.push_body(without_newline(record.body), Escaping::None)
 }

@@ -15,8 +15,8 @@ use crate::record::{Body, Chars};
 pub(super) struct Tags {
     /// `,"name":"value"` or ` name="value"` for each.
     text: [u8; TAGS_BYTES_MAX],
-    /// Where each ends.
-    ends: Vec<usize, { 2 * TAGS_MAX }>,
+    /// Where each ends, and whether it says something of this boot.
+    ends: Vec<(usize, bool), { 2 * TAGS_MAX }>,
     format: Format,
 }
 
@@ -59,12 +59,27 @@ impl Tags {
             Format::Syslog => syslog::write_tag(&mut out, name, value)?,
         }
         let end = begin + out.len();
-        self.ends.push(end).ok()
+        self.ends.push((end, tag.is_of_this_boot())).ok()
+    }
+
+    /// Writes those that a line has: one of an earlier boot has none that say something of this one.
+    pub(super) fn write(&self, out: &mut Writer<'_>, is_of_earlier_boot: bool) -> Option<()> {
+        if !is_of_earlier_boot {
+            return out.push(self.text());
+        }
+        let mut begin = 0;
+        for &(end, is_of_this_boot) in &self.ends {
+            if !is_of_this_boot {
+                out.push(self.text.get(begin..end)?)?;
+            }
+            begin = end;
+        }
+        Some(())
     }
 
     /// All of them, as they stand in a line.
     pub(super) fn text(&self) -> &[u8] {
-        let end = self.ends.last().copied().unwrap_or(0);
+        let end = self.ends.last().map_or(0, |(end, _)| *end);
         self.text.get(..end).unwrap_or_default()
     }
 
@@ -75,7 +90,7 @@ impl Tags {
             Format::Syslog => (b" ", b"=\""),
         };
         let mut begin = 0;
-        self.ends.iter().any(|&end| {
+        self.ends.iter().any(|&(end, _)| {
             let tag = self.text.get(begin..end).unwrap_or_default();
             begin = end;
             let rest = tag.strip_prefix(before).and_then(|rest| rest.strip_prefix(name.as_bytes()));

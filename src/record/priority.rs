@@ -10,8 +10,8 @@ pub const USER: u64 = 1;
 pub struct Level(u8);
 
 impl Level {
-    /// Its part of a priority.
-    pub(super) fn of(priority: u64) -> Level {
+    /// The level in a priority, which is `facility * 8 + level`.
+    pub fn of(priority: u64) -> Level {
         Level((priority & 7) as u8)
     }
 

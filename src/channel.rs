@@ -1,5 +1,4 @@
-//! What the watcher and a shipper say to each other, and the watcher and the program that brings the network up: one
-//! message a packet.
+//! What the watcher and a shipper say to each other, and the watcher and the programs that it starts: one message a packet.
 //!
 //! ```text
 //! shipper   RequestFiles ------------------------------------------------> watcher
@@ -8,6 +7,10 @@
 //! watcher   NetworkState -----------------------------------------------> shipper
 //! watcher   Cmdline …, Cmdline "", RootSwitched -------------------------> network   in pieces; "" ends it
 //! network   NetworkState, NameServers (a whole file) --------------------> watcher
+//! watcher   Cmdline …, Cmdline "", KeptLinesArrived --------------------> pstore
+//! pstore    KeptLines ---------------------------------------------------> watcher
+//! watcher   KeptLines ---------------------------------------------------> shipper
+//! shipper   KeptLinesArrived --------------------------------------------> watcher
 //! ```
 
 use heapless::Vec;
@@ -36,6 +39,13 @@ pub enum Message<'a> {
     NetworkState(&'a [u8]),
     /// A piece of the kernel's command line; an empty one ends it.
     Cmdline(&'a [u8]),
+    /// The file of what pstore kept is complete.
+    KeptLines {
+        /// How long it is; 0: there is nothing, or nothing yet, and nobody need wait for it.
+        bytes: u64,
+    },
+    /// The receiver has acknowledged all lines that pstore kept; to the program that read them: all receivers have.
+    KeptLinesArrived,
 }
 
 /// A message as it is sent.
@@ -49,23 +59,30 @@ const HOSTS: u8 = 5;
 const END_OF_FILES: u8 = 6;
 const NETWORK_STATE: u8 = 7;
 const CMDLINE: u8 = 8;
+const KEPT_LINES: u8 = 9;
+const KEPT_LINES_ARRIVED: u8 = 10;
 
 impl<'a> Message<'a> {
     /// The message as a packet. A piece is no longer than [`FILE_PIECE_BYTES`].
     pub fn encode(&self) -> Packet {
-        let at;
+        let number;
         let (kind, content): (u8, &[u8]) = match *self {
             Message::RequestFiles => (REQUEST_FILES, &[]),
             Message::MountsChanged => (MOUNTS_CHANGED, &[]),
             Message::RootSwitched { at_ms } => {
-                at = at_ms.to_ne_bytes();
-                (ROOT_SWITCHED, &at)
+                number = at_ms.to_ne_bytes();
+                (ROOT_SWITCHED, &number)
             }
             Message::NameServers(piece) => (NAME_SERVERS, piece),
             Message::Hosts(piece) => (HOSTS, piece),
             Message::EndOfFiles => (END_OF_FILES, &[]),
             Message::NetworkState(text) => (NETWORK_STATE, text),
             Message::Cmdline(piece) => (CMDLINE, piece),
+            Message::KeptLines { bytes } => {
+                number = bytes.to_ne_bytes();
+                (KEPT_LINES, &number)
+            }
+            Message::KeptLinesArrived => (KEPT_LINES_ARRIVED, &[]),
         };
         debug_assert!(content.len() <= FILE_PIECE_BYTES);
         let mut packet = Packet::new();
@@ -86,6 +103,8 @@ impl<'a> Message<'a> {
             END_OF_FILES => Message::EndOfFiles,
             NETWORK_STATE => Message::NetworkState(content),
             CMDLINE => Message::Cmdline(content),
+            KEPT_LINES => Message::KeptLines { bytes: u64::from_ne_bytes(content.try_into().ok()?) },
+            KEPT_LINES_ARRIVED => Message::KeptLinesArrived,
             _ => return None,
         })
     }
@@ -108,10 +127,12 @@ mod tests {
             Message::EndOfFiles,
             Message::NetworkState(b"eth0 has no carrier"),
             Message::Cmdline(b"quiet earlykmsg.ip=dhcp"),
+            Message::KeptLines { bytes: u64::MAX },
+            Message::KeptLinesArrived,
         ] {
             assert_eq!(Message::decode(&message.encode()), Some(message));
         }
-        for wrong in [&b""[..], b"\0", b"\x09", b"\x031234567"] {
+        for wrong in [&b""[..], b"\0", b"\x0b", b"\x031234567", b"\x091234567"] {
             assert_eq!(Message::decode(wrong), None);
         }
     }

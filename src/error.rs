@@ -63,6 +63,9 @@ pub enum Step {
     AwaitAnswer,
     OpenChannel,
     ReachSys,
+    ReachPstore,
+    KeepLines,
+    RemoveFile,
 }
 
 impl Step {
@@ -110,6 +113,9 @@ impl Display for Step {
             Step::AwaitAnswer => "wait for an answer",
             Step::OpenChannel => "open a channel",
             Step::ReachSys => "reach /sys",
+            Step::ReachPstore => "reach pstore",
+            Step::KeepLines => "keep the lines of pstore",
+            Step::RemoveFile => "remove a file",
         })
     }
 }

@@ -143,6 +143,12 @@ pub fn configfs() -> Option<OwnedFd> {
     detached_mount(c"configfs", MountAttrFlags::empty()).ok()
 }
 
+/// `pstore`, through a mount of our own or as it is mounted. `may_remove`: files will be removed.
+pub fn pstore(may_remove: bool) -> rustix::io::Result<OwnedFd> {
+    let more = if may_remove { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_RDONLY };
+    detached_mount(c"pstore", more).or_else(|_| open(c"/sys/fs/pstore", DIRECTORY, Mode::empty()))
+}
+
 /// From the kernel's `magic.h`.
 const RAMFS_MAGIC: i64 = 0x8584_58f6;
 /// See `RAMFS_MAGIC`.

@@ -15,9 +15,9 @@ usage: initramfs release --program FILE [--program FILE]... [--viewer FILE]
        initramfs drivers --kernel FOLDER --out FOLDER [NAME[,NAME]...]...
 
 release: writes what is published of programs, each built for another processor
-and with earlykmsg-network beside it, into FOLDER: both as they are and packed as
-/earlykmsg and /earlykmsg.d/network into an archive that can be put behind any
-other image (.cpio, .cpio.gz, .cpio.zst), their packages (.deb, .rpm), the
+and with earlykmsg-network and earlykmsg-pstore beside it, into FOLDER: as they are
+and packed as /earlykmsg, /earlykmsg.d/network and /earlykmsg.d/pstore into an
+archive that can be put behind any other image (.cpio, .cpio.gz, .cpio.zst), their packages (.deb, .rpm), the
 extension for Talos (.tar and, of all together, an OCI image layout), the bill of
 materials (.cdx.json), and SHA256SUMS; of the viewer, its package (.deb).
 

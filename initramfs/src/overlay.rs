@@ -1,4 +1,4 @@
-//! The overlay: an image that holds `/earlykmsg`, the program beside it that brings a network up, and nothing else.
+//! The overlay: an image that holds `/earlykmsg`, the programs beside it that it starts, and nothing else.
 //! Whatever image it is put behind keeps all its files and gains these.
 
 use std::path::Path;
@@ -13,6 +13,8 @@ use crate::{Image, at};
 pub const PROGRAM: &str = "/earlykmsg";
 /// Where the program is in an image that brings a network up (`earlykmsg.ip=`).
 pub const NETWORK: &str = "/earlykmsg.d/network";
+/// Where the program is in an image that reads what pstore kept (`earlykmsg.pstore=`).
+pub const PSTORE: &str = "/earlykmsg.d/pstore";
 
 /// The programs for one processor.
 #[derive(Clone, Debug)]
@@ -21,22 +23,32 @@ pub struct Programs {
     pub earlykmsg: Vec<u8>,
     /// The one that brings a network up.
     pub network: Vec<u8>,
+    /// The one that reads what pstore kept.
+    pub pstore: Vec<u8>,
 }
 
 impl Programs {
-    /// Reads them as cargo builds them: `earlykmsg-network` beside the one at `path`.
+    /// Reads them as cargo builds them: `earlykmsg-network` and `earlykmsg-pstore` beside the one at `path`.
     ///
     /// # Errors
     /// As [`read_program`].
     pub fn read(path: &Path) -> io::Result<Programs> {
-        let network = path.with_file_name("earlykmsg-network");
-        Ok(Programs { earlykmsg: read_program(path)?, network: read_program(&network)? })
+        let read = |name: &str| read_program(&path.with_file_name(name));
+        Ok(Programs {
+            earlykmsg: read_program(path)?,
+            network: read("earlykmsg-network")?,
+            pstore: read("earlykmsg-pstore")?,
+        })
     }
 
     /// The image that holds them.
     #[must_use]
     pub fn image(&self) -> Image {
-        Image::new().file(PROGRAM, 0o755, &self.earlykmsg[..]).file(NETWORK, 0o755, &self.network[..])
+        Image::new().file(PROGRAM, 0o755, &self.earlykmsg[..]).file(NETWORK, 0o755, &self.network[..]).file(
+            PSTORE,
+            0o755,
+            &self.pstore[..],
+        )
     }
 }
 

@@ -100,6 +100,7 @@ impl Package {
         let files = vec![
             Installed::new("/usr/sbin/earlykmsg", 0o755, &programs.earlykmsg[..]),
             Installed::new("/usr/lib/earlykmsg/network", 0o755, &programs.network[..]),
+            Installed::new("/usr/lib/earlykmsg/pstore", 0o755, &programs.pstore[..]),
             Installed::for_debian(
                 "/usr/share/initramfs-tools/hooks/earlykmsg",
                 0o755,

@@ -51,6 +51,7 @@ impl Release {
             let extension = talos::extension(&program.earlykmsg, &date)?;
             release.put(format!("earlykmsg-{name}"), 0o755, program.earlykmsg.clone());
             release.put(format!("earlykmsg-network-{name}"), 0o755, program.network.clone());
+            release.put(format!("earlykmsg-pstore-{name}"), 0o755, program.pstore.clone());
             release.put(format!("earlykmsg-{name}.cpio"), 0o644, overlay.cpio);
             release.put(format!("earlykmsg-{name}.cpio.gz"), 0o644, overlay.gzip);
             release.put(format!("earlykmsg-{name}.cpio.zst"), 0o644, overlay.zstd);

@@ -23,7 +23,7 @@ pub fn of(programs: &Programs) -> io::Result<Vec<u8>> {
     let toolchain = Toolchain::of(&architecture)?;
     let rustc = toolchain.rustc()?;
     let base = [rust_library("core", &rustc), toolchain.musl(&architecture)];
-    let parts = [("earlykmsg-network", &programs.network[..])];
+    let parts = [("earlykmsg-network", &programs.network[..]), ("earlykmsg-pstore", &programs.pstore[..])];
     bill(&programs.earlykmsg, &parts, ".", "earlykmsg", &rustc, base)
 }
 

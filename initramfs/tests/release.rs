@@ -30,10 +30,11 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// The programs for a processor: the same bytes twice.
+    /// The programs for a processor: the same bytes each.
     fn programs(&self, name: &str, bytes: &[u8]) -> PathBuf {
         fs::create_dir(self.path(name)).unwrap();
         self.file(&format!("{name}/earlykmsg-network"), bytes);
+        self.file(&format!("{name}/earlykmsg-pstore"), bytes);
         self.file(&format!("{name}/earlykmsg"), bytes)
     }
 
@@ -91,6 +92,7 @@ fn the_command() {
         [
             format!("earlykmsg-{debian}"),
             format!("earlykmsg-network-{debian}"),
+            format!("earlykmsg-pstore-{debian}"),
             format!("earlykmsg-{debian}.cpio"),
             format!("earlykmsg-{debian}.cpio.gz"),
             format!("earlykmsg-{debian}.cpio.zst"),
@@ -127,8 +129,8 @@ fn the_command() {
     assert_eq!(fs::metadata(out.join("earlykmsg-amd64")).unwrap().permissions().mode() & 0o777, 0o755);
     let plain = out.join("earlykmsg-amd64.cpio");
     let names = shell("cpio -it --quiet < \"$0\"", &plain);
-    assert_eq!(names, "earlykmsg\nearlykmsg.d\nearlykmsg.d/network\n");
-    for name in ["earlykmsg", "earlykmsg.d/network"] {
+    assert_eq!(names, "earlykmsg\nearlykmsg.d\nearlykmsg.d/network\nearlykmsg.d/pstore\n");
+    for name in ["earlykmsg", "earlykmsg.d/network", "earlykmsg.d/pstore"] {
         let content = shell(&format!("cpio -i --to-stdout --quiet {name} < \"$0\""), &plain);
         assert_eq!(content.as_bytes(), AMD64);
     }
@@ -225,6 +227,7 @@ fn the_package_for_debian() {
             (program, "./usr/lib/dracut/modules.d/01earlykmsg/earlykmsg.sh"),
             (program, "./usr/lib/dracut/modules.d/01earlykmsg/module-setup.sh"),
             (program, "./usr/lib/earlykmsg/network"),
+            (program, "./usr/lib/earlykmsg/pstore"),
             (program, "./usr/sbin/earlykmsg"),
             (data, "./usr/share/doc/earlykmsg/CHANGELOG.md.gz"),
             (data, "./usr/share/doc/earlykmsg/changelog.gz"),
@@ -238,17 +241,18 @@ fn the_package_for_debian() {
         ]
     );
     assert_holds_the_programs(&root);
-    let is_built = |path: &str| path.ends_with("sbin/earlykmsg") || path.ends_with("earlykmsg/network");
+    let is_built = |path: &str| path.ends_with("sbin/earlykmsg") || path.contains("/lib/earlykmsg/");
     for script in files.iter().filter(|(mode, path)| *mode == program && !is_built(path)) {
         said(Command::new("sh").arg("-n").arg(root.join(script.1)));
     }
 }
 
-/// Both, as they were built.
+/// All, as they were built.
 fn assert_holds_the_programs(root: &Path) {
     for (path, program) in [
         ("usr/sbin/earlykmsg", binary::earlykmsg()),
         ("usr/lib/earlykmsg/network", &binary::earlykmsg_network()),
+        ("usr/lib/earlykmsg/pstore", &binary::earlykmsg_pstore()),
     ] {
         assert!(fs::read(root.join(path)).unwrap() == fs::read(program).unwrap(), "{path}");
     }
@@ -336,6 +340,7 @@ fn the_package_for_rpm() {
             "-rwxr-xr-x root /usr/lib/dracut/modules.d/01earlykmsg/earlykmsg.sh",
             "-rwxr-xr-x root /usr/lib/dracut/modules.d/01earlykmsg/module-setup.sh",
             "-rwxr-xr-x root /usr/lib/earlykmsg/network",
+            "-rwxr-xr-x root /usr/lib/earlykmsg/pstore",
             "-rwxr-xr-x root /usr/sbin/earlykmsg",
             "drwxr-xr-x root /usr/lib/dracut/modules.d/01earlykmsg",
             "drwxr-xr-x root /usr/lib/earlykmsg",

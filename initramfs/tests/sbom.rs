@@ -28,7 +28,7 @@ fn program(machine: u8) -> Vec<u8> {
 }
 
 fn programs(machine: u8) -> Programs {
-    Programs { earlykmsg: program(machine), network: program(machine) }
+    Programs { earlykmsg: program(machine), network: program(machine), pstore: program(machine) }
 }
 
 const X86_64: u8 = 62;
@@ -132,9 +132,11 @@ fn it_is_well_formed() {
     assert_eq!(bill["version"], 1);
     let own = &bill["metadata"]["component"];
     assert_eq!((text(own, "type"), text(own, "name")), ("application", "earlykmsg"));
-    let other = &own["components"][0];
-    assert_eq!((text(other, "type"), text(other, "name")), ("application", "earlykmsg-network"));
-    assert_eq!(text(&other["hashes"][0], "alg"), "SHA-256");
+    for (other, name) in [(0, "earlykmsg-network"), (1, "earlykmsg-pstore")] {
+        let other = &own["components"][other];
+        assert_eq!((text(other, "type"), text(other, "name")), ("application", name));
+        assert_eq!(text(&other["hashes"][0], "alg"), "SHA-256");
+    }
     let components = bill["components"].as_array().unwrap();
     let mut references = BTreeSet::from([text(own, "bom-ref")]);
     for part in components {
@@ -193,7 +195,7 @@ fn same_program_same_folder() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sbom-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let file = folder.join("program");
-    for file in [&file, &folder.join("earlykmsg-network")] {
+    for file in [&file, &folder.join("earlykmsg-network"), &folder.join("earlykmsg-pstore")] {
         fs::write(file, program(X86_64)).unwrap();
     }
     let make = |name: &str, cwd: &str, umask: &str, zone: &str| -> BTreeMap<String, Vec<u8>> {
@@ -222,7 +224,7 @@ fn same_program_same_folder() {
     let one = make("one", "/", "022", "UTC");
     let two = make("a folder with a longer name", env!("CARGO_MANIFEST_DIR"), "077", "Asia/Kathmandu");
     fs::remove_dir_all(&folder).unwrap();
-    assert_eq!(one.len(), 11);
+    assert_eq!(one.len(), 12);
     assert!(one == two, "the files differ");
     let sums = String::from_utf8(one["SHA256SUMS"].clone()).unwrap();
     let summed: BTreeSet<&str> = sums.lines().filter_map(|line| line.split("  ").nth(1)).collect();

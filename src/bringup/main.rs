@@ -27,23 +27,14 @@ mod udevd;
 
 use core::panic::PanicInfo;
 
-use earlykmsg_system::{confine, entry, exit, kernel_fs, logger, sys};
-use heapless::Vec;
-use rustix::fd::BorrowedFd;
-use rustix::io::{read, write};
-use rustix::net::SocketType;
-use rustix::net::sockopt::socket_type;
-use rustix::thread::set_name;
+use earlykmsg_system::{companion, confine, entry, exit, kernel_fs, logger, sys};
 
-use earlykmsg::channel::Message;
 use earlykmsg::config::network_words::{NetworkWords, word_of_image};
-use earlykmsg::limits::{NETWORK_WORDS_BYTES_MAX, PACKET_BYTES_MAX, PROBLEMS_LOGGED_MAX};
+use earlykmsg::limits::PROBLEMS_LOGGED_MAX;
 use earlykmsg::text::Quoted;
-use kernel_fs::{is_initramfs, is_kernel_log};
+use kernel_fs::is_initramfs;
 use logger::{error, info};
 use sys::args::Args;
-use sys::fds::{close_all_but, standard_stream};
-use sys::memory::Buffer;
 use sys::process;
 
 entry!(crate::run);
@@ -57,21 +48,11 @@ const HELP: &str = concat!(
 
 /// Returns the exit code.
 fn run(_: Args) -> i32 {
-    logger::install();
-    let channel = standard_stream(0).filter(|fd| socket_type(fd) == Ok(SocketType::SEQPACKET));
-    let Some(watcher) = channel else {
-        let _ = standard_stream(2).map(|stderr| write(stderr, HELP.as_bytes()));
-        return exit::USAGE;
+    let watcher = match companion::begin(c"earlykmsg-network", HELP, None) {
+        Ok(watcher) => watcher,
+        Err(code) => return code,
     };
-    match standard_stream(1) {
-        Some(log) if is_kernel_log(log) => logger::use_kernel_log(log),
-        Some(console) => logger::use_console(console),
-        None => {}
-    }
-    close_all_but(&[Some(watcher), logger::kernel_log(), logger::stderr()]);
-    // It was started by a descriptor, whose number would be its name.
-    let _ = set_name(c"earlykmsg-network");
-    let words = read_words(watcher);
+    let words = read_words(companion::read_cmdline(watcher));
     let wants_network = !words.ip.is_empty() && may_bring_up(&words);
     if !wants_network && words.modules.names.is_empty() && words.netconsole.is_none() {
         return exit::DONE;
@@ -79,26 +60,15 @@ fn run(_: Args) -> i32 {
     keeper::keep_network(&words, wants_network, watcher)
 }
 
-/// Reads what the watcher sends first, and logs what is wrong with it.
-fn read_words(watcher: BorrowedFd<'_>) -> NetworkWords<'static> {
-    static TEXT: Buffer<Vec<u8, NETWORK_WORDS_BYTES_MAX>> = Buffer::new(Vec::new());
+/// Reads the command line, and logs what is wrong with it.
+fn read_words(cmdline: &'static [u8]) -> NetworkWords<'static> {
     let mut problems = 0;
-    let mut log = |problem| {
+    NetworkWords::read(cmdline, &mut |problem| {
         problems += 1;
         if problems <= PROBLEMS_LOGGED_MAX {
             error!("{problem}");
         }
-    };
-    let Some(text) = TEXT.take() else { return NetworkWords::read(b"", &mut log) };
-    let mut packet = [0; PACKET_BYTES_MAX];
-    while let Ok(len) = read(watcher, &mut packet)
-        && let Some(Message::Cmdline(piece @ [_, ..])) =
-            Message::decode(packet.get(..len).unwrap_or_default())
-    {
-        // What is too long is left out.
-        let _ = text.extend_from_slice(piece);
-    }
-    NetworkWords::read(text, &mut log)
+    })
 }
 
 /// Whether nobody else is to do it. Logs who.

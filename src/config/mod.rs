@@ -18,6 +18,7 @@ pub mod endpoint;
 pub mod netconsole;
 pub mod network;
 pub mod network_words;
+pub mod pstore;
 pub mod tags;
 
 /// Members that are made for a record beside Talos's.
@@ -70,6 +71,8 @@ pub struct Options<'a> {
     pub network_word: &'a [u8],
     /// Whether `earlykmsg.netconsole=` is given.
     pub netconsole: bool,
+    /// `earlykmsg.pstore=`, which the program reads that reads pstore ([`pstore::PstoreWords`]).
+    pub has_pstore: bool,
     /// The kernel's command line as a whole.
     pub cmdline: &'a [u8],
 }
@@ -126,6 +129,7 @@ impl<'a> Options<'a> {
             hostname: b"",
             network_word: b"",
             netconsole: false,
+            has_pstore: false,
             cmdline: b"",
         }
     }
@@ -192,6 +196,7 @@ impl<'a> Options<'a> {
                     self.network_word = name;
                 }
             }
+            "earlykmsg.pstore" => self.has_pstore = true,
             "ip" => {
                 let hostname = hostname_of(value);
                 if !hostname.is_empty() {

@@ -13,7 +13,9 @@ const RESUME: usize = 0;
 const UNSENT: usize = 1;
 const REACHED_MS: usize = 2;
 const DENIED: usize = 3;
-const OLD_SOCKETS: usize = 4;
+const KEPT_RESUME: usize = 4;
+const KEPT_ARRIVED: usize = 5;
+const OLD_SOCKETS: usize = 6;
 const NUMBERS: usize = OLD_SOCKETS + 1 + OLD_SOCKETS_MAX;
 
 /// The numbers of one shipper.
@@ -67,6 +69,26 @@ impl Progress {
     /// When the receiver was first reached, in milliseconds.
     pub fn reached_ms(self) -> Option<u64> {
         get(&self.0[REACHED_MS])
+    }
+
+    /// The line that a successor has to begin with, of those that pstore kept.
+    pub fn kept_resume(self) -> Option<u64> {
+        get(&self.0[KEPT_RESUME])
+    }
+
+    /// See [`Progress::kept_resume`].
+    pub fn set_kept_resume(self, line: u64) {
+        set(&self.0[KEPT_RESUME], Some(line));
+    }
+
+    /// Whether the receiver has acknowledged all lines that pstore kept.
+    pub fn kept_have_arrived(self) -> bool {
+        get(&self.0[KEPT_ARRIVED]).is_some()
+    }
+
+    /// See [`Progress::kept_have_arrived`].
+    pub fn set_kept_arrived(self) {
+        set(&self.0[KEPT_ARRIVED], Some(0));
     }
 
     /// The system call that the shipper was ended for.

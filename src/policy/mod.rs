@@ -7,11 +7,13 @@
 mod architecture;
 mod compiler;
 mod network_table;
+mod pstore_table;
 mod table;
 
 pub use compiler::Instruction;
 use compiler::{EPILOGUE, compile, length};
 use network_table::{CLIENT, KEEPER, LOADER, NETCONSOLE};
+use pstore_table::PSTORE_READER;
 use table::{SHIPPER, WATCHER};
 
 /// The filter of the watcher.
@@ -28,6 +30,8 @@ pub fn shippers() -> &'static [Instruction] {
 pub static KEEPERS: [Instruction; length(&KEEPER) + EPILOGUE] = compile(&[&KEEPER]);
 /// The filter of the network's client.
 pub static CLIENTS: [Instruction; length(&CLIENT) + EPILOGUE] = compile(&[&CLIENT]);
+/// The filter of the reader of pstore.
+pub static PSTORE_READERS: [Instruction; length(&PSTORE_READER) + EPILOGUE] = compile(&[&PSTORE_READER]);
 /// The filter of the loader of drivers.
 pub static LOADERS: [Instruction; length(&LOADER) + EPILOGUE] = compile(&[&LOADER]);
 /// The filter of the process that arms netconsole.

@@ -48,7 +48,7 @@ const fn option(level: i32, name: i32) -> [Argument; 2] {
 }
 
 /// What a shipper may do: read the log, send it, be told to end.
-pub(super) const SHIPPER: [Row; 23] = [
+pub(super) const SHIPPER: [Row; 24] = [
     any(
         libc::SYS_read,
         "ship::reader: a record; ship::events: the watcher's messages; ship::handover: the lists of sockets; \
@@ -72,6 +72,7 @@ pub(super) const SHIPPER: [Row; 23] = [
         libc::SYS_lseek,
         "ship::reader: back to the oldest record; ship::handover: the lists from their start",
     ),
+    any(libc::SYS_pread64, "ship::kept_lines: what pstore kept"),
     any(libc::SYS_write, "logger: the program's own messages"),
     one_of(
         libc::SYS_socket,

@@ -39,6 +39,8 @@ pub struct Events {
     pub root_switched: bool,
     /// How far the network is that this program brings up; empty: it does not.
     pub network_state: heapless::Vec<u8, NETWORK_STATE_BYTES_MAX>,
+    /// How long the file is of what pstore kept, if it has become complete.
+    pub kept_bytes: Option<u64>,
     /// When the last wait ended.
     pub woken_ms: u64,
 }
@@ -76,6 +78,7 @@ impl Events {
             known_addresses: [const { Found::nothing() }; 2],
             root_switched: false,
             network_state: heapless::Vec::new(),
+            kept_bytes: None,
             woken_ms: time::now_ms(),
         }
     }
@@ -95,10 +98,8 @@ impl Events {
     /// Asks the watcher for the files that say where names lead, and hands their pieces to `take` until the last one
     /// has come, or it is `until_ms`, or the end has come. Returns `false` in that case.
     pub fn request_files(&mut self, until_ms: u64, take: &mut dyn FnMut(Message<'_>)) -> bool {
-        if let Some(watcher) = self.watcher {
-            // If it does not fit, there is no answer in time.
-            let _ = send(watcher, &Message::RequestFiles.encode(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
-        }
+        // If it does not fit, there is no answer in time.
+        self.tell_watcher(Message::RequestFiles);
         let mut is_complete = false;
         loop {
             let now = time::now_ms();
@@ -112,6 +113,13 @@ impl Events {
                 is_complete |= message == Message::EndOfFiles;
                 take(message);
             });
+        }
+    }
+
+    /// Sends the watcher a message without waiting.
+    pub fn tell_watcher(&self, message: Message<'_>) {
+        if let Some(watcher) = self.watcher {
+            let _ = send(watcher, &message.encode(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
         }
     }
 
@@ -184,6 +192,7 @@ impl Events {
             Some(Message::NetworkState(text)) => {
                 self.network_state = heapless::Vec::from_slice(text).unwrap_or_default();
             }
+            Some(Message::KeptLines { bytes }) => self.kept_bytes = Some(bytes),
             Some(piece) => take(piece),
             None => {}
         }

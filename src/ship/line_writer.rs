@@ -6,6 +6,7 @@ use super::reader::{Gap, GapCause};
 use earlykmsg::delivery::batch::{Batch, MadeOf};
 use earlykmsg::delivery::ledger::Ledger;
 use earlykmsg::line::{Encoder, Fate, Loss};
+use earlykmsg::pstore::{KeptLine, noted};
 use earlykmsg::record::Record;
 use earlykmsg::record::clock::WallOffset;
 
@@ -36,6 +37,18 @@ impl LineWriter<'_> {
             let fate = Fate::Lost { why: "its line has no room" };
             self.push(Loss { from: seq, to: seq, fate }, clock_us);
         }
+    }
+
+    /// The line of one that pstore kept, if it fits.
+    pub fn write_kept(&mut self, line: &KeptLine<'_>) -> bool {
+        let room = self.batch.room();
+        if room.len() <= self.encoder.kept_bytes_max(line) {
+            return false;
+        }
+        let Record { seq, clock_us, .. } = line.record;
+        let len = self.encoder.encode_kept(room, line).unwrap_or(0);
+        self.note(noted(seq));
+        self.batch.push(len, MadeOf { seq: noted(seq), clock_us })
     }
 
     /// The reports of records that are gone: those that were sent before may have arrived, the others have not.

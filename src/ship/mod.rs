@@ -9,6 +9,7 @@
 
 pub mod handover;
 pub mod identity;
+pub mod kept_lines;
 pub mod reader;
 
 mod connection_log;
@@ -26,6 +27,7 @@ use rustix::fd::BorrowedFd;
 use crate::sys::memory::Buffer;
 use handover::SocketLists;
 use identity::Identity;
+use kept_lines::{ItemBuffer, KeptFile};
 use reader::ReadBuffer;
 use shipper::Shipper;
 
@@ -35,8 +37,9 @@ use earlykmsg::delivery::ledger::Marks;
 use earlykmsg::delivery::lifetime::Lifetime;
 use earlykmsg::delivery::progress::Progress;
 use earlykmsg::error::{Errno, Result, Step};
-use earlykmsg::limits::ANSWERS_BYTES;
+use earlykmsg::limits::{ANSWERS_BYTES, PSTORE_LINE_BYTES_MAX};
 use earlykmsg::line::Encoder;
+use earlykmsg::pstore::item::HEAD_BYTES;
 use earlykmsg::record::Level;
 use earlykmsg::record::clock::StampOffset;
 use earlykmsg::record::saved::Saved;
@@ -59,6 +62,8 @@ pub struct Job<'a> {
     pub buffer: &'a mut ReadBuffer,
     /// The first record that was never sent, when there was a shipper before.
     pub unsent: Option<u64>,
+    /// What pstore kept.
+    pub kept: KeptFile,
     /// How the kernel's time stamps and the clock belong together.
     pub stamp: StampOffset,
     /// Where the watcher sees how far it is.
@@ -96,10 +101,16 @@ struct SourceBuffers {
     batch: BatchBuffer,
     marks: Marks,
     encoder: Encoder,
+    kept_item: ItemBuffer,
 }
 
 static BUFFERS: Buffer<Buffers> = Buffer::new(Buffers {
-    source: SourceBuffers { batch: BatchBuffer::EMPTY, marks: Marks::NONE, encoder: Encoder::NONE },
+    source: SourceBuffers {
+        batch: BatchBuffer::EMPTY,
+        marks: Marks::NONE,
+        encoder: Encoder::NONE,
+        kept_item: [0; HEAD_BYTES + PSTORE_LINE_BYTES_MAX],
+    },
     answers: [0; ANSWERS_BYTES],
 });
 

@@ -7,12 +7,13 @@ use crate::logger::{error, info};
 use super::connection_log::ConnectionLog;
 use super::events::{Events, Ring};
 use super::resolver::Resolver;
-use super::source::Source;
+use super::source::{Filling, Source};
 use super::{Buffers, Fds, Job, Outcome};
 use crate::net::Target;
 use crate::random;
 use crate::sys::time;
 use crate::sys::wait::Awaited;
+use earlykmsg::channel::Message;
 use earlykmsg::config::endpoint::Endpoint;
 use earlykmsg::delivery::lifetime::{End, Lifetime, Why};
 use earlykmsg::delivery::outage::{Backoff, Outage};
@@ -84,6 +85,22 @@ impl<'a> Shipper<'a> {
     /// Fails when the address that a socket sends from is gone: nothing that is sent back arrives.
     pub fn check_own_address(&mut self, socket: BorrowedFd<'_>) -> Result<()> {
         self.events.links.check_own_address(socket, self.resolver.answers)
+    }
+
+    /// Reads and encodes what is sent next: see [`Source::fill`].
+    pub fn fill(&mut self, filling: Filling) -> Result<()> {
+        if let Some(bytes) = self.events.kept_bytes.take() {
+            self.source.open_kept(bytes);
+        }
+        self.source.fill(filling)
+    }
+
+    /// The receiver has all up to this position. Once these are all lines that pstore kept, the watcher is told.
+    pub fn acknowledged(&mut self, position: u64) {
+        if self.source.kept_have_arrived(position) {
+            self.progress.set_kept_arrived();
+            self.events.tell_watcher(Message::KeptLinesArrived);
+        }
     }
 
     /// An attempt to reach the receiver failed.

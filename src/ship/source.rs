@@ -2,9 +2,10 @@
 
 use rustix::fd::BorrowedFd;
 
-use crate::logger::warn;
+use crate::logger::{error, warn};
 
 use super::identity::Identity;
+use super::kept_lines::{KeptLines, Place};
 use super::line_writer::LineWriter;
 use super::reader::{Next, Reader};
 use super::{Job, SourceBuffers};
@@ -20,6 +21,7 @@ use earlykmsg::limits::{
     UDP_LEDGER_STEP_MS,
 };
 use earlykmsg::line::{Encoder, Fate, Loss, Records};
+use earlykmsg::pstore::noted_line;
 use earlykmsg::record::clock::{StampOffset, WallOffset};
 use earlykmsg::record::{Level, Record};
 
@@ -27,8 +29,12 @@ use earlykmsg::record::{Level, Record};
 pub struct Source<'a> {
     /// The lines that wait to be sent.
     pub batch: Batch,
-    /// Which record stands where in what was sent.
+    /// Which record stands where in what was sent, and which of the kept lines.
     pub ledger: Ledger,
+    /// The lines that pstore kept.
+    pub kept: KeptLines,
+    /// Where the last of them ends, once it was sent.
+    kept_end: Option<u64>,
     /// The kernel's log had nothing more when it was last read.
     pub ring_is_empty: bool,
     endpoint: &'a Endpoint<'a>,
@@ -64,6 +70,8 @@ impl<'a> Source<'a> {
         let mut source = Source {
             batch: Batch::new(&mut buffers.batch),
             ledger: Ledger::new(ledger_step, &mut buffers.marks),
+            kept: KeptLines::new(job.kept, job.first, &mut buffers.kept_item),
+            kept_end: None,
             ring_is_empty: false,
             endpoint: job.endpoint,
             level: job.level,
@@ -112,7 +120,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Reads and encodes what the log has and the batch takes. The batch is empty before. It stays empty when none of
+    /// Reads and encodes what pstore kept and the log has, and the batch takes. The batch is empty before. It stays empty when none of
     /// the next [`FILL_RECORDS_MAX`] records is to be shipped: a process that writes such records faster than they are
     /// read would keep the shipper from everything else.
     pub fn fill(&mut self, filling: Filling) -> Result<()> {
@@ -124,6 +132,11 @@ impl<'a> Source<'a> {
             if has_lines && self.batch.lines() >= filling.lines || room < 2 * LOST_LINE_BYTES_MAX {
                 break;
             }
+            let kept_are_due = self.kept.are_due(self.reader.next_seq());
+            // What pstore kept is never in one batch with records.
+            if self.batch.first().is_some_and(|of| noted_line(of.seq).is_some() != kept_are_due) {
+                break;
+            }
             let position = filling.position.map(|first| first + self.batch.waiting().len() as u64);
             let mut writer = LineWriter {
                 batch: &mut self.batch,
@@ -133,6 +146,18 @@ impl<'a> Source<'a> {
                 position,
                 unsent: self.unsent,
             };
+            if kept_are_due {
+                let Some(line) = self.kept.peek() else { continue };
+                if line.record.level <= self.level && !writer.write_kept(&line) {
+                    break;
+                }
+                let text_bytes = line.record.body.bytes().len();
+                self.kept.advance(text_bytes);
+                if !self.kept.has_more() {
+                    self.kept_end = filling.position.map(|first| first + self.batch.waiting().len() as u64);
+                }
+                continue;
+            }
             match self.reader.take(&|record| writer.encoder.bytes_max(record) <= room) {
                 // What was read before is sent first.
                 Err(_) if has_lines => break,
@@ -155,6 +180,17 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
+    /// What pstore kept has come, so many bytes: it stands before the next record.
+    pub fn open_kept(&mut self, bytes: u64) {
+        self.kept.open(bytes, self.reader.next_seq());
+    }
+
+    /// Whether this is the first that is heard of it that the receiver has all lines that pstore kept: it has all up to
+    /// `position`.
+    pub fn kept_have_arrived(&mut self, position: u64) -> bool {
+        self.kept_end.take_if(|end| *end <= position).is_some()
+    }
+
     /// Puts a report before all lines that wait, which are whole.
     pub fn push_front(&mut self, loss: Loss, clock_us: u64) {
         let mut line = [0; LOST_LINE_BYTES_MAX];
@@ -169,12 +205,15 @@ impl<'a> Source<'a> {
 
     /// Goes back so that everything that was sent from `position` on is sent again, as far as it is still there: in the
     /// log or, if the log has already dropped it, in the batch. What is not sent again, from `possibly_lost` on, is
-    /// reported.
+    /// reported. Lines that pstore kept are always still there.
     pub fn rewind_to(&mut self, position: u64, possibly_lost: Option<u64>) -> Result<()> {
         self.batch.keep_whole_lines();
         let Some(first) = self.ledger.record_at(position) else { return Ok(()) };
-        let possibly_lost = possibly_lost.unwrap_or(first);
+        let possibly_lost = self.kept.place(possibly_lost.unwrap_or(first));
+        let first = self.kept.place(first);
         self.ledger.clear();
+        self.rewind_kept_to(first.line, possibly_lost.line);
+        let (first, possibly_lost) = (first.record, possibly_lost.record);
         let kept = self.batch.first().map(|of| of.seq);
         let next = self.reader.next_seq();
         let oldest = match self.reader.rewind_to(first) {
@@ -202,10 +241,26 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
+    /// Goes back to this line, of those that pstore kept, and reports those before it, from `possibly_lost` on.
+    fn rewind_kept_to(&mut self, line: u64, possibly_lost: u64) {
+        if possibly_lost < line {
+            let (endpoint, last) = (self.endpoint, line - 1);
+            warn!(
+                "{endpoint}: possibly lost: lines {possibly_lost}-{last} that pstore kept, sent but perhaps unread"
+            );
+        }
+        if self.batch.first().is_some_and(|of| noted_line(of.seq).is_some()) {
+            self.batch.clear();
+        }
+        self.kept.rewind_to(line);
+        self.kept_end = None;
+    }
+
     /// Something of the batch was sent.
     pub fn note_sent(&mut self) {
         // A line that is half written counts as sent.
-        let unsent = self.batch.untouched().map(|of| of.seq).or(self.reader.next_seq());
+        let untouched = self.batch.untouched().map(|of| self.kept.place(of.seq).record);
+        let unsent = untouched.or(self.reader.next_seq());
         if let Some(unsent) = unsent
             && self.unsent.is_none_or(|before| before < unsent)
         {
@@ -221,7 +276,9 @@ impl<'a> Source<'a> {
     pub fn note_progress(&self, position: Option<u64>) {
         let sent = position.and_then(|position| self.ledger.record_at(position));
         let waiting = || self.batch.first().map(|of| of.seq);
-        self.progress.set_resume(sent.or_else(waiting).or(self.reader.next_seq()));
+        let begin = sent.or_else(waiting).map(|noted| self.kept.place(noted));
+        self.progress.set_resume(begin.map(|place| place.record).or(self.reader.next_seq()));
+        self.progress.set_kept_resume(begin.map_or(self.kept.next(), |place| place.line));
     }
 
     /// The last record that was read; 0: none.
@@ -235,7 +292,13 @@ impl<'a> Source<'a> {
         self.batch.keep_whole_lines();
         let waiting = self.batch.first().map(|of| of.seq);
         self.batch.clear();
-        let mut first = unacknowledged.or(waiting);
+        let place = unacknowledged.or(waiting).map(|noted| self.kept.place(noted));
+        let line = place.map_or(self.kept.next(), |place| place.line);
+        if line < self.kept.next() || self.kept.has_more() {
+            let endpoint = self.endpoint;
+            error!("{endpoint}: not acknowledged: what pstore kept, from line {line} on");
+        }
+        let mut first = place.map(|Place { record, .. }| record);
         let is_complete = self.count_unread(&mut first)?;
         let (Some(from), Some(to)) = (first, self.last_wanted) else { return Ok((None, is_complete)) };
         Ok(((from <= to).then_some(Records { from, to }), is_complete))

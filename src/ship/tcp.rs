@@ -53,13 +53,19 @@ pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
             Err(error) => shipper.not_reached(error),
             Ok(mut tcp) => {
                 match serve(shipper, &mut tcp) {
-                    Ok(Ended::Done) => return Ok(Outcome::Done),
+                    Ok(Ended::Done) => {
+                        shipper.acknowledged(u64::MAX);
+                        return Ok(Outcome::Done);
+                    }
                     Ok(Ended::Deadline) => {
                         let first = first_unacknowledged(shipper, &tcp);
                         return shipper.end_unacknowledged(first);
                     }
                     Ok(Ended::AllArrived) => go_on_behind(shipper),
-                    Ok(Ended::NothingSince(position)) => shipper.source.rewind_to(position, None)?,
+                    Ok(Ended::NothingSince(position)) => {
+                        shipper.acknowledged(position);
+                        shipper.source.rewind_to(position, None)?;
+                    }
                     Err(error) if error.is_of_kernel_log() => return Err(error),
                     Err(error) => repeat_what_may_be_unread(shipper, &tcp, error)?,
                 }
@@ -89,6 +95,7 @@ fn first_unacknowledged(shipper: &Shipper<'_>, tcp: &Tcp) -> Option<u64> {
 /// The receiver has all that the connection carried.
 fn go_on_behind(shipper: &mut Shipper<'_>) {
     shipper.source.batch.keep_whole_lines();
+    shipper.acknowledged(u64::MAX);
     // A receiver that closes its side early gets one batch a connection: what still waits is not held up.
     if !shipper.source.batch.is_empty() || !shipper.source.ring_is_empty {
         shipper.backoff = Backoff::NONE;
@@ -139,7 +146,7 @@ fn serve(shipper: &mut Shipper<'_>, tcp: &mut Tcp) -> Result<Ended> {
         shipper.check_own_address(tcp.fd())?;
         if shipper.source.batch.is_empty() {
             shipper.source.refresh_machine();
-            shipper.source.fill(Filling { position: Some(tcp.written()), lines: FILL_LINES })?;
+            shipper.fill(Filling { position: Some(tcp.written()), lines: FILL_LINES })?;
         }
         match send_waiting(shipper, tcp) {
             Ok(true) if look_ms == NEVER_MS => look_ms = time::now_ms() + LIFE_LOOK_MS,
@@ -194,6 +201,7 @@ fn look_whether_it_answers(shipper: &mut Shipper<'_>, tcp: &Tcp, now: u64) -> Re
     if state.dead {
         return Err(Step::AwaitAnswer.failed(TIMED_OUT));
     }
+    shipper.acknowledged(state.acked);
     shipper.source.note_progress(Some(tcp.written().saturating_sub(REPEAT_BYTES_MAX)));
     Ok(if state.all_acked { NEVER_MS } else { now + LIFE_LOOK_MS })
 }

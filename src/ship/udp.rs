@@ -15,6 +15,7 @@ use super::Outcome;
 use super::events::Ring;
 use super::shipper::Shipper;
 use super::source::{Filling, Source};
+use crate::logger::warn;
 use crate::net::udp::{Report, Sent, Udp};
 use crate::sys::time;
 use crate::sys::wait::Awaited;
@@ -25,6 +26,7 @@ use earlykmsg::limits::{
     UDP_NEIGHBOUR_LOOK_MS, UDP_REPEAT_MS, UDP_REPORTS_MAX, UDP_SEND_TRIES,
 };
 use earlykmsg::line::{Fate, Loss};
+use earlykmsg::pstore::noted_line;
 
 /// What to wait for on a socket of datagrams: nothing but reports, which `poll` always tells. What the receiver sends
 /// is dropped before a burst: to wait for that would be to wake up for it again and again.
@@ -179,7 +181,7 @@ fn send_burst(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Next> {
         if shipper.source.batch.is_empty() {
             // The first one goes alone: it has the kernel ask for the neighbour's address.
             let lines = if socket.sent_ms.is_none() { 1 } else { UDP_BURST - socket.burst };
-            shipper.source.fill(Filling { position: None, lines: lines as usize })?;
+            shipper.fill(Filling { position: None, lines: lines as usize })?;
         }
         if shipper.source.batch.is_empty() && shipper.source.ring_is_empty {
             next = State::Idle;
@@ -256,6 +258,10 @@ fn report_too_large(shipper: &mut Shipper<'_>) {
     };
     shipper.source.batch.written(line.len());
     shipper.source.batch.keep_whole_lines();
+    if let Some(line) = noted_line(made_of.seq) {
+        warn!("lost: line {line} that pstore kept, too large for a datagram");
+        return;
+    }
     let fate = Fate::Lost { why: "too large for a datagram" };
     shipper.source.push_front(Loss { from: made_of.seq, to: made_of.seq, fate }, made_of.clock_us);
 }

@@ -36,8 +36,8 @@ impl<'a> Awaited<'a> {
     }
 }
 
-/// The most that can be waited for at once: by the watcher, its own four and a channel to each shipper.
-pub const AWAITED_MAX: usize = 4 + DESTINATIONS_MAX;
+/// The most that can be waited for at once: by the watcher, its own five and a channel to each shipper.
+pub const AWAITED_MAX: usize = 5 + DESTINATIONS_MAX;
 
 /// Waits until one of these is ready, a signal interrupts it, or it is `until_ms`.
 pub fn wait<const N: usize>(awaited: &mut [Awaited<'_>; N], until_ms: u64) {

@@ -15,6 +15,7 @@ use crate::logger;
 use crate::privileges;
 use crate::ship::handover::SocketLists;
 use crate::ship::identity::Identity;
+use crate::ship::kept_lines::KeptFile;
 use crate::ship::{Fds, Job, Outcome, ship};
 use crate::sys::fds::{close_all_but, keep};
 use crate::sys::process::{self, Fork, fork};
@@ -49,6 +50,8 @@ pub struct Setup<'a> {
     pub facts: Facts,
     /// A directory without anything in it: the shippers' root.
     pub empty: Option<BorrowedFd<'static>>,
+    /// What pstore kept: its file, and how long it is once it is complete.
+    pub pstore: (Option<BorrowedFd<'static>>, u64),
 }
 
 /// One shipper.
@@ -74,9 +77,21 @@ pub enum State {
 }
 
 impl<'a> Child<'a> {
-    /// The shipper of the destination with this number, to be started at once.
-    pub fn new(number: usize, endpoint: &'a Endpoint<'a>, progress: Progress) -> Child<'a> {
-        Child { number, endpoint, progress, state: State::Due { at_ms: 0 }, backoff_ms: RESTART_MS_MIN }
+    /// The shipper of the destination with this number, to be started at this time.
+    pub fn new(number: usize, endpoint: &'a Endpoint<'a>, progress: Progress, at_ms: u64) -> Child<'a> {
+        Child { number, endpoint, progress, state: State::Due { at_ms }, backoff_ms: RESTART_MS_MIN }
+    }
+
+    /// Has it started at once, if it is to be started.
+    pub fn start_now(&mut self) {
+        if let State::Due { at_ms } = &mut self.state {
+            *at_ms = 0;
+        }
+    }
+
+    /// Whether its receiver has all lines that pstore kept.
+    pub fn has_kept_lines(&self) -> bool {
+        self.progress.kept_have_arrived()
     }
 
     /// Its process, while it runs.
@@ -183,7 +198,8 @@ impl<'a> Child<'a> {
         // The watcher's may be the console, which a shipper does not need.
         let stderr = if is_of_boot { None } else { logger::stderr() };
         let [ipv4, ipv6] = sockets.0;
-        close_all_but(&[Some(signals), Some(kmsg), Some(watcher), ipv4, ipv6, stderr]);
+        let (pstore, _) = setup.pstore;
+        close_all_but(&[Some(signals), Some(kmsg), Some(watcher), ipv4, ipv6, stderr, pstore]);
         logger::use_kernel_log(kmsg);
         let id = SHIPPER_UID + self.number as u32;
         privileges::drop_to_shipper(id, stderr.is_some(), self.progress.denied_call())?;
@@ -217,6 +233,7 @@ impl<'a> Child<'a> {
             buffer: setup.kernel_log.buffer,
             unsent: self.progress.unsent(),
             stamp: setup.stamp,
+            kept: KeptFile { fd: setup.pstore.0, bytes: setup.pstore.1, next: self.progress.kept_resume() },
             progress: self.progress,
         }
     }

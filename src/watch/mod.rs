@@ -5,12 +5,13 @@
 mod child;
 pub mod kernel_log;
 mod network;
+mod origin;
+mod program;
+mod pstore;
 mod root_files;
 mod start_line;
 mod switch_root;
 mod wall_clock;
-
-use core::ffi::CStr;
 
 use crate::logger::{error, info, warn};
 use heapless::Vec;
@@ -37,44 +38,16 @@ use earlykmsg::config::tags::Facts;
 use earlykmsg::config::{Linger, Options};
 use earlykmsg::delivery::progress::Board;
 use earlykmsg::error::Result;
-use earlykmsg::limits::{DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, NEVER_MS, TERM_TO_SWITCH_MS};
+use earlykmsg::limits::{
+    DESTINATIONS_MAX, DRAIN_GRACE_MS, DRAIN_MS, NEVER_MS, PSTORE_AWAIT_MS, TERM_TO_SWITCH_MS,
+};
 use kernel_log::KernelLog;
 use network::Network;
+pub use origin::Origin;
+use pstore::Pstore;
 use start_line::StartLine;
 use switch_root::RootSwitch;
 use wall_clock::WallClock;
-
-/// How the program was started.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Origin<'a> {
-    /// By PID 1, which becomes the next init.
-    Pid1 {
-        /// The path of the next init, as far as it can be foreseen.
-        next_init: Option<&'a CStr>,
-    },
-    /// By `earlykmsg --background`, from an init script.
-    Background {
-        /// On an initramfs: a root switch is to come, and the boot began just now.
-        in_initramfs: bool,
-    },
-    /// From a shell or a script, in the foreground.
-    ByHand {
-        /// `--once`
-        once: bool,
-    },
-}
-
-impl Origin<'_> {
-    /// Whether it belongs to the boot: nobody waits for it, and it ends when the main system delivers.
-    fn is_of_boot(self) -> bool {
-        matches!(self, Origin::Pid1 { .. } | Origin::Background { .. })
-    }
-
-    /// Whether a root switch is to come.
-    fn expects_root_switch(self) -> bool {
-        matches!(self, Origin::Pid1 { .. } | Origin::Background { in_initramfs: true })
-    }
-}
 
 /// Ships `kernel_log` to all destinations until their shippers have ended. Returns the exit code.
 pub fn watch(
@@ -103,6 +76,7 @@ struct Watcher<'a> {
     setup: Setup<'a>,
     root_switch: Option<RootSwitch>,
     network: Network,
+    pstore: Pstore,
     wall_clock: WallClock,
     /// The root to come back to from PID 1's: the empty directory, or without one the root at the start.
     home: Option<BorrowedFd<'static>>,
@@ -133,6 +107,7 @@ impl<'a> Watcher<'a> {
         let signals = keep(signal::listen()?);
         logger::use_kernel_log(kernel_log.fd);
         let network = Network::start(options, origin);
+        let pstore = Pstore::start(options, origin);
         let start = StartLine { kernel: uname(), options, origin };
         let stamp = kernel_log.measure_stamps(|| {
             let before_ns = time::raw_ns();
@@ -150,18 +125,32 @@ impl<'a> Watcher<'a> {
         let empty = empty_directory().map(keep);
         let home = if origin.expects_root_switch() { empty.or_else(open_root) } else { None };
         privileges::drop_to_watcher()?;
+        // What pstore kept goes first, if it comes soon.
+        let start_ms = pstore.channel().map_or(0, |_| time::now_ms() + PSTORE_AWAIT_MS);
         let destinations = options.destinations.iter().zip(board.slots()).enumerate();
-        let shippers =
-            destinations.map(|(number, (endpoint, progress))| Child::new(number, endpoint, progress));
+        let shippers = destinations
+            .map(|(number, (endpoint, progress))| Child::new(number, endpoint, progress, start_ms));
         // At the boot there is nothing before record 0: what the ring no longer has is a loss.
         let first = if origin.expects_root_switch() { Some(0) } else { kernel_log.oldest };
         // On a main system it goes on as after a root switch.
         let is_switched = origin.is_of_boot() && !origin.expects_root_switch();
         Ok(Watcher {
             shippers: shippers.collect(),
-            setup: Setup { options, kernel_fs, origin, signals, kernel_log, stamp, first, facts, empty },
+            setup: Setup {
+                options,
+                kernel_fs,
+                origin,
+                signals,
+                kernel_log,
+                stamp,
+                first,
+                facts,
+                empty,
+                pstore: (pstore.file, 0),
+            },
             root_switch,
             network,
+            pstore,
             wall_clock,
             home,
             switched_ms: is_switched.then(time::now_ms),
@@ -179,6 +168,8 @@ impl<'a> Watcher<'a> {
             }
             let ready = self.wait();
             self.network.take_message(&self.shippers);
+            self.pstore.take_message(&mut self.shippers);
+            self.setup.pstore.1 = self.pstore.bytes;
             self.answer_requests(&ready.shippers);
             if ready.wall_clock {
                 self.log_clock_step();
@@ -255,7 +246,7 @@ impl<'a> Watcher<'a> {
     fn wait(&self) -> Ready {
         let mut until = if self.shippers.is_empty() { self.netconsole_ms() } else { self.force_ms() };
         let mut awaited = [Awaited::NONE; AWAITED_MAX];
-        let [signals, mounts, wall_clock, network, channels @ ..] = &mut awaited;
+        let [signals, mounts, wall_clock, network, pstore, channels @ ..] = &mut awaited;
         *signals = Awaited::new(self.setup.signals, PollFlags::IN);
         if let Some(switch) = &self.root_switch {
             *mounts = switch.awaited();
@@ -263,6 +254,7 @@ impl<'a> Watcher<'a> {
         }
         *wall_clock = Awaited::input(self.wall_clock.fd());
         *network = Awaited::input(self.network.channel());
+        *pstore = Awaited::input(self.pstore.channel());
         for (shipper, channel) in self.shippers.iter().zip(channels) {
             *channel = Awaited::input(shipper.channel());
             if let State::Due { at_ms } = shipper.state {
@@ -270,27 +262,36 @@ impl<'a> Watcher<'a> {
             }
         }
         wait(&mut awaited, until);
-        // Signals and the network's messages are looked for each time.
-        let [_, mounts, wall_clock, _, shippers @ ..] = awaited.map(|awaited| awaited.is_ready());
+        // Signals and the messages of both programs are looked for each time.
+        let [_, mounts, wall_clock, _, _, shippers @ ..] = awaited.map(|awaited| awaited.is_ready());
         Ready { mounts, wall_clock, shippers }
     }
 
-    /// Sends the files for name lookups to the shippers that have asked for them: no other message comes from one.
+    /// Sends the files for name lookups to the shippers that have asked for them. The only other message that comes from
+    /// one says that its receiver has what pstore kept.
     fn answer_requests(&mut self, ready: &[bool]) {
+        let mut kept_lines_arrived = false;
         for (shipper, is_ready) in self.shippers.iter_mut().zip(ready) {
             if *is_ready
                 && let State::Running { channel, .. } = &mut shipper.state
                 && let Some(open) = channel
             {
-                if matches!(read(&*open, &mut [0; 1]), Ok(1..)) {
-                    let is_main_system = self.switched_ms.is_some();
-                    let (fs, servers) = (self.setup.kernel_fs, &self.network.name_servers);
-                    root_files::send_all(fs, self.home, is_main_system, servers, open.as_fd());
-                } else {
+                let mut packet = [0; 1];
+                let length = read(&*open, &mut packet).unwrap_or(0);
+                match Message::decode(packet.get(..length).unwrap_or_default()) {
+                    Some(Message::KeptLinesArrived) => kept_lines_arrived = true,
+                    Some(_) => {
+                        let is_main_system = self.switched_ms.is_some();
+                        let (fs, servers) = (self.setup.kernel_fs, &self.network.name_servers);
+                        root_files::send_all(fs, self.home, is_main_system, servers, open.as_fd());
+                    }
                     // It has closed its end.
-                    *channel = None;
+                    None => *channel = None,
                 }
             }
+        }
+        if kept_lines_arrived {
+            self.pstore.arrived(&self.shippers);
         }
     }
 

@@ -1,35 +1,23 @@
 //! The program that brings the network up before the root switch, as the watcher sees it.
 //!
-//! It is a file of its own, so that the machines whose image brings the network up carry nothing of it. Nobody waits for
-//! it, and without it nothing is missing but the network.
-
-use core::ffi::CStr;
+//! Without it nothing is missing but the network.
 
 use heapless::Vec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::stdio::{dup2_stdin, dup2_stdout};
+use rustix::io::Errno;
 
 use super::Origin;
 use super::child::{Child, send};
-use crate::exit;
-use crate::logger::{self, error, warn};
-use crate::sys::At;
-use crate::sys::args::Args;
-use crate::sys::fds::{keep, read_into};
-use crate::sys::process::{self, Fork, exec_file, fork};
+use super::program::Program;
+use crate::sys::fds::read_into;
 use earlykmsg::channel::Message;
 use earlykmsg::config::Options;
-use earlykmsg::error::{Error, Result, Step};
-use earlykmsg::limits::{FILE_PIECE_BYTES, NAME_SERVERS_TEXT_BYTES_MAX, PACKET_BYTES_MAX};
-use earlykmsg::text::Quoted;
+use earlykmsg::limits::{NAME_SERVERS_TEXT_BYTES_MAX, PACKET_BYTES_MAX};
 
-/// Where the program lies in an image.
-const PROGRAM: &CStr = c"/earlykmsg.d/network";
+/// Where it lies.
+const PROGRAM: Program = Program { path: c"/earlykmsg.d/network", without: "the network is left alone" };
 
-/// The program.
+/// The program at work.
 pub struct Network {
     /// The channel to it; none: it does not run.
     channel: Option<OwnedFd>,
@@ -42,7 +30,8 @@ impl Network {
     pub fn start(options: &Options<'_>, origin: Origin<'_>) -> Network {
         let is_asked_for = !options.network_word.is_empty() && origin.expects_root_switch()
             || options.netconsole && origin.is_of_boot();
-        let channel = if is_asked_for { start_program(options, origin) } else { None };
+        let start = || PROGRAM.start(options.network_word, options, origin, None);
+        let channel = if is_asked_for { start() } else { None };
         Network { channel, name_servers: Vec::new() }
     }
 
@@ -78,62 +67,4 @@ impl Network {
             send(channel, Message::RootSwitched { at_ms });
         }
     }
-}
-
-/// Starts the program, if the image has it. Returns the channel to it.
-fn start_program(options: &Options<'_>, origin: Origin<'_>) -> Option<OwnedFd> {
-    let Ok(program) = openat(CWD, PROGRAM, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
-        let word = Quoted(options.network_word);
-        warn!("{word}= is set, but the image has no /earlykmsg.d/network: the network is left alone");
-        return None;
-    };
-    fork_program(keep(program), options, origin).inspect_err(|error| left_alone(*error)).ok()
-}
-
-fn fork_program(program: BorrowedFd<'static>, options: &Options<'_>, origin: Origin<'_>) -> Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let (channel, its_end) =
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).at(Step::OpenChannel)?;
-    send_cmdline(channel.as_fd(), options, origin);
-    match fork()? {
-        Fork::Parent(_) => Ok(channel),
-        Fork::Child => {
-            left_alone(become_program(program, keep(its_end)));
-            process::exit(exit::SOFTWARE)
-        }
-    }
-}
-
-fn left_alone(error: Error) {
-    error!("/earlykmsg.d/network: {error}; the network is left alone");
-}
-
-/// Sends the words: those of the kernel's command line, and those that the program was started with by an init script.
-fn send_cmdline(channel: BorrowedFd<'_>, options: &Options<'_>, origin: Origin<'_>) {
-    let send = |text: &[u8]| {
-        text.chunks(FILE_PIECE_BYTES).for_each(|piece| send(channel, Message::Cmdline(piece)));
-    };
-    send(options.cmdline);
-    if let (Origin::Background { .. }, Some(args)) = (origin, Args::again()) {
-        for arg in args.iter().skip(1) {
-            send(b" ");
-            send(arg.to_bytes());
-        }
-    }
-    self::send(channel, Message::Cmdline(b""));
-}
-
-/// Becomes the program: its standard input is the channel, and its standard output the kernel's log, or the console where
-/// that cannot be written. Returns only when that failed.
-fn become_program(program: BorrowedFd<'static>, channel: BorrowedFd<'static>) -> Error {
-    let log = logger::kernel_log().or(logger::stderr()).unwrap_or(channel);
-    // First all of them out of each other's way: any may be 0 or 1.
-    let moved = [program, channel, log].map(|fd| fcntl_dupfd_cloexec(fd, 3).map(keep));
-    let [Ok(program), Ok(channel), Ok(log)] = moved else {
-        return Step::OpenChannel.failed(Errno::MFILE.raw_os_error());
-    };
-    logger::use_kernel_log(log); // for what is said if this fails
-    let _ = (dup2_stdin(channel), dup2_stdout(log));
-    // Named as this process is, which systemd's initrd spares.
-    exec_file(program, c"@earlykmsg")
 }

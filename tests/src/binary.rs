@@ -27,6 +27,11 @@ pub fn earlykmsg_network() -> PathBuf {
     earlykmsg().with_file_name("earlykmsg-network")
 }
 
+/// The release binary of the program that reads pstore, beside it.
+pub fn earlykmsg_pstore() -> PathBuf {
+    earlykmsg().with_file_name("earlykmsg-pstore")
+}
+
 /// A release build that keeps its symbols.
 pub fn unstripped() -> PathBuf {
     build("earlykmsg", "target/unstripped", &["--config", "profile.release.strip=false"])

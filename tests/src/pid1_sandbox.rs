@@ -68,6 +68,8 @@ pub struct Boot {
     /// Whether a signal is ignored and another blocked, a limit lowered, a descriptor inherited and the working
     /// directory another, so that what PID 1 passes on differs from what everyone has.
     pub peculiar: bool,
+    /// How `strace` makes system calls of the program's processes fail, or late: its arguments `-e`.
+    pub faults: Vec<String>,
     /// Whether the time, in nanoseconds since 1970, is printed just before PID 1 becomes the program.
     pub timed: bool,
 }
@@ -158,7 +160,9 @@ impl Boot {
         let mut child = self.command().spawn().expect("start the stage");
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else { unreachable!("all three are piped") };
-        Machine::new(child, stdin, stdout, stderr, boots_alone)
+        let mut machine = Machine::new(child, stdin, stdout, stderr, boots_alone);
+        machine.is_straced = !self.faults.is_empty();
+        machine
     }
 
     /// The command that makes this boot: [`enter_if_asked`] of the tests' `stage`, or of this program itself
@@ -167,7 +171,13 @@ impl Boot {
         let this = std::env::current_exe().expect("the path of this program");
         let stage = this.parent().and_then(Path::parent).map(|target| target.join("pid1_sandbox"));
         let examples = this.parent().is_some_and(|folder| folder.ends_with("examples"));
-        let mut command = Command::new(if examples { this } else { stage.expect("a target folder") });
+        let stage = if examples { this } else { stage.expect("a target folder") };
+        let mut command =
+            Command::new(if self.faults.is_empty() { stage.as_path() } else { Path::new("strace") });
+        if !self.faults.is_empty() {
+            command.args(["-f", "-qq", "-o", "/dev/null"]);
+            command.args(self.faults.iter().flat_map(|fault| ["-e", fault])).arg(&stage);
+        }
         command.arg(OUTER).arg(serde_json::to_string(self).expect("a boot is data"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -193,6 +203,12 @@ pub fn add_network(root: &Path) {
     fs::copy(binary::earlykmsg_network(), root.join("earlykmsg.d/network")).expect("copy the program");
 }
 
+/// Puts the program that reads pstore into an image.
+pub fn add_pstore(root: &Path) {
+    fs::create_dir(root.join("earlykmsg.d")).expect("make a folder");
+    fs::copy(binary::earlykmsg_pstore(), root.join("earlykmsg.d/pstore")).expect("copy the program");
+}
+
 /// Puts a shell script that can be run into an image; it leaves its path and arguments in `/ran` first.
 pub fn script(root: &Path, path: &str, body: &str) {
     let text = format!("#!/bin/busybox sh\necho \"$0\" \"$@\" >> /ran\n{body}\n");
@@ -210,6 +226,8 @@ pub fn ran(root: &Path) -> String {
 #[derive(Debug)]
 pub struct Machine {
     stage: Pid,
+    /// Whether that is `strace`, whose child is the stage.
+    is_straced: bool,
     /// What was printed, by line, stderr among it.
     pub console: Arc<Events<String>>,
     ended: Arc<Events<ExitStatus>>,
@@ -239,12 +257,22 @@ impl Machine {
                 ended.push(status);
             }
         });
-        Machine { stage, console, ended, stdin: Some(stdin), waiter: Some(waiter), _boots_alone: boots_alone }
+        Machine {
+            stage,
+            is_straced: false,
+            console,
+            ended,
+            stdin: Some(stdin),
+            waiter: Some(waiter),
+            _boots_alone: boots_alone,
+        }
     }
 
     /// PID 1, as the machine knows it.
     pub fn init(&self) -> Option<Pid> {
-        proc::children(self.stage).first().copied()
+        let child = |pid| proc::children(pid).first().copied();
+        let stage = if self.is_straced { child(self.stage)? } else { self.stage };
+        child(stage)
     }
 
     /// Gives a line to PID 1's stdin.

@@ -42,7 +42,7 @@ fn assert_static_and_locked(path: &Path) -> usize {
 
 #[test]
 fn the_binary_is_small_static_and_locked() {
-    for path in [binary::earlykmsg(), &binary::earlykmsg_network()] {
+    for path in [binary::earlykmsg(), &binary::earlykmsg_network(), &binary::earlykmsg_pstore()] {
         assert!(assert_static_and_locked(path) <= BYTES_MAX);
     }
 }
@@ -51,7 +51,9 @@ fn the_binary_is_small_static_and_locked() {
 fn so_it_is_for_other_processors() {
     for architecture in ["arm64", "riscv64"] {
         let path = binary::cross(architecture);
-        for path in [&path, &path.with_file_name("earlykmsg-network")] {
+        for path in
+            [&path, &path.with_file_name("earlykmsg-network"), &path.with_file_name("earlykmsg-pstore")]
+        {
             assert!(assert_static_and_locked(path) <= BYTES_MAX);
         }
     }
@@ -73,7 +75,12 @@ fn so_it_is_as_gnu_ld_links_it() {
 /// Other versions know this one by it, and look for it no further than this.
 #[test]
 fn the_binary_carries_its_note() {
-    let mut paths = vec![binary::earlykmsg().to_owned(), binary::unstripped(), binary::earlykmsg_network()];
+    let mut paths = vec![
+        binary::earlykmsg().to_owned(),
+        binary::unstripped(),
+        binary::earlykmsg_network(),
+        binary::earlykmsg_pstore(),
+    ];
     let stripped = workspace().join("target/unstripped/stripped");
     let status = Command::new("strip").arg("-o").arg(&stripped).arg(&paths[1]).status().expect("start strip");
     assert!(status.success(), "strip failed");
@@ -101,7 +108,7 @@ fn the_binary_carries_its_note() {
 #[test]
 fn the_binary_has_no_heap() {
     let path = binary::unstripped();
-    for path in [&path, &path.with_file_name("earlykmsg-network")] {
+    for path in [&path, &path.with_file_name("earlykmsg-network"), &path.with_file_name("earlykmsg-pstore")] {
         assert_no_heap(path);
     }
 }

@@ -102,7 +102,7 @@ fn writable_bytes(pid: Pid) -> u64 {
 /// the others included.
 #[test]
 fn what_can_be_written_is_bounded() {
-    const MOST_KB: u64 = 152;
+    const MOST_KB: u64 = 156;
     alone(|_| {
         let (tcp, udp) = (Tcp::new(TcpBehaviour::Reads), Udp::new());
         let program = Run::new(&[tcp.url(), udp.url()]).start();

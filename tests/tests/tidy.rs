@@ -171,8 +171,9 @@ impl Visit<'_> for Paths {
 /// A module of the library or of the program, by its path from `crate` on (which is not in it).
 type Module = Vec<String>;
 
-/// The root files of the core, of what both programs share, and of each program.
-const ROOTS: [&str; 4] = ["src/lib.rs", "src/system.rs", "src/main.rs", "src/bringup/main.rs"];
+/// The root files of the core, of what the programs share, and of each program.
+const ROOTS: [&str; 5] =
+    ["src/lib.rs", "src/system.rs", "src/main.rs", "src/bringup/main.rs", "src/pstore_reader/main.rs"];
 
 /// The modules that a root file declares, at any depth, each with its file.
 fn modules(root: &str, sources: &[Source]) -> BTreeMap<Module, usize> {
@@ -213,6 +214,7 @@ fn target(path: &[String], from: &Module, modules: &BTreeMap<Module, usize>) -> 
 #[test]
 fn no_modules_go_in_a_circle() {
     let sources = sources("src/");
+    let mut edges_seen = 0;
     for root in ROOTS {
         let modules = modules(root, &sources);
         let mut edges: BTreeMap<Module, BTreeSet<Module>> = BTreeMap::new();
@@ -227,7 +229,7 @@ fn no_modules_go_in_a_circle() {
                 }
             }
         }
-        assert!(edges.len() > 5, "{edges:?}");
+        edges_seen += edges.len();
         // Modules that know none of the rest go first, until none is left.
         let known = |edges: &BTreeMap<Module, BTreeSet<Module>>, module: &Module| edges.contains_key(module);
         loop {
@@ -248,6 +250,7 @@ fn no_modules_go_in_a_circle() {
             .collect();
         assert!(told.is_empty(), "{root}: in circles, or knowing those that are:\n{}", told.join("\n"));
     }
+    assert!(edges_seen > 20, "{edges_seen}");
 }
 
 /// The library calls no system; rustix's calls are safe ones, so that `forbid(unsafe_code)` does not keep it from them.

@@ -24,6 +24,7 @@ pub struct Boot {
     words: Vec<String>,
     memory_mib: u32,
     network: bool,
+    reboots: bool,
     qemu_arguments: Vec<String>,
 }
 
@@ -50,6 +51,7 @@ impl Boot {
             words: vec![kernel.machine.kernel_words.to_owned()],
             memory_mib: 256,
             network: true,
+            reboots: false,
             qemu_arguments: Vec::new(),
         }
     }
@@ -75,6 +77,7 @@ impl Boot {
             words: Vec::new(),
             memory_mib: 512,
             network: true,
+            reboots: false,
             qemu_arguments: Vec::new(),
         }
     }
@@ -112,6 +115,13 @@ impl Boot {
         self
     }
 
+    /// At a reset it starts again, with what is in its memory.
+    #[must_use]
+    pub fn reboots(mut self) -> Boot {
+        self.reboots = true;
+        self
+    }
+
     /// One more argument for QEMU.
     #[must_use]
     pub fn qemu_argument(mut self, argument: impl Into<String>) -> Boot {
@@ -140,7 +150,10 @@ impl Boot {
         let mut command = dying_with_us(&self.machine.qemu());
         // KVM may be there and hang; emulation is the same everywhere.
         command.args(self.machine.qemu_arguments);
-        command.args(["-accel", "tcg", "-nodefaults", "-no-reboot"]);
+        command.args(["-accel", "tcg", "-nodefaults"]);
+        if !self.reboots {
+            command.arg("-no-reboot");
+        }
         command.args(["-display", "none", "-serial", "stdio"]);
         command.args(["-m", &self.memory_mib.to_string()]);
         match &self.source {

@@ -13,7 +13,7 @@ use std::time::Instant;
 use std::{env, fs, thread};
 
 use earlykmsg_initramfs::overlay::{self, Overlay, Programs};
-use earlykmsg_qemu::{Boot, End, Guest, Kernel, Machine, dying_with_us, image, programs_for};
+use earlykmsg_qemu::{Boot, End, Guest, Kernel, Machine, dying_with_us, image, programs_for, target_dir};
 use earlykmsg_view::decode::{Decoder, Entry};
 use earlykmsg_view::history::{Event, History};
 use earlykmsg_view::print::{BOLD, DIM, Printer, takes_colours};
@@ -38,7 +38,8 @@ first line on, through a switch of root, until the main system delivers by itsel
   --no-root         the initramfs finds no root disk and ends in a shell: its log
                     arrives all the same
   --image-network   the image brings the network up, not earlykmsg (earlykmsg.ip=)
-  --panic           the machine ends by a kernel panic
+  --panic           the machine panics and starts again; then the receiver gets the
+                    panic (on a PC, whose firmware keeps it)
   --save FILE       keep what netcat prints, to look at it by earlykmsg-view
   --console         type commands for the machine when its main system runs
   --help            this text
@@ -81,6 +82,38 @@ const PANIC: &str = "say 'demo: the main system runs'
 CONSOLE
 say 'demo: and now it panics'; read -t 5 -r _; echo c > /proc/sysrq-trigger";
 const BEFORE_THE_PANIC: &str = "demo: and now it panics";
+
+/// The main system after the panic.
+const AFTER_THE_PANIC: &str = "say 'demo: the main system runs again'; wait_log 'removed there'
+say 'demo: the receiver has the panic'
+echo \"RECORDS $(tool ring | grep -c '^[0-9]')\"";
+
+/// What a PC's firmware has for a kernel that dies (ACPI ERST), in a file that is gone with the demo.
+struct ErrorStore(PathBuf);
+
+impl ErrorStore {
+    const BYTES: u64 = 256 * 1024;
+
+    fn new() -> Result<ErrorStore> {
+        let path = target_dir().join("qemu").join(format!("demo-erst.{}", std::process::id()));
+        fs::File::create(&path)?.set_len(ErrorStore::BYTES)?;
+        Ok(ErrorStore(path))
+    }
+
+    fn plug_into(&self, boot: Boot) -> Boot {
+        let (path, bytes) = (self.0.display(), ErrorStore::BYTES);
+        boot.qemu_argument("-object")
+            .qemu_argument(format!("memory-backend-file,id=erst,mem-path={path},size={bytes},share=on"))
+            .qemu_argument("-device")
+            .qemu_argument("acpi-erst,memdev=erst")
+    }
+}
+
+impl Drop for ErrorStore {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
 
 /// Runs what is typed, until `exit`.
 const CONSOLE: &str =
@@ -243,7 +276,8 @@ impl Demo {
                 &given
             }
         };
-        let image = self.image(&kernel, &overlay, target)?;
+        let store = (self.panic && self.machine == Machine::AMD64).then(ErrorStore::new).transpose()?;
+        let image = self.image(&kernel, &overlay, target, if self.panic { PANIC } else { MAIN })?;
         if self.receiver.is_none() {
             let listen = if self.protocol == "udp" { "-luk" } else { "-lk" };
             step(&format!("Listening: nc {listen} 127.0.0.1 {}", target.port));
@@ -256,14 +290,26 @@ impl Demo {
         if self.initramfs.is_none() && !self.image_network {
             words += " earlykmsg.ip=dhcp";
         }
+        if store.is_some() {
+            words += " earlykmsg.pstore=clear";
+        }
         let shown = format!("Booting Linux {} with {words} {}", kernel.release, self.append);
         step(shown.trim_end());
-        let mut boot = Boot::new(&kernel, image).word(words).word(&self.append);
-        if self.receiver.is_some() {
-            boot = boot.loud();
+        let start = |image: Vec<u8>| {
+            let mut boot = Boot::new(&kernel, image).word(&words).word(&self.append);
+            if self.receiver.is_some() {
+                boot = boot.loud();
+            }
+            store.iter().fold(boot, |boot, store| store.plug_into(boot)).start()
+        };
+        let mut guest = start(image)?;
+        let mut seen = self.show(&mut guest, netcat.as_mut())?;
+        if store.is_some() {
+            step("The machine has panicked, and starts again");
+            drop(guest); // only so many run at once
+            guest = start(self.image(&kernel, &overlay, target, AFTER_THE_PANIC)?)?;
+            seen = self.show(&mut guest, netcat.as_mut())?;
         }
-        let mut guest = boot.start()?;
-        let seen = self.show(&mut guest, netcat.as_mut())?;
         summary(&seen, &guest, netcat.is_some(), &programs, &overlay);
         match guest.wait_exit(Duration::ZERO)? {
             End::Off => Ok(()),
@@ -272,7 +318,7 @@ impl Demo {
     }
 
     /// The image that is booted: the demo's own or another one, and the overlay behind it.
-    fn image(&self, kernel: &Kernel, overlay: &Overlay, target: &Target) -> Result<Vec<u8>> {
+    fn image(&self, kernel: &Kernel, overlay: &Overlay, target: &Target, main: &str) -> Result<Vec<u8>> {
         let mut archives = match &self.initramfs {
             Some(path) => {
                 step(&format!("Appending the overlay to {}", path.display()));
@@ -283,7 +329,6 @@ impl Demo {
                     "Packing an image: busybox, an init, and {} as one more file",
                     overlay::PROGRAM
                 ));
-                let main = if self.panic { PANIC } else { MAIN };
                 let console = if self.console { CONSOLE } else { "" };
                 let main = format!("{MAIN_NETWORK}{main}")
                     .replace("PROTOCOL", target.protocol)
@@ -381,12 +426,16 @@ fn typed_lines() -> Receiver<String> {
 
 /// What is worth a line of its own: the steps on the road of every boot.
 fn turn(record: &Record) -> Option<&'static str> {
+    if record.pstore.is_some() {
+        return None;
+    }
     let msg = record.msg.strip_prefix("earlykmsg: ")?;
     let turns = [
         (
             "connected to ",
             "Connected: all above was in the kernel's ring before, all below arrives as it is written",
         ),
+        ("the last boot ended in", "The lines above with a | are the end of the boot before: pstore kept it"),
         ("root switched", "The root is switched: the initramfs is gone, earlykmsg goes on"),
         ("handed over to", "Handed over: earlykmsg has ended"),
     ];
@@ -512,6 +561,8 @@ struct Seen {
     /// What came, repetitions included.
     taken: usize,
     records: usize,
+    /// Lines of an earlier boot, which pstore kept.
+    kept: usize,
     first: Option<(Instant, u64)>,
     last: Option<u64>,
     /// When the machine's kernel started its clock: the earliest that any record allows, which is one that arrived
@@ -521,6 +572,10 @@ struct Seen {
 
 impl Seen {
     fn add(&mut self, at: Instant, record: &Record) {
+        if record.pstore.is_some() {
+            self.kept += 1;
+            return;
+        }
         self.records += 1;
         self.first.get_or_insert((at, record.seq));
         self.last = self.last.max(Some(record.seq));
@@ -542,6 +597,12 @@ fn summary(seen: &Seen, guest: &Guest, netcat: bool, programs: &Programs, overla
             // At the root switch the network goes for a moment, and datagrams are sent again to be on the safe side.
             row("and again", &(seen.taken - seen.records).to_string());
         }
+        if seen.kept > 0 {
+            row(
+                "lines of the panic",
+                &format!("{} received, which pstore kept of the boot before", seen.kept),
+            );
+        }
     }
     if let (Some((at, first)), Some(last), Some(start)) = (seen.first, seen.last, seen.kernel_start) {
         row("first and last seq", &format!("{first}, {last}"));
@@ -558,7 +619,8 @@ fn summary(seen: &Seen, guest: &Guest, netcat: bool, programs: &Programs, overla
     }
     if guest.lines().iter().any(|line| line.text.contains("Kernel panic")) {
         println!(
-            "\nWhat the kernel says while it panics reaches no process any more: that takes pstore or netconsole."
+            "\nWhat the kernel says while it panics reaches no process any more. Where pstore keeps it, it arrives after \
+             the next start: docs/panic.md."
         );
     }
 }

@@ -76,7 +76,7 @@ pub fn earlykmsg_for(machine: Machine) -> Result<Image> {
     Ok(Image::new().file(overlay::PROGRAM, 0o755, program::earlykmsg_for(machine)?))
 }
 
-/// `/earlykmsg` and `/earlykmsg.d/network` for this machine.
+/// `/earlykmsg`, `/earlykmsg.d/network` and `/earlykmsg.d/pstore` for this machine.
 ///
 /// # Errors
 /// That they could not be built.

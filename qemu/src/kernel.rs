@@ -114,6 +114,17 @@ impl Kernel {
         let netem_modules = read_modules(&modules_dir, &NETEM_MODULES)?;
         Ok(Kernel { machine, vmlinuz, folder: folder.to_owned(), release, network_modules, netem_modules })
     }
+
+    /// Other modules of an unpacked kernel, each behind those that it depends on.
+    ///
+    /// # Errors
+    /// That one of them is not there.
+    pub fn modules(&self, wanted: &[&str]) -> Result<Vec<Module>> {
+        let below = ["lib/modules", "usr/lib/modules"].map(|dir| self.folder.join(dir).join(&self.release));
+        let dir =
+            below.iter().find(|dir| dir.exists()).ok_or_else(|| Error::new("no modules of the kernel"))?;
+        read_modules(dir, wanted)
+    }
 }
 
 impl Kernel {

@@ -23,7 +23,7 @@
 //! | `error.rs` | what went wrong, in words |
 //! | `demo.rs` | the program behind the script `demo` |
 //! | `../guest/` | what runs inside guests: shell scripts, and a tool in C |
-//! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over`, `storm`, `netem`, `away`, `debian`, `packages`, `userspace`, `drivers`, `network`, `cards`, `matrix`, `emergency`, `uki`, `ipxe`, `demo` |
+//! | `../tests/` | `harness` itself, then what earlykmsg must do: `ship`, `next_init`, `world`, `switch`, `hand_over`, `storm`, `netem`, `away`, `debian`, `packages`, `userspace`, `drivers`, `network`, `cards`, `matrix`, `emergency`, `uki`, `ipxe`, `pstore`, `demo` |
 //! | `../examples/` | `storm`: a table of storms |
 
 mod account;

@@ -177,9 +177,13 @@ fn a_console_and_a_panic() {
     let typed = b"echo $((6 * 7)) typed > /dev/kmsg\nexit\n";
     child.stdin.take().unwrap().write_all(typed).unwrap();
     let shown = succeeded(&child.wait_with_output().unwrap());
-    for part in
-        ["] 42 typed\n", "demo: and now it panics", "Kernel panic - not syncing", "pstore or netconsole"]
-    {
+    for part in [
+        "] 42 typed\n",
+        "demo: and now it panics",
+        "kept by pstore of an earlier boot",
+        "Kernel panic - not syncing",
+        "the receiver has the panic",
+    ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     assert!(!shown.contains("\x1b["), "colours in a pipe: {shown}");

@@ -29,7 +29,7 @@ const MODULES: [&str; 10] = [
 const SHOW: &str = "
 show() {
     for link in /sys/class/net/*/device/driver; do
-        [ ! -e $link ] || echo \"$1DRIVER $(basename $(readlink $link))\"
+        [ ! -e $link ] || echo \"$1DRIVER $(echo $link | cut -d / -f 5) $(basename $(readlink $link))\"
     done
     ip -o link show | grep -v ' lo: ' | sed \"s/^/$1LINK /\"
     ip -o addr show | grep -v ' lo ' | sed \"s/^/$1ADDR /\"
@@ -138,6 +138,11 @@ on_both! {
     // Nobody answers on the first.
     the_second_of_two_links: &["-device", "virtio-net-pci,romfile=", "-netdev", USER, "-device", "vmxnet3,netdev=net0,romfile="],
         DHCP, "until [ $(ls -d /sys/class/net/e* | wc -l) = 2 ]; do sleep 0.1; done", &[LEASE, ("DRIVER", "virtio_net"), ("DRIVER", "vmxnet3"), ("LINK", ": <BROADCAST,MULTICAST> ")];
+    // The kernel numbers links as their drivers find them.
+    links_in_the_order_of_their_slots: &["-device", "e1000e,addr=0x10,romfile=",
+            "-netdev", USER, "-device", "vmxnet3,netdev=net0,addr=0x11,romfile="],
+        DHCP, "until [ $(ls -d /sys/class/net/e* | wc -l) = 2 ]; do sleep 0.1; done",
+        &[("DRIVER", "eth0 e1000e"), ("DRIVER", "eth1 vmxnet3")];
     // The first lease names no router. It is kept beside the other.
     the_lease_with_a_router: &["-netdev", "user,id=net1,net=10.0.3.0/24,restrict=on",
             "-device", "virtio-net-pci,netdev=net1,romfile=",

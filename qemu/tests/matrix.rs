@@ -14,9 +14,10 @@ use earlykmsg_qemu::{
 /// for another two.
 const LONG: Duration = Duration::from_secs(600);
 
-/// How much later a machine may be online that began in this time. A wait in vain takes two minutes more.
+/// How much later a machine may be online that began in this time: much, as others may get the processors in one of the
+/// boots alone. A service that waits in vain fails as well, which is no matter of time.
 fn later_max(online: Duration) -> Duration {
-    online * 2 + Duration::from_secs(60)
+    online * 3 + Duration::from_secs(90)
 }
 
 /// What happens in a boot, in this order: the driver of one card, its link, a lease, and so on.

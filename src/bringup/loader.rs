@@ -27,15 +27,18 @@ use earlykmsg::drivers::{
 };
 use earlykmsg::error::Error;
 use earlykmsg::limits::{
-    DEVICES_MS, DEVICES_SETTLE_MS, FILE_PIECE_BYTES, FIRMWARE_STRING_BYTES_MAX, MODALIAS_BYTES_MAX,
-    MODULE_LINE_BYTES_MAX, MODULE_OPTIONS_BYTES_MAX, MODULES_MAX, PATH_BYTES_MAX,
+    DEVICE_NAME_BYTES_MAX, DEVICES_MS, DEVICES_SETTLE_MS, FILE_PIECE_BYTES, FIRMWARE_STRING_BYTES_MAX,
+    MODALIAS_BYTES_MAX, MODULE_LINE_BYTES_MAX, MODULE_OPTIONS_BYTES_MAX, MODULES_MAX, PATH_BYTES_MAX,
     SOFT_DEPENDENCIES_DEPTH_MAX, UEVENT_BYTES,
 };
 use earlykmsg::names::file_lines::FileLines;
 use earlykmsg::text::Quoted;
 
-/// What a device says that it is.
-type Modalias = Vec<u8, MODALIAS_BYTES_MAX>;
+/// A device, and what it says that it is.
+struct Device {
+    name: Vec<u8, DEVICE_NAME_BYTES_MAX>,
+    modalias: Vec<u8, MODALIAS_BYTES_MAX>,
+}
 /// A line of `modules.dep`.
 type Line = Vec<u8, MODULE_LINE_BYTES_MAX>;
 
@@ -139,47 +142,58 @@ impl<'a> Loader<'a> {
     }
 
     /// Loads the drivers of the devices that have none. Returns whether any was loaded.
+    ///
+    /// The order decides on the names that the kernel gives to links. It is that of the devices, PCI's before those that
+    /// the drivers of some of them make, as udev has it.
     fn load_round(&mut self) -> bool {
-        let mut devices = Vec::<Modalias, MODULES_MAX>::new();
+        let mut devices = Vec::<Device, MODULES_MAX>::new();
         for bus in BUSES.split(|&byte| byte == b',') {
             self.find_devices(bus, &mut devices);
         }
         if devices.is_empty() {
             return false;
         }
-        let mut names = Vec::<Name, MODULES_MAX>::new();
+        // Each with the first of the devices that it is for.
+        let mut names = Vec::<(usize, Name), MODULES_MAX>::new();
         for folder in &self.folders {
             for_each_line(folder, b"modules.alias", &mut |line| {
                 let Some((pattern, module)) = read_alias(line) else { return };
-                if devices.iter().any(|device| matches(pattern, device))
+                if let Some(first) = devices.iter().position(|device| matches(pattern, &device.modalias))
                     && let Some(name) = name_of(module)
-                    && !names.contains(&name)
                 {
-                    let _ = names.push(name);
+                    match names.iter_mut().find(|(_, known)| *known == name) {
+                        Some((place, _)) => *place = first.min(*place),
+                        None => drop(names.push((first, name))),
+                    }
                 }
             });
         }
         let mut has_loaded = false;
-        for name in &names {
-            has_loaded |= self.load(name, Reason::ForDevice, 0);
+        for place in 0..devices.len() {
+            for (_, name) in names.iter().filter(|(first, _)| *first == place) {
+                has_loaded |= self.load(name, Reason::ForDevice, 0);
+            }
         }
         has_loaded
     }
 
-    /// Adds the devices of a bus that may lead to a network and have no driver.
-    fn find_devices(&mut self, bus: &[u8], devices: &mut Vec<Modalias, MODULES_MAX>) {
+    /// Adds the devices of a bus that may lead to a network and have no driver, in the order of their names.
+    fn find_devices(&mut self, bus: &[u8], devices: &mut Vec<Device, MODULES_MAX>) {
         let parts = [b"bus/", bus, b"/devices"];
         let Some(folder) = open_at(self.sysfs.as_fd(), &parts, DIRECTORY) else { return };
+        let others = devices.len();
         for_each_name(&folder, &mut |name| {
-            let mut modalias = Modalias::new();
-            if let Some(file) = open_below(&folder, &[name, b"/modalias"]) {
-                let mut bytes = [0; MODALIAS_BYTES_MAX];
-                let len = read(&file, &mut bytes).unwrap_or(0);
-                let _ = modalias.extend_from_slice(bytes[..len].trim_ascii_end());
-            }
+            let mut bytes = [0; MODALIAS_BYTES_MAX];
+            let file = open_below(&folder, &[name, b"/modalias"]);
+            let len = file.map_or(0, |file| read(&file, &mut bytes).unwrap_or(0));
+            let modalias = Vec::from_slice(bytes[..len].trim_ascii_end()).unwrap_or_default();
             self.has_usb |= modalias.starts_with(b"usb:");
-            if may_lead_to_network(&modalias) && !is_below(&folder, &[name, b"/driver"]) {
-                let _ = devices.push(modalias);
+            if may_lead_to_network(&modalias)
+                && !is_below(&folder, &[name, b"/driver"])
+                && let Ok(name) = Vec::from_slice(name)
+            {
+                let place = others + devices[others..].partition_point(|device| device.name < name);
+                let _ = devices.insert(place, Device { name, modalias });
             }
         });
     }

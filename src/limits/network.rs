@@ -30,6 +30,8 @@ pub const UDEVD_HELD_LOOK_MS: u64 = 100;
 pub const MAKE_AGAIN_MS: u64 = 200;
 /// After one has come, the others that come with it have this time.
 pub const DEVICES_SETTLE_MS: u64 = 20;
+/// The name of a device on its bus: on that of Hyper-V it is a UUID.
+pub const DEVICE_NAME_BYTES_MAX: usize = 40;
 /// The longest text by which a device says what it is.
 pub const MODALIAS_BYTES_MAX: usize = 128;
 /// The longest line of `modules.dep`: Debian's are of up to 1,378 bytes.

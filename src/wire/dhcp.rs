@@ -230,11 +230,10 @@ fn read_lease(address: Ipv4Addr, options: Options<'_>) -> Option<Lease> {
     }
     let half = seconds / 2;
     let most = seconds - seconds / 8;
-    let times = (options.seconds(option::RENEW_TIME), options.seconds(option::REBIND_TIME));
-    let (renew_after_s, rebind_after_s) = match times {
-        (Some(renew), Some(rebind)) if renew <= rebind && rebind <= seconds => (renew, rebind),
-        _ => (half, most),
-    };
+    let renew = options.seconds(option::RENEW_TIME).unwrap_or(half);
+    let rebind = options.seconds(option::REBIND_TIME).unwrap_or(most);
+    let is_in_order = renew <= rebind && rebind <= seconds;
+    let (renew_after_s, rebind_after_s) = if is_in_order { (renew, rebind) } else { (half, most) };
     let servers = options.find(option::NAME_SERVER).unwrap_or_default().as_chunks::<4>().0.iter();
     let domain = options.find(option::DOMAIN).unwrap_or_default();
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
@@ -439,12 +438,16 @@ mod tests {
 
     #[test]
     fn times_of_renewal() {
-        let times = |renew: [u8; 4], rebind: [u8; 4]| {
-            let mut options = USUAL.to_vec();
-            options.extend([(58, &renew[..]), (59, &rebind[..])]);
+        let times_of = |more: &[(u8, &[u8])]| {
+            let options = [&USUAL[..], more].concat();
             let lease = lease(&packet([10, 0, 2, 15], &options)).unwrap();
             (lease.renew_after_s, lease.rebind_after_s)
         };
+        let times = |renew: [u8; 4], rebind: [u8; 4]| times_of(&[(58, &renew), (59, &rebind)]);
+        assert_eq!(times_of(&[]), (100, 175));
+        assert_eq!(times_of(&[(58, &[0, 0, 0, 10])]), (10, 175));
+        assert_eq!(times_of(&[(58, &[0, 0, 0, 180])]), (100, 175));
+        assert_eq!(times_of(&[(59, &[0, 0, 0, 150])]), (100, 150));
         assert_eq!(times([0, 0, 0, 10], [0, 0, 0, 20]), (10, 20));
         assert_eq!(times([0, 0, 0, 30], [0, 0, 0, 20]), (100, 175));
         assert_eq!(times([0, 0, 0, 30], [0, 0, 0, 201]), (100, 175));

@@ -1,6 +1,8 @@
 //! A network of its own against DHCP servers of every kind: the program as PID 1 of a namespace, at a cable whose far end
 //! has the server and the receiver.
 
+mod servers;
+
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::fs;

@@ -14,10 +14,12 @@ use rustix::thread::set_name;
 
 use crate::exit;
 use crate::kernel_fs::is_kernel_log;
-use crate::logger;
+use crate::logger::{self, error};
+use crate::sys::At;
 use crate::sys::fds::{close_all_but, standard_stream};
 use crate::sys::memory::Buffer;
 use earlykmsg::channel::Message;
+use earlykmsg::error::Step;
 use earlykmsg::limits::{NETWORK_WORDS_BYTES_MAX, PACKET_BYTES_MAX};
 
 /// Takes the standard streams, and returns the channel. Descriptors besides them and `kept` are closed. Started by
@@ -49,12 +51,17 @@ pub fn read_cmdline(watcher: BorrowedFd<'_>) -> &'static [u8] {
     static TEXT: Buffer<Vec<u8, NETWORK_WORDS_BYTES_MAX>> = Buffer::new(Vec::new());
     let Some(text) = TEXT.take() else { return b"" };
     let mut packet = [0; PACKET_BYTES_MAX];
-    while let Ok(len) = read(watcher, &mut packet)
-        && let Some(Message::Cmdline(piece @ [_, ..])) =
-            Message::decode(packet.get(..len).unwrap_or_default())
-    {
+    loop {
+        let message = match read(watcher, &mut packet).at(Step::Receive) {
+            Ok(len) => Message::decode(packet.get(..len).unwrap_or_default()),
+            Err(error) => {
+                error!("the kernel command line: {error}; nothing is done");
+                return b"";
+            }
+        };
+        // The last piece is empty.
+        let Some(Message::Cmdline(piece @ [_, ..])) = message else { return text };
         // What is too long is left out.
         let _ = text.extend_from_slice(piece);
     }
-    text
 }

@@ -157,14 +157,16 @@ impl Keeper {
             let [from_watcher, signal, uevents] = awaited.map(|awaited| awaited.is_ready());
             if from_watcher {
                 let mut packet = [0; PACKET_BYTES_MAX];
-                match read(watcher, &mut packet) {
-                    Ok(0) => return Why::WatcherEnded,
-                    Ok(len)
+                // What ends all stays there, for the client to see.
+                match recv(watcher, &mut packet, RecvFlags::PEEK) {
+                    Ok((0, _)) => return Why::WatcherEnded,
+                    Ok((len, _))
                         if matches!(Message::decode(&packet[..len]), Some(Message::RootSwitched { .. })) =>
                     {
                         return Why::RootSwitched;
                     }
-                    _ => {}
+                    Ok(_) => _ = read(watcher, &mut packet),
+                    Err(_) => {}
                 }
             }
             if signal {

@@ -7,10 +7,10 @@ use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
 };
 
-use crate::sys::At;
-use crate::sys::socket::set_groups;
+use crate::sys::wait::{Awaited, wait};
+use crate::sys::{At, time};
 use earlykmsg::error::{Result, Step};
-use earlykmsg::limits::LINK_NEWS_BYTES;
+use earlykmsg::limits::{LINK_NEWS_BYTES, REQUEST_AGAIN_MS, REQUEST_TRIES};
 use earlykmsg::wire::netlink::{Dump, dump_request};
 use earlykmsg::wire::rtnetlink::{GROUPS, Request};
 
@@ -28,7 +28,7 @@ impl Rtnl {
     /// For what the kernel tells, too.
     pub fn open_and_listen() -> Result<Rtnl> {
         let rtnl = Rtnl::open()?;
-        set_groups(rtnl.fd(), true, &GROUPS);
+        bind(&rtnl.fd, &SocketAddrNetlink::new(0, GROUPS)).at(Step::SetUpSocket)?;
         Ok(rtnl)
     }
 
@@ -39,7 +39,7 @@ impl Rtnl {
 
     /// Has something changed. It is done when this returns; only a refusal is answered, as [`News::Refused`](earlykmsg::wire::rtnetlink_news::News::Refused).
     pub fn request(&self, request: &Request) {
-        let _ = send(&self.fd, request.bytes(), SendFlags::empty());
+        self.send(request.bytes());
     }
 
     /// Asks for one thing. Gives the answer, which is there at once.
@@ -56,7 +56,17 @@ impl Rtnl {
     /// Asks for all that there is of something. The answer ends with [`News::End`](earlykmsg::wire::rtnetlink_news::News::End), and until then nothing else can be
     /// asked for.
     pub fn dump(&self, what: Dump) {
-        let _ = send(&self.fd, &dump_request(what), SendFlags::empty());
+        self.send(&dump_request(what));
+    }
+
+    /// There may be no memory for it now.
+    fn send(&self, request: &[u8]) {
+        for _ in 0..REQUEST_TRIES {
+            if send(&self.fd, request, SendFlags::empty()).is_ok() {
+                break;
+            }
+            wait(&mut [Awaited::NONE], time::now_ms() + REQUEST_AGAIN_MS);
+        }
     }
 
     /// Takes some of what has come.

@@ -13,6 +13,10 @@ pub const LINK_REQUEST_BYTES_MAX: usize = 128;
 /// An address of ours whose lifetime is by more than this another than it was given is no longer ours: the kernel tells
 /// whole seconds.
 pub const LIFETIME_APART_MS: u64 = 3_000;
+/// A request that the kernel does not take is made again so often …
+pub const REQUEST_TRIES: u32 = 10;
+/// … each time after this.
+pub const REQUEST_AGAIN_MS: u64 = 2;
 /// The longest message about a device that is read whole.
 pub const UEVENT_BYTES: usize = 2048;
 /// How long the end of the process that changes the network is waited for.

@@ -7,7 +7,7 @@ use super::table::{OPEN, Row, SIOCGIFINDEX, any, argument, one_of};
 pub(super) const KEEPER: [Row; 15] = [
     any(libc::SYS_ppoll, "bringup::keeper: the one place that waits"),
     any(libc::SYS_read, "bringup::keeper: the watcher's messages, signals, what sysfs says of a link"),
-    any(libc::SYS_recvfrom, "bringup: what the kernel and udevd tell"),
+    any(libc::SYS_recvfrom, "bringup: what the watcher, the kernel and udevd tell"),
     any(libc::SYS_sendto, "bringup: requests to rtnetlink"),
     any(libc::SYS_wait4, "bringup::keeper: the end of the client or the loader"),
     any(libc::SYS_kill, "bringup::keeper: they are ended"),

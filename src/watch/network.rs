@@ -57,7 +57,7 @@ impl Network {
             self.channel = None;
             self.name_servers.clear();
         }
-        let message = message.unwrap_or(Message::NetworkState(b""));
+        let message = message.unwrap_or(Message::NetworkState(b"earlykmsg-network has ended"));
         shippers.iter().for_each(|shipper| shipper.send(message));
     }
 

@@ -26,14 +26,12 @@ pub const ROUTE_PROTOCOL: u8 = 200;
 pub const ROUTE_METRIC: u32 = 65_535;
 
 /// The groups that tell of links, addresses and routes of both families, and of what routers advertise.
-pub const GROUPS: [u32; 6] = [
-    1,  // RTNLGRP_LINK
-    5,  // RTNLGRP_IPV4_IFADDR
-    7,  // RTNLGRP_IPV4_ROUTE
-    9,  // RTNLGRP_IPV6_IFADDR
-    11, // RTNLGRP_IPV6_ROUTE
-    20, // RTNLGRP_ND_USEROPT
-];
+pub const GROUPS: u32 = 1 << 0 // RTNLGRP_LINK
+    | 1 << 4 // RTNLGRP_IPV4_IFADDR
+    | 1 << 6 // RTNLGRP_IPV4_ROUTE
+    | 1 << 8 // RTNLGRP_IPV6_IFADDR
+    | 1 << 10 // RTNLGRP_IPV6_ROUTE
+    | 1 << 19; // RTNLGRP_ND_USEROPT
 
 /// A request to the kernel. It answers only when it refuses.
 #[derive(Clone, Debug)]

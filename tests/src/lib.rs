@@ -19,6 +19,7 @@ pub mod judge;
 pub mod kmsg;
 pub mod nameserver;
 pub mod netconsole;
+pub mod network_sandbox;
 pub mod pid1_sandbox;
 pub mod postgres;
 pub mod proc;

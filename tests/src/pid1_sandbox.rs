@@ -165,13 +165,9 @@ impl Boot {
         machine
     }
 
-    /// The command that makes this boot: [`enter_if_asked`] of the tests' `stage`, or of this program itself
-    /// where that is an example.
+    /// The command that makes this boot: [`enter_if_asked`] of the `stage`.
     pub fn command(&self) -> Command {
-        let this = std::env::current_exe().expect("the path of this program");
-        let stage = this.parent().and_then(Path::parent).map(|target| target.join("pid1_sandbox"));
-        let examples = this.parent().is_some_and(|folder| folder.ends_with("examples"));
-        let stage = if examples { this } else { stage.expect("a target folder") };
+        let stage = stage();
         let mut command =
             Command::new(if self.faults.is_empty() { stage.as_path() } else { Path::new("strace") });
         if !self.faults.is_empty() {
@@ -182,6 +178,14 @@ impl Boot {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
+}
+
+/// The tests' `stage`, or this program itself where that is an example.
+pub(crate) fn stage() -> PathBuf {
+    let this = std::env::current_exe().expect("the path of this program");
+    let stage = this.parent().and_then(Path::parent).map(|target| target.join("pid1_sandbox"));
+    let examples = this.parent().is_some_and(|folder| folder.ends_with("examples"));
+    if examples { this } else { stage.expect("a target folder") }
 }
 
 /// A folder that holds an image: the program and busybox, and `init` as the next init, which leaves [`ran`].

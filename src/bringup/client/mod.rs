@@ -26,7 +26,9 @@ use earlykmsg::address::{Address, Addresses};
 use earlykmsg::channel::Message;
 use earlykmsg::config::network_words::NetworkWords;
 use earlykmsg::error::Result;
-use earlykmsg::limits::{IP_WORDS_MAX, LINK_NEWS_BYTES, LINKS_MAX, MAKE_AGAIN_MS, NETWORK_STATE_BYTES_MAX};
+use earlykmsg::limits::{
+    CLIENT_END_MS, IP_WORDS_MAX, LINK_NEWS_BYTES, LINKS_MAX, MAKE_AGAIN_MS, NETWORK_STATE_BYTES_MAX, NEVER_MS,
+};
 use earlykmsg::network::journal::Journal;
 use earlykmsg::network::ownership::{Owner, owner_of_address, owner_of_route};
 use earlykmsg::rate_limit::RateLimit;
@@ -113,17 +115,26 @@ impl<'a> Client<'a> {
     fn run(&mut self, keeper: BorrowedFd<'static>) {
         self.ask_next();
         self.tell_state(format_args!("no network device yet"));
+        // Until then the keeper, which is told to give the network back, may take to end this process.
+        let mut keeper_until_ms = NEVER_MS;
         while !self.gave_way {
             let until_ms = self.serve_links(time::now_ms());
+            let is_kept = keeper_until_ms == NEVER_MS;
             let mut awaited = [
                 Awaited::new(self.rtnl.fd(), PollFlags::IN),
                 Awaited::input(Some(self.packets.as_fd())),
                 Awaited::input(Some(keeper)),
+                Awaited::input(is_kept.then_some(self.watcher)),
             ];
-            wait(&mut awaited, until_ms);
-            let [news, packets, has_no_keeper] = awaited.map(|awaited| awaited.is_ready());
-            if has_no_keeper {
-                error!("the keeper of the network has died; the network is given back");
+            wait(&mut awaited, until_ms.min(keeper_until_ms));
+            let [news, packets, has_no_keeper, is_the_end] = awaited.map(|awaited| awaited.is_ready());
+            let now_ms = time::now_ms();
+            if is_the_end {
+                keeper_until_ms = now_ms + CLIENT_END_MS;
+            }
+            if has_no_keeper || now_ms >= keeper_until_ms {
+                let state = if has_no_keeper { "has died" } else { "is stuck" };
+                error!("the keeper of the network {state}; the network is given back");
                 give_back(&self.requests, self.journal);
                 return;
             }

@@ -1,6 +1,7 @@
 //! A network of its own against DHCP servers of every kind: the program as PID 1 of a namespace, at a cable whose far end
 //! has the server and the receiver.
 
+mod faults;
 mod servers;
 
 use core::net::{Ipv4Addr, SocketAddr};
@@ -16,6 +17,8 @@ use std::thread;
 use std::time::Instant;
 
 use earlykmsg_tests::events::Events;
+use earlykmsg_tests::foreign::until;
+use earlykmsg_tests::kmsg;
 use earlykmsg_tests::pid1_sandbox::{Boot, Machine, add_network, image};
 use earlykmsg_tests::proc;
 use earlykmsg_tests::receiver::{Tcp, TcpBehaviour};
@@ -355,6 +358,27 @@ fn given_back_with_the_watcher() {
         let watcher = watcher.expect("a watcher");
         nix::sys::signal::kill(watcher, nix::sys::signal::Signal::SIGKILL).expect("kill the watcher");
         wait_for_addresses("given back", str::is_empty);
+    });
+}
+
+/// Where the network is not up, shippers say so if nobody brings it up any more: who is killed cannot.
+#[test]
+fn the_program_is_killed() {
+    alone(|sandbox| {
+        let _world = World::new();
+        let machine = World::boot(sandbox, "earlykmsg.ip=dhcp");
+        let network = || {
+            let watcher = machine.init().and_then(|init| proc::children(init).first().copied())?;
+            let is_network = |pid: &Pid| proc::status(*pid, "Name") == "earlykmsg-netwo";
+            proc::children(watcher).into_iter().find(is_network)
+        };
+        until("the program", || network().is_some());
+        nix::sys::signal::kill(network().expect("it runs"), nix::sys::signal::Signal::SIGKILL)
+            .expect("kill it");
+        let said = |text: &str| {
+            text.contains("network not up after") && text.contains("; earlykmsg-network has ended")
+        };
+        until("a message", || kmsg::ring().iter().any(|record| said(&record.msg)));
     });
 }
 

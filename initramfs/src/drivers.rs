@@ -21,9 +21,9 @@ use crate::{Image, at};
 /// Where the drivers are in an image.
 pub const FOLDER: &str = "/earlykmsg.d";
 
-/// What virtual machines, clouds and servers have: cards, the buses that they are on, and what bonds and VLANs need.
-/// Those that need firmware are here to be told.
-const USUAL: [&str; 56] = [
+/// What virtual machines, clouds and servers have: cards, the buses that they are on, what bonds and VLANs need, and
+/// netconsole. Those that need firmware are here to be told.
+const USUAL: [&str; 57] = [
     // virtual
     "virtio_pci",
     "virtio_mmio",
@@ -86,6 +86,8 @@ const USUAL: [&str; 56] = [
     // links upon links
     "bonding",
     "8021q",
+    // the lines of a panic
+    "netconsole",
 ];
 
 /// Drivers and all that they need, of one kernel.

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use earlykmsg_initramfs::Image;
+use earlykmsg_initramfs::drivers::Drivers;
+use earlykmsg_initramfs::overlay::Overlay;
 use earlykmsg_qemu::{Boot, Kernel, LONG, Machine, Receiver, image};
 use earlykmsg_tests::foreign::{Foreign, listens, until};
 use earlykmsg_tests::receiver::Udp;
@@ -241,6 +243,24 @@ fn by_the_images_own_network() {
     let targets = targets_of_a_main_system(words, script, main);
     assert!(targets[0].starts_with("earlykmsg eth0 10.0.2.15 "), "{targets:?}");
     assert_eq!(targets[1..], [""]);
+}
+
+/// An image without netconsole, and the overlay of drivers behind it.
+#[test]
+fn modules_of_an_overlay() {
+    let kernel = Kernel::debian().unwrap();
+    let console = Udp::new();
+    let script = "network_up; wait_log 'netconsole sends to'; say 'a record'; wait_for_go";
+    let image = image::standard(&kernel, script).unwrap().with(image::programs().unwrap());
+    let drivers = Drivers::of(&kernel.folder, &[]).unwrap();
+    let archives = [image.to_cpio(), Overlay::of(&drivers.image).unwrap().zstd].concat();
+    let word = format!("earlykmsg.netconsole=udp://10.0.2.2:{}/", console.address.port());
+    let boot = Boot::new(&kernel, archives).rdinit("/earlykmsg").word("printk.devkmsg=on").word(word);
+    let mut guest = boot.loud().start().unwrap();
+    guest.wait_ready(LONG).unwrap();
+    console.lines.wait_for("a record", LONG);
+    guest.go().unwrap();
+    guest.wait_exit(LONG).unwrap();
 }
 
 /// Modules that the image loads by itself, some time later.

@@ -118,11 +118,12 @@ impl<'a> Armer<'a> {
     }
 
     fn run(&mut self) {
+        // At first there is nothing to wait for.
+        let mut until_ms = 0;
         loop {
-            self.look();
             let uevents = self.uevents.filter(|_| matches!(self.state, State::NoDriver));
             let mut awaited = [Some(self.keeper), Some(self.changes.fd()), uevents].map(Awaited::input);
-            wait(&mut awaited, self.wake_ms());
+            wait(&mut awaited, until_ms);
             let [is_end, has_changed, has_uevent] = awaited.map(|awaited| awaited.is_ready());
             if is_end {
                 if self.disarm() {
@@ -135,6 +136,8 @@ impl<'a> Armer<'a> {
                 wait(&mut [Awaited::input(Some(self.keeper))], time::now_ms() + NETCONSOLE_SETTLE_MS);
                 self.forget_changes();
             }
+            self.look();
+            until_ms = self.wake_ms();
         }
     }
 

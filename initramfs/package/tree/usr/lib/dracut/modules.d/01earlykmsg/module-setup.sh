@@ -13,7 +13,7 @@ depends() {
 install() {
     # Where rdinit=/earlykmsg looks for it too.
     inst_simple /usr/sbin/earlykmsg /earlykmsg
-    # Started by it where the command line says so: earlykmsg.ip=, earlykmsg.pstore=
+    # Started by it where the command line says so: earlykmsg.ip=, earlykmsg.netconsole=, earlykmsg.pstore=
     inst_simple /usr/lib/earlykmsg/network /earlykmsg.d/network
     inst_simple /usr/lib/earlykmsg/pstore /earlykmsg.d/pstore
     # Before anything waits for the network or the disk.

@@ -7,11 +7,12 @@ use core::ffi::CStr;
 
 use heapless::Vec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
+use rustix::fs::CWD;
 use rustix::io::{Errno, read};
 use rustix::net::{RecvFlags, recv};
 use rustix::system::{finit_module, uname};
 
+use super::files::{for_each_line, for_each_name, is_below, open_at, open_below};
 use super::rtnl::open_uevents;
 use crate::exit;
 use crate::kernel_fs::{DIRECTORY, sysfs};
@@ -28,10 +29,9 @@ use earlykmsg::drivers::{
 use earlykmsg::error::Error;
 use earlykmsg::limits::{
     DEVICE_NAME_BYTES_MAX, DEVICES_MS, DEVICES_SETTLE_MS, FILE_PIECE_BYTES, FIRMWARE_STRING_BYTES_MAX,
-    MODALIAS_BYTES_MAX, MODULE_LINE_BYTES_MAX, MODULE_OPTIONS_BYTES_MAX, MODULES_MAX, PATH_BYTES_MAX,
+    MODALIAS_BYTES_MAX, MODULE_LINE_BYTES_MAX, MODULE_OPTIONS_BYTES_MAX, MODULES_MAX,
     SOFT_DEPENDENCIES_DEPTH_MAX, UEVENT_BYTES,
 };
-use earlykmsg::names::file_lines::FileLines;
 use earlykmsg::text::Quoted;
 
 /// A device, and what it says that it is.
@@ -357,49 +357,4 @@ fn may_lead_to_network(modalias: &[u8]) -> bool {
     let contains = |part: &&[u8]| modalias.windows(part.len()).any(|window| window == *part);
     let is_pci = modalias.starts_with(b"pci:") && PCI.iter().any(contains);
     is_pci || OTHERS.iter().any(|start| modalias.starts_with(start))
-}
-
-/// Opens what a path leads to, which is put together of these parts.
-fn open_at(folder: BorrowedFd<'_>, parts: &[&[u8]], flags: OFlags) -> Option<OwnedFd> {
-    let mut path = Vec::<u8, { PATH_BYTES_MAX + 1 }>::new();
-    for part in parts.iter().chain(&[&b"\0"[..]]) {
-        path.extend_from_slice(part).ok()?;
-    }
-    openat(folder, CStr::from_bytes_with_nul(&path).ok()?, flags | OFlags::CLOEXEC, Mode::empty()).ok()
-}
-
-/// Opens a file for reading.
-fn open_below(folder: &OwnedFd, parts: &[&[u8]]) -> Option<OwnedFd> {
-    open_at(folder.as_fd(), parts, OFlags::RDONLY)
-}
-
-/// Whether a file is there.
-fn is_below(folder: &OwnedFd, parts: &[&[u8]]) -> bool {
-    open_at(folder.as_fd(), parts, OFlags::PATH).is_some()
-}
-
-/// Hands each line of a file to `take`, but for those that are longer than any of a module.
-fn for_each_line(folder: &OwnedFd, file: &[u8], take: &mut dyn FnMut(&[u8])) {
-    let Some(file) = open_below(folder, &[file]) else { return };
-    let mut buffer = [0; 2 * FILE_PIECE_BYTES];
-    let mut lines = FileLines::new(&mut buffer);
-    let mut piece = [0; FILE_PIECE_BYTES];
-    loop {
-        let len = read(&file, &mut piece).unwrap_or(0);
-        lines.add(&piece[..len], &mut |text: &[u8]| {
-            text.split(|&byte| byte == b'\n').for_each(&mut *take);
-        });
-        if len == 0 {
-            return;
-        }
-    }
-}
-
-/// Hands each name in a folder to `take`.
-fn for_each_name(folder: &OwnedFd, take: &mut dyn FnMut(&[u8])) {
-    let mut buffer = [const { core::mem::MaybeUninit::uninit() }; 1024];
-    let mut entries = RawDir::new(folder, &mut buffer);
-    while let Some(Ok(entry)) = entries.next() {
-        take(entry.file_name().to_bytes());
-    }
 }

@@ -17,6 +17,7 @@
 #![allow(unreachable_pub)] // a binary has no outside: `pub` says what a module offers to the others
 
 mod client;
+mod files;
 mod give_back;
 mod keeper;
 mod loader;

@@ -11,15 +11,21 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use earlykmsg_tests::pid1_sandbox::{Boot, enter_if_asked, image};
+use earlykmsg_tests::pid1_sandbox::{Boot, add_network, enter_if_asked, image};
 use earlykmsg_tests::receiver::{Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::alone;
+use nix::mount::{MsFlags, mount};
 
 fn main() {
     enter_if_asked();
     let runs = std::env::args().nth(1).and_then(|runs| runs.parse().ok()).unwrap_or(1_000);
     alone(|sandbox| {
-        let root = image(sandbox.dir(), "");
+        let folder = sandbox.dir().join("memory");
+        fs::create_dir(&folder).expect("make a folder");
+        // As an initramfs is.
+        mount(Some("memory"), &folder, Some("tmpfs"), MsFlags::empty(), None::<&str>).expect("mount a tmpfs");
+        let root = image(&folder, "");
+        add_network(&root);
         fs::rename(root.join("bin/busybox"), root.join("bin/sh")).expect("rename busybox");
         fs::remove_file(root.join("init")).expect("remove a file");
         let receiver = Tcp::new(TcpBehaviour::Reads);
@@ -40,10 +46,11 @@ fn main() {
             "one destination, without tracing: {:.0} µs more than bare",
             median(1) - median(0) + median(3) - median(2)
         );
+        println!("with a network: {:.0} µs more than that", median(4) - median(3));
     });
 }
 
-fn ways(root: &Path, ship: &str) -> [(&'static str, Boot); 4] {
+fn ways(root: &Path, ship: &str) -> [(&'static str, Boot); 5] {
     let arguments = |first: &str| [first, "-c", "echo up"].map(str::to_owned).to_vec();
     let through = Boot { arguments: arguments("/earlykmsg"), timed: true, ..Boot::of(root) };
     let bare = Boot { program: "/bin/sh".into(), arguments: arguments("/bin/sh"), ..through.clone() };
@@ -51,7 +58,8 @@ fn ways(root: &Path, ship: &str) -> [(&'static str, Boot); 4] {
         ("bare exec of the next init", bare),
         ("through earlykmsg, no destination", through.clone()),
         ("the same, traced", through.clone().cmdline("quiet")),
-        ("one destination, traced", through.cmdline(ship)),
+        ("one destination, traced", through.clone().cmdline(ship)),
+        ("one destination and a network, traced", through.cmdline(format!("{ship} earlykmsg.ip=dhcp"))),
     ]
 }
 

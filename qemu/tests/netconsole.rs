@@ -298,7 +298,8 @@ fn by_ipv6() {
 #[test]
 fn a_port_of_a_bridge() {
     let kernel = Kernel::debian().unwrap();
-    let script = "load_network; ip link add br0 type bridge
+    let script = "load_network; until grep -qs live /sys/module/bridge/initstate; do sleep 0.1; done
+        ip link add br0 type bridge
         /netem/ip link set eth0 master br0; ip addr add 10.0.2.15/24 dev eth0
         /netem/ip neigh replace 10.0.2.2 lladdr 52:55:0a:00:02:02 dev eth0 nud permanent
         wait_log 'part of a bridge'; tool ring | grep 'set up netconsole' | sed 's/.*;/SAID /'

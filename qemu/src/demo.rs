@@ -593,9 +593,10 @@ fn summary(seen: &Seen, guest: &Guest, netcat: bool, programs: &Programs, overla
     }
     if netcat {
         row("records received", &seen.records.to_string());
-        if seen.taken > seen.records {
+        let again = seen.taken - seen.records - seen.kept;
+        if again > 0 {
             // At the root switch the network goes for a moment, and datagrams are sent again to be on the safe side.
-            row("and again", &(seen.taken - seen.records).to_string());
+            row("and again", &again.to_string());
         }
         if seen.kept > 0 {
             row(

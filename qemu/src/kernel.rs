@@ -120,10 +120,7 @@ impl Kernel {
     /// # Errors
     /// That one of them is not there.
     pub fn modules(&self, wanted: &[&str]) -> Result<Vec<Module>> {
-        let below = ["lib/modules", "usr/lib/modules"].map(|dir| self.folder.join(dir).join(&self.release));
-        let dir =
-            below.iter().find(|dir| dir.exists()).ok_or_else(|| Error::new("no modules of the kernel"))?;
-        read_modules(dir, wanted)
+        read_modules(&modules_dir(&self.folder, &self.release), wanted)
     }
 }
 

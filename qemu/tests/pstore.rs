@@ -5,7 +5,10 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 
 use earlykmsg_initramfs::Image;
-use earlykmsg_qemu::{Boot, End, Guest, Kernel, LONG, Receiver, Record, image, target_dir};
+use earlykmsg_initramfs::overlay::Overlay;
+use earlykmsg_qemu::{
+    Boot, Debian, End, Guest, Kernel, LONG, Machine, Maker, Receiver, Record, image, programs, target_dir,
+};
 use earlykmsg_qemu::{seqs_missing, seqs_repeated};
 use object::{Object, ObjectSection};
 
@@ -27,16 +30,15 @@ impl Store {
         Store { path, bytes }
     }
 
-    fn boot(&self, kernel: &Kernel, image: &Image) -> Boot {
+    fn plug_into(&self, boot: Boot) -> Boot {
         let Store { path, bytes } = self;
         let memory = format!("memory-backend-file,id=erst,mem-path={},size={bytes},share=on", path.display());
-        Boot::new(kernel, image.to_cpio())
-            .loud()
-            .word("printk.devkmsg=on")
-            .qemu_argument("-object")
-            .qemu_argument(memory)
-            .qemu_argument("-device")
-            .qemu_argument("acpi-erst,memdev=erst")
+        let arguments = ["-object", &memory, "-device", "acpi-erst,memdev=erst"];
+        arguments.into_iter().fold(boot, Boot::qemu_argument)
+    }
+
+    fn boot(&self, kernel: &Kernel, image: &Image) -> Boot {
+        self.plug_into(Boot::new(kernel, image.to_cpio())).loud().word("printk.devkmsg=on")
     }
 
     /// A boot whose init runs this script and does not survive it. Returns the console's lines.
@@ -134,12 +136,21 @@ fn assert_numbered(kept: &[Record]) {
 
 #[test]
 fn a_panic_arrives_after_the_reboot() {
-    let kernel = Kernel::debian().unwrap();
+    assert_arrives_after_the_reboot(&Kernel::debian().unwrap());
+}
+
+/// With Linux 6.12.
+#[test]
+fn long_debian_13_a_panic_arrives_after_the_reboot() {
+    assert_arrives_after_the_reboot(&Kernel::of(Machine::AMD64_GENERIC_13).unwrap());
+}
+
+fn assert_arrives_after_the_reboot(kernel: &Kernel) {
     let (store, receiver) = (Store::new(64), Receiver::tcp());
-    let console = store.crash(&kernel, &format!("say 'the last words'; {CRASH}"));
+    let console = store.crash(kernel, &format!("say 'the last words'; {CRASH}"));
     let script = format!("say 'of this boot'; {LIST}; wait_for_go");
     let words = "earlykmsg.pstore=read earlykmsg.tags=site=lab,boot={boot_id}";
-    let mut guest = store.ship(&kernel, words, &[&receiver], &script);
+    let mut guest = store.ship(kernel, words, &[&receiver], &script);
     guest.wait_ready(LONG).unwrap();
     guest.explain(receiver.wait_text("of this boot", LONG)).unwrap();
     guest.go().unwrap();
@@ -151,7 +162,7 @@ fn a_panic_arrives_after_the_reboot() {
     assert_numbered(&kept);
     assert_eq!((seqs_missing(&records), seqs_repeated(&records)), (vec![], vec![]));
     let shown = assert_all_received(&console, &kept, &guest);
-    println!("{shown} lines on the console, {} received", kept.len());
+    println!("{}, ERST: {shown} lines on the console, {} received", kernel.release, kept.len());
     for (record, boot) in [(&kept[0], false), (&records[0], true)] {
         assert_eq!(record.json["site"], "lab");
         assert_eq!(record.json.get("boot").is_some(), boot, "{}", record.json);
@@ -372,4 +383,128 @@ fn by_ramoops() {
     );
     let second = records.iter().rposition(|record| record.seq == 0).unwrap();
     assert_eq!((seqs_missing(&records[second..]), seqs_repeated(&records[second..])), (vec![], vec![]));
+}
+
+/// A place for dumps whose driver is a module that the image has, and earlykmsg loads.
+struct Driven {
+    module: &'static str,
+    /// How the name begins that the kernel calls it by.
+    backend: &'static str,
+    words: &'static str,
+    /// What QEMU is told of the machine.
+    arguments: &'static [&'static str],
+}
+
+impl Driven {
+    /// A machine that panics and starts again.
+    fn assert_arrives_after_a_reset(&self, machine: Machine) {
+        let kernel = Kernel::of(machine).unwrap();
+        let receiver = Receiver::tcp();
+        let script = format!(
+            "network_up; wait_log 'connected to'; wait_log 'Registered {}'
+             mkdir -p /sys/fs/pstore; mount -t pstore pstore /sys/fs/pstore
+             ls /sys/fs/pstore/dmesg* || {{ say 'the last words'; {CRASH}; }}
+             wait_log 'the last boot ended in'; say 'of the second boot'; wait_for_go",
+            self.backend
+        );
+        let drivers = image::drivers(&kernel, &[self.module]).unwrap();
+        let image = image::standard(&kernel, &script).unwrap().with(image::programs().unwrap()).with(drivers);
+        let boot = Boot::new(&kernel, image.to_cpio())
+            .memory_mib(512)
+            .rdinit("/earlykmsg")
+            .loud()
+            .reboots()
+            .word("earlykmsg.pstore=read printk.devkmsg=on")
+            .word(format!("earlykmsg.modules={}", self.module))
+            .word(self.words)
+            .word(receiver.word());
+        let boot = self.arguments.iter().fold(boot, |boot, argument| boot.qemu_argument(*argument));
+        let mut guest = boot.start().unwrap();
+        guest.wait_ready(LONG).unwrap();
+        guest.explain(receiver.wait_text("of the second boot", LONG)).unwrap();
+        guest.go().unwrap();
+        assert_eq!(guest.wait_exit(LONG).unwrap(), End::Off);
+        let (kept, records) = split(&receiver);
+        assert_numbered(&kept);
+        let console: Vec<String> = guest.lines().into_iter().map(|line| line.text).collect();
+        let mut boots =
+            console.split(|line| line.contains("] Linux version")).skip(1).map(<[String]>::to_vec);
+        let shown = assert_all_received(&boots.next().unwrap(), &kept, &guest);
+        let all = receiver.records().unwrap();
+        let second = all.iter().rposition(|record| record.seq == 0 && !is_kept(record)).unwrap();
+        let first_kept = all.iter().position(is_kept).unwrap();
+        println!(
+            "{}, {}: {shown} lines on the console, {} received, {} all records",
+            kernel.release,
+            self.backend,
+            kept.len(),
+            if first_kept < second { "before" } else { "not before" }
+        );
+        let second = records.iter().rposition(|record| record.seq == 0).unwrap();
+        assert_eq!((seqs_missing(&records[second..]), seqs_repeated(&records[second..])), (vec![], vec![]));
+    }
+}
+
+#[test]
+fn long_debian_12_ramoops() {
+    let words = "memmap=0x100000$0xa000000 ramoops.mem_address=0xa000000 ramoops.mem_size=0x100000 \
+                 ramoops.record_size=0x10000";
+    Driven { module: "ramoops", backend: "ramoops", words, arguments: &[] }
+        .assert_arrives_after_a_reset(Machine::AMD64_GENERIC);
+}
+
+#[test]
+fn long_debian_13_ramoops() {
+    let words = "reserve_mem=1M:4096:oops ramoops.mem_name=oops ramoops.record_size=0x10000";
+    Driven { module: "ramoops", backend: "ramoops", words, arguments: &[] }
+        .assert_arrives_after_a_reset(Machine::AMD64_GENERIC_13);
+}
+
+/// What UEFI keeps between boots.
+const EFI: Driven = Driven {
+    module: "efi_pstore",
+    backend: "efi", // efi_pstore in newer kernels
+    words: "efi_pstore.pstore_disable=0 pstore.kmsg_bytes=32768",
+    arguments: &[
+        "-drive",
+        "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+        "-drive",
+        "if=pflash,format=raw,snapshot=on,file=/usr/share/OVMF/OVMF_VARS_4M.fd",
+    ],
+};
+
+#[test]
+fn long_debian_12_efi_variables() {
+    EFI.assert_arrives_after_a_reset(Machine::AMD64_GENERIC);
+}
+
+#[test]
+fn long_debian_13_efi_variables() {
+    EFI.assert_arrives_after_a_reset(Machine::AMD64_GENERIC_13);
+}
+
+/// With `read`, systemd-pstore of the main system finds the files, and archives them.
+#[test]
+fn long_systemd_pstore_finds_the_files() {
+    let kernel = Kernel::debian().unwrap();
+    let (store, receiver) = (Store::new(64), Receiver::tcp());
+    let console = store.crash(&kernel, &format!("say 'the last words'; {CRASH}"));
+    let overlay = Overlay::new(&programs().unwrap()).unwrap();
+    let boot = Debian::with(&kernel).unwrap().boot(Maker::InitramfsTools, &overlay.gzip).unwrap();
+    let boot = store.plug_into(boot).rdinit("/earlykmsg").word("earlykmsg.pstore=read");
+    let mut guest = boot.word("systemd.mask=rsyslog.service").word(receiver.word()).start().unwrap();
+    guest.wait_ready(LONG).unwrap();
+    let list = "for file in $(find /var/lib/systemd/pstore -type f); do echo FILE $file; done
+                cat $(find /var/lib/systemd/pstore -name 'dmesg*') | sed -n 's/.*\\(the last words\\).*/HOLDS \\1/p'
+                ls /sys/fs/pstore | sed 's/^/LEFT /'; echo LISTED";
+    guest.type_line(&list.replace('\n', ";")).unwrap();
+    guest.wait_console("LISTED", LONG).unwrap();
+    guest.type_line("systemctl poweroff").unwrap();
+    assert_eq!(guest.wait_exit(LONG).unwrap(), End::Off);
+    let (kept, _) = split(&receiver);
+    assert_numbered(&kept);
+    assert_all_received(&console, &kept, &guest);
+    println!("{:#?}", guest.report("FILE "));
+    assert!(!guest.report("HOLDS ").is_empty(), "{}", guest.failure("not archived"));
+    assert_eq!(guest.report("LEFT "), [""; 0], "{}", guest.failure("left where it was"));
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use earlykmsg_tests::binary::{self, workspace};
 use earlykmsg_tests::foreign::until;
@@ -281,6 +282,28 @@ fn a_reader_that_is_slow() {
         });
         assert_whole(&tcp.lines);
         tcp.lines.wait_for_after(before, "3 files removed there", WITHIN);
+        drop(machine);
+    });
+}
+
+/// Where earlykmsg loads modules, one of them may be the driver of pstore: shippers wait a second for it.
+#[test]
+fn a_driver_has_a_second() {
+    alone(|sandbox| {
+        let place = Place::new(sandbox);
+        fs::remove_dir_all(&place.pstore).expect("remove a folder");
+        fs::create_dir(&place.pstore).expect("make a folder");
+        let tcp = Tcp::new(TcpBehaviour::Reads);
+        let began = Instant::now();
+        let machine = place.boot(&["earlykmsg.pstore=read earlykmsg.modules=ramoops", &to(&tcp.url())], &[]);
+        tcp.lines.wait_count(1, WITHIN);
+        assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+        // It goes on looking.
+        place.fill();
+        tcp.lines.wait(WITHIN, "the lines", |lines| {
+            (lines.iter().filter(|line| line.holds("\"pstore\"")).count() == all_texts().len()).then_some(())
+        });
+        assert_whole(&tcp.lines);
         drop(machine);
     });
 }

@@ -38,8 +38,9 @@ first line on, through a switch of root, until the main system delivers by itsel
   --no-root         the initramfs finds no root disk and ends in a shell: its log
                     arrives all the same
   --image-network   the image brings the network up, not earlykmsg (earlykmsg.ip=)
-  --panic           the machine panics and starts again; then the receiver gets the
-                    panic (on a PC, whose firmware keeps it)
+  --panic           the machine panics: a second netcat gets the panic at once, by
+                    netconsole; and when the machine has started again, the receiver
+                    does (on a PC, whose firmware keeps it)
   --save FILE       keep what netcat prints, to look at it by earlykmsg-view
   --console         type commands for the machine when its main system runs
   --help            this text
@@ -77,9 +78,11 @@ holder=$!; wait_log 'last seq sent'; kill $holder; show_leftovers PORT
 CONSOLE
 echo \"RECORDS $(tool ring | grep -c '^[0-9]')\"";
 
-/// It waits until its last record is seen here, unless a receiver of one's own has it.
+/// It waits until netconsole is armed on the main system's network, and then until its last record is seen here, unless a
+/// receiver of one's own has it.
 const PANIC: &str = "say 'demo: the main system runs'
 CONSOLE
+for _ in 1 2 3 4 5; do tool ring | grep netconsole | tail -n 1 | grep -q 'sends to' && break; sleep 1; done
 say 'demo: and now it panics'; read -t 5 -r _; echo c > /proc/sysrq-trigger";
 const BEFORE_THE_PANIC: &str = "demo: and now it panics";
 
@@ -286,12 +289,19 @@ impl Demo {
             step(&format!("No netcat: the records go to {}, and here is the console", target.url()));
         }
 
+        let mut netconsole = None;
         let mut words = format!("rdinit={} talos.logging.kernel={}", overlay::PROGRAM, target.url());
         if self.initramfs.is_none() && !self.image_network {
             words += " earlykmsg.ip=dhcp";
         }
         if store.is_some() {
             words += " earlykmsg.pstore=clear";
+        }
+        if self.panic && netcat.is_some() {
+            let port = free_port()?;
+            step(&format!("Listening for netconsole: nc -luk 127.0.0.1 {port}"));
+            netconsole = Some(Netcat::start("-luk", port, None)?);
+            words += &format!(" earlykmsg.netconsole=udp://{HOST_INSIDE}:{port}/");
         }
         let shown = format!("Booting Linux {} with {words} {}", kernel.release, self.append);
         step(shown.trim_end());
@@ -303,13 +313,16 @@ impl Demo {
             store.iter().fold(boot, |boot, store| store.plug_into(boot)).start()
         };
         let mut guest = start(image)?;
-        let mut seen = self.show(&mut guest, netcat.as_mut())?;
+        let mut seen = self.show(&mut guest, netcat.as_mut(), netconsole.as_mut())?;
+        let sent_while_dying = seen.by_netconsole;
         if store.is_some() {
             step("The machine has panicked, and starts again");
             drop(guest); // only so many run at once
             guest = start(self.image(&kernel, &overlay, target, AFTER_THE_PANIC)?)?;
-            seen = self.show(&mut guest, netcat.as_mut())?;
+            // Its console is that of any boot.
+            seen = self.show(&mut guest, netcat.as_mut(), None)?;
         }
+        seen.by_netconsole = sent_while_dying;
         summary(&seen, &guest, netcat.is_some(), &programs, &overlay);
         match guest.wait_exit(Duration::ZERO)? {
             End::Off => Ok(()),
@@ -341,7 +354,8 @@ impl Demo {
                     (false, false) => INIT,
                 };
                 let image = image::with_main_system(kernel, init, &main)?;
-                image.with(image::drivers(kernel, &["virtio_pci", "virtio_net"])?).to_cpio()
+                let drivers = &["virtio_pci", "virtio_net", "netconsole"][..if self.panic { 3 } else { 2 }];
+                image.with(image::drivers(kernel, drivers)?).to_cpio()
             }
         };
         archives.extend(&overlay.gzip);
@@ -349,14 +363,20 @@ impl Demo {
     }
 
     /// Shows records and console until the machine has ended and nothing more comes.
-    fn show(&self, guest: &mut Guest, mut netcat: Option<&mut Netcat>) -> Result<Seen> {
+    fn show(
+        &self,
+        guest: &mut Guest,
+        mut netcat: Option<&mut Netcat>,
+        mut netconsole: Option<&mut Netcat>,
+    ) -> Result<Seen> {
         let typed = self.console.then(typed_lines);
         let mut seen = Seen::default();
         let (mut history, mut printer) = (History::default(), printer());
         let mut lines_shown = 0;
         loop {
             // What the looks below find after that is the last that there is.
-            let has_ended = guest.has_ended() && netcat.as_ref().is_none_or(|netcat| netcat.has_told_all());
+            let has_ended = guest.has_ended()
+                && [&netcat, &netconsole].into_iter().flatten().all(|netcat| netcat.has_told_all());
             let entry = match &mut netcat {
                 Some(netcat) => netcat.next(TICK)?,
                 None => {
@@ -364,7 +384,17 @@ impl Demo {
                     None
                 }
             };
-            let is_last = has_ended && entry.is_none();
+            let by_netconsole = netconsole.as_mut().map_or(Ok(None), |netcat| netcat.next(Duration::ZERO))?;
+            let is_last = has_ended && entry.is_none() && by_netconsole.is_none();
+            if let Some((_, Entry::Other { bytes, .. })) = by_netconsole {
+                // Of a message, what stands behind its number and its time.
+                let message = String::from_utf8_lossy(&bytes);
+                let text = message.split_once(';').map_or(&*message, |(_, text)| text);
+                seen.by_netconsole += usize::from(seen.is_panicking(text));
+                if seen.by_netconsole > 0 {
+                    say(&line_in(DIM, &format!("   netconsole | {}", text.trim_end())))?;
+                }
+            }
             match entry {
                 Some((_, Entry::Other { bytes, is_cut })) => say(&printer.other(&bytes, is_cut))?,
                 Some((at, Entry::Record(record))) => {
@@ -563,6 +593,8 @@ struct Seen {
     records: usize,
     /// Lines of an earlier boot, which pstore kept.
     kept: usize,
+    /// Lines of the panic that netconsole sent.
+    by_netconsole: usize,
     first: Option<(Instant, u64)>,
     last: Option<u64>,
     /// When the machine's kernel started its clock: the earliest that any record allows, which is one that arrived
@@ -571,6 +603,11 @@ struct Seen {
 }
 
 impl Seen {
+    /// Whether a line of netconsole is one of the panic: the first is, and all behind it.
+    fn is_panicking(&self, text: &str) -> bool {
+        self.by_netconsole > 0 || text.contains("sysrq: Trigger a crash")
+    }
+
     fn add(&mut self, at: Instant, record: &Record) {
         if record.pstore.is_some() {
             self.kept += 1;
@@ -595,8 +632,12 @@ fn summary(seen: &Seen, guest: &Guest, netcat: bool, programs: &Programs, overla
         row("records received", &seen.records.to_string());
         let again = seen.taken - seen.records - seen.kept;
         if again > 0 {
-            // At the root switch the network goes for a moment, and datagrams are sent again to be on the safe side.
+            // At the root switch the network goes for a moment, and what was sent over it is sent again to be on the safe
+            // side.
             row("and again", &again.to_string());
+        }
+        if seen.by_netconsole > 0 {
+            row("lines of the panic", &format!("{} received at once, by netconsole", seen.by_netconsole));
         }
         if seen.kept > 0 {
             row(
@@ -620,8 +661,8 @@ fn summary(seen: &Seen, guest: &Guest, netcat: bool, programs: &Programs, overla
     }
     if guest.lines().iter().any(|line| line.text.contains("Kernel panic")) {
         println!(
-            "\nWhat the kernel says while it panics reaches no process any more. Where pstore keeps it, it arrives after \
-             the next start: docs/panic.md."
+            "\nWhat the kernel says while it panics reaches no process any more. netconsole sends it at once: \
+             docs/netconsole.md. Where pstore keeps it, it arrives after the next start: docs/pstore.md."
         );
     }
 }

@@ -181,7 +181,8 @@ fn a_console_and_a_panic() {
         "] 42 typed\n",
         "demo: and now it panics",
         "kept by pstore of an earlier boot",
-        "Kernel panic - not syncing",
+        "netconsole | Kernel panic - not syncing",
+        "received at once, by netconsole",
         "the receiver has the panic",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");

@@ -122,9 +122,13 @@ impl NetworkProgram {
         self.channel = None;
     }
 
-    /// Whether all its processes have ended.
+    /// Whether all its processes have ended, and what is told of their calls has been read.
     pub fn has_ended(&mut self) -> bool {
-        self.stage.try_wait().expect("wait for the stage").is_some()
+        self.stage.try_wait().expect("wait for the stage").is_some() && self.has_process_ended(Role::Keeper)
+    }
+
+    fn has_process_ended(&self, role: Role) -> bool {
+        self.calls.items().iter().any(|call| *call == format!("{role:?}{ENDED}"))
     }
 
     /// Whether the fault has happened.
@@ -146,9 +150,8 @@ impl NetworkProgram {
 
     /// Whether all processes have ended but this one.
     pub fn have_others_ended(&self, this: Role) -> bool {
-        let has_ended = |role| self.calls.items().iter().any(|call| *call == format!("{role:?}{ENDED}"));
         let others = [Role::Keeper, Role::Loader, Role::Client].into_iter().filter(|role| *role != this);
-        others.filter(|role| self.has_started(*role)).all(has_ended)
+        others.filter(|role| self.has_started(*role)).all(|role| self.has_process_ended(role))
     }
 
     fn tell(&self, packet: &[u8]) {

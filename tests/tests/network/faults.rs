@@ -87,9 +87,14 @@ fn run(root: &Path, fault: Fault) -> Result<Outcome, String> {
     };
     let ended = wait_until(WITHIN, &mut is_over);
     let given_back = wait_until(PAUSE, is_given_back);
+    // A keeper that is alone may be unable to say something; the watcher and so the shippers see that it has ended.
+    let is_keeper_alone = fault.role == Role::Keeper && !program.has_started(Role::Client);
+    // By these calls it speaks.
+    let is_mute = matches!(program.call_of_fault(), Some(libc::SYS_write | libc::SYS_fcntl));
+    let may_be_silent = is_keeper_alone || is_mute;
     // What was said last may still be on its way.
     let first = |said: &[String]| said.first().map(|_| ());
-    let is_said = program.says.try_wait(Duration::from_secs(1), first).is_some();
+    let is_said = program.says.try_wait(if may_be_silent { PAUSE } else { WITHIN }, first).is_some();
     let said = program.says.items().join("\n");
     let happened = program.has_happened();
     let fail = |what: &str| {
@@ -116,13 +121,9 @@ fn run(root: &Path, fault: Fault) -> Result<Outcome, String> {
     if said.contains("the network is given back") && came_up {
         return Ok(Outcome::WentOn);
     }
-    // A keeper that is alone may be unable to; the watcher and so the shippers see that it has ended.
-    let is_keeper_alone = fault.role == Role::Keeper && !program.has_started(Role::Client);
-    // By these calls it speaks.
-    let is_mute = matches!(program.call_of_fault(), Some(libc::SYS_write | libc::SYS_fcntl));
     if is_said {
         Ok(Outcome::GivenUp)
-    } else if is_keeper_alone || is_mute {
+    } else if may_be_silent {
         Ok(Outcome::GivenUpUnsaid)
     } else {
         fail("nobody says so")

@@ -292,6 +292,39 @@ fn gives_way_to_an_address() {
     assert_eq!(guest.wait_exit(LONG).unwrap(), End::Off);
 }
 
+/// Another program asks for an address by DHCP on one of two links: both stay up for it, the other one until the root is
+/// switched, as it has never come to it.
+#[test]
+fn gives_way_to_another_client() {
+    let receiver = Receiver::tcp();
+    let main = "mount -t sysfs sys /sys; while ip -o link show eth1 | grep -q ',UP'; do sleep 0.05; done\n\
+                ip -o link show | sed 's/^/AFTER /'; wait_for_go";
+    let script = format!(
+        "wait_log 'eth0: 10.0.2.15/24'; wait_log 'eth1: 10.0.3.15/24'; udhcpc -i eth0 -n -q -f -s /bin/true\n\
+         wait_log 'the network is given back'; {SHOW}; make_main_system; move_mounts; exec switch_root /new /sbin/init"
+    );
+    let image = bare(&Kernel::debian().unwrap(), &script).file("/script.main", 0o644, main);
+    let boot = boot(&image, "earlykmsg.ip=eth0:dhcp earlykmsg.ip=eth1:dhcp", &receiver)
+        .qemu_argument("-netdev")
+        .qemu_argument("user,id=net1,net=10.0.3.0/24,restrict=on")
+        .qemu_argument("-device")
+        .qemu_argument("virtio-net-pci,netdev=net1,romfile=");
+    let mut guest = boot.start().unwrap();
+    guest.wait_console("SHOWN", LONG).unwrap();
+    let is_up = |lines: &[String], link: &str| {
+        let line = lines.iter().find(|line| line.contains(link)).expect("the link is there");
+        line.contains("UP")
+    };
+    let links = guest.report("LINK ");
+    assert!(is_up(&links, "eth0") && is_up(&links, "eth1"), "{links:?}");
+    let addresses = guest.report("ADDR ");
+    assert!(addresses.iter().all(|line| !line.contains(" inet 10.")), "{addresses:?}");
+    guest.wait_ready(LONG).unwrap();
+    assert!(is_up(&guest.report("AFTER "), "eth0"), "{}", guest.failure("what the other program needs"));
+    guest.go().unwrap();
+    assert_eq!(guest.wait_exit(LONG).unwrap(), End::Off);
+}
+
 /// The image does it: nothing is done, and said so.
 #[test]
 fn left_to_the_image() {

@@ -5,14 +5,24 @@ use heapless::Vec;
 use super::rtnl::{Received, Rtnl};
 use crate::sys::time;
 use earlykmsg::limits::{IP_WORDS_MAX, LINK_NEWS_BYTES};
-use earlykmsg::network::journal::{Entry, Flag, Journal};
+use earlykmsg::network::journal::{Flag, Journal};
 use earlykmsg::network::ownership::{Owner, owner_of_address, owner_of_route};
 use earlykmsg::wire::netlink::Dump;
 use earlykmsg::wire::rtnetlink::{Request, delete_address, delete_link, set_link};
 use earlykmsg::wire::rtnetlink_news::{News, delete_route, next_news};
 
+/// What becomes of the links that were set up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Links {
+    /// They are set down.
+    SetDown,
+    /// They stay up for now: whoever takes care of the network may be about to use them, and networkd, for one, does not set
+    /// up again what somebody else has set down.
+    StayUp,
+}
+
 /// Undoes all that the journal has. The socket is one that is told of nothing else.
-pub fn give_back(rtnl: &Rtnl, journal: Journal) {
+pub fn give_back(rtnl: &Rtnl, journal: Journal, links: Links) {
     // Those of an address that somebody else has too would stay.
     let mut routes = Vec::<Request, { 2 * IP_WORDS_MAX }>::new();
     for what in [Dump::Links, Dump::Addresses, Dump::Routes] {
@@ -30,12 +40,18 @@ pub fn give_back(rtnl: &Rtnl, journal: Journal) {
         }
     }
     routes.iter().for_each(|route| rtnl.request(route));
-    for own in journal.entries().filter_map(Entry::address) {
-        rtnl.request(&delete_address(own.of));
+    for entry in journal.entries() {
+        if let Some(own) = entry.address() {
+            rtnl.request(&delete_address(own.of));
+            entry.forget_address();
+        }
     }
     let ours = || journal.entries().filter(|entry| !entry.is(Flag::Foreign));
     for entry in ours().filter(|entry| entry.is(Flag::Made)) {
         rtnl.request(&delete_link(entry.index()));
+    }
+    if links == Links::StayUp {
+        return;
     }
     for entry in ours().filter(|entry| entry.is(Flag::Raised)) {
         rtnl.request(&set_link(entry.index(), false));

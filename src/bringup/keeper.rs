@@ -14,7 +14,7 @@ use rustix::pipe::pipe;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process};
 use rustix::system::uname;
 
-use super::give_back::give_back;
+use super::give_back::{Links, give_back};
 use super::rtnl::{Rtnl, open_uevents};
 use super::{client, loader};
 use crate::exit;
@@ -64,8 +64,7 @@ struct Netconsole {
 pub fn keep_network(words: &NetworkWords<'_>, wants_network: bool, watcher: BorrowedFd<'static>) -> i32 {
     match Keeper::start(words, wants_network, watcher) {
         Ok(mut keeper) => {
-            let why = keeper.wait_for_end(watcher);
-            keeper.end(why);
+            let why = keeper.serve(watcher);
             if why != Why::WatcherEnded {
                 keeper.stay_for_netconsole(watcher);
             }
@@ -141,11 +140,26 @@ impl Keeper {
         Ok(Keeper { client, loader, netconsole, ..keeper })
     }
 
-    /// Waits until the network is to be given back.
-    fn wait_for_end(&mut self, watcher: BorrowedFd<'static>) -> Why {
+    /// Keeps the network until it is to be given back, and gives it back.
+    fn serve(&mut self, watcher: BorrowedFd<'static>) -> Why {
         if self.client.is_none() {
+            // Whoever is left without a parent becomes PID 1's, which may never ask for its end.
+            let _ = self.loader.map(|loader| rustix::process::waitpid(Some(loader), WaitOptions::empty()));
             return Why::NothingToKeep;
         }
+        let why = self.wait_for_end(watcher);
+        self.end(why);
+        if why != Why::ClientGaveWay {
+            return why;
+        }
+        tell_of_no_network(watcher);
+        let why = self.wait_for_end(watcher);
+        give_back(&self.rtnl, self.journal, Links::SetDown);
+        why
+    }
+
+    /// Waits until the network is to be given back.
+    fn wait_for_end(&mut self, watcher: BorrowedFd<'static>) -> Why {
         loop {
             let mut awaited = [
                 Awaited::input(Some(watcher)),
@@ -265,17 +279,13 @@ impl Keeper {
 
     /// Gives the network back.
     fn end(&mut self, why: Why) {
-        if why == Why::NothingToKeep {
-            // Whoever is left without a parent becomes PID 1's, which may never ask for its end.
-            let _ = self.loader.map(|loader| rustix::process::waitpid(Some(loader), WaitOptions::empty()));
-            return;
-        }
         for process in [self.client, self.loader].into_iter().flatten() {
             let _ = kill_process(process, Signal::KILL);
         }
         // What the client was doing is finished then, or not begun.
         await_end(self.client);
-        give_back(&self.rtnl, self.journal);
+        let links = if why == Why::ClientGaveWay { Links::StayUp } else { Links::SetDown };
+        give_back(&self.rtnl, self.journal, links);
         match why {
             Why::ClientDied => error!("the process that brings the network up has died; it is given back"),
             _ => info!("the network is given back"),
@@ -285,9 +295,7 @@ impl Keeper {
 
     /// Netconsole stays until the watcher ends, though there is no network of ours any more.
     fn stay_for_netconsole(&mut self, watcher: BorrowedFd<'static>) {
-        for nothing in [Message::NameServers(b""), Message::NetworkState(b"")] {
-            let _ = send(watcher, &nothing.encode(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
-        }
+        tell_of_no_network(watcher);
         while self.netconsole.is_some() {
             wait(&mut [watcher, self.signals].map(|fd| Awaited::input(Some(fd))), NEVER_MS);
             // That the root was switched is nothing to it.
@@ -316,6 +324,13 @@ impl Netconsole {
             super::netconsole::serve(to, loaded, end)
         })?;
         Ok(Netconsole { pid, _pipe: pipe })
+    }
+}
+
+/// Tells the watcher that there is no network of ours.
+fn tell_of_no_network(watcher: BorrowedFd<'static>) {
+    for nothing in [Message::NameServers(b""), Message::NetworkState(b"")] {
+        let _ = send(watcher, &nothing.encode(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     }
 }
 

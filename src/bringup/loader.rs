@@ -23,8 +23,8 @@ use crate::sys::wait::{Awaited, wait};
 use earlykmsg::config::network_words::NetworkWords;
 use earlykmsg::drivers::settings::Settings;
 use earlykmsg::drivers::{
-    Name, for_each_firmware, is_compressed, leads_to_network, matches, name_of, name_of_file, read_alias,
-    read_dependencies,
+    Name, for_each_firmware, is_compressed, leads_to_network, matches, may_lead_to_network, name_of,
+    name_of_file, read_alias, read_dependencies,
 };
 use earlykmsg::error::Error;
 use earlykmsg::limits::{
@@ -346,15 +346,4 @@ fn names_firmware(module: &OwnedFd, take: &mut dyn FnMut(&[u8]) -> bool) -> bool
         buffer.copy_within(end - kept..end, 0);
     }
     has_any
-}
-
-/// Whether a device may be a network card, or lead to one: a USB host, all that is behind it.
-fn may_lead_to_network(modalias: &[u8]) -> bool {
-    // A network controller, a USB host; the kinds of network devices on the other buses.
-    const PCI: [&[u8]; 2] = [b"bc02", b"bc0Csc03"];
-    const OTHERS: [&[u8]; 4] =
-        [b"virtio:d00000001", b"vmbus:635161f83edfc546913ff2d2f965ed0e", b"xen:vif", b"usb:"];
-    let contains = |part: &&[u8]| modalias.windows(part.len()).any(|window| window == *part);
-    let is_pci = modalias.starts_with(b"pci:") && PCI.iter().any(contains);
-    is_pci || OTHERS.iter().any(|start| modalias.starts_with(start))
 }

@@ -43,6 +43,17 @@ pub fn leads_to_network(path: &[u8]) -> bool {
     FOLDERS.iter().any(|folder| path.windows(folder.len()).any(|part| part == *folder))
 }
 
+/// Whether a device may be a network card, or lead to one: a USB host, all that is behind it.
+pub fn may_lead_to_network(modalias: &[u8]) -> bool {
+    // A network controller, a USB host; the kinds of network devices on the other buses.
+    const PCI: [&[u8]; 2] = [b"bc02", b"bc0Csc03"];
+    const OTHERS: [&[u8]; 4] =
+        [b"virtio:d00000001", b"vmbus:635161f83edfc546913ff2d2f965ed0e", b"xen:vif", b"usb:"];
+    let contains = |part: &&[u8]| modalias.windows(part.len()).any(|window| window == *part);
+    let is_pci = modalias.starts_with(b"pci:") && PCI.iter().any(contains);
+    is_pci || OTHERS.iter().any(|start| modalias.starts_with(start))
+}
+
 /// A line of `modules.alias`: `alias pci:v00008086d0000100Esv*sd*bc*sc*i* e1000`.
 pub fn read_alias(mut line: &[u8]) -> Option<(&[u8], &[u8])> {
     if next_word(&mut line) != b"alias" {
@@ -134,6 +145,27 @@ mod tests {
         assert!(leads_to_network(b"kernel/drivers/net/ethernet/intel/e1000/e1000.ko"));
         assert!(leads_to_network(b"kernel/drivers/virtio/virtio_pci.ko"));
         assert!(!leads_to_network(b"kernel/drivers/gpu/drm/bochs/bochs.ko"));
+    }
+
+    #[test]
+    fn devices() {
+        for modalias in [
+            &b"pci:v00001AF4d00001000sv00001AF4sd00000001bc02sc00i00"[..],
+            b"pci:v00001B36d0000000Dsv00001AF4sd00001100bc0Csc03i30",
+            b"virtio:d00000001v00001AF4",
+            b"usb:v0525pA4A2d0000dc02dsc00dp00ic02isc06ip00in00",
+            b"xen:vif",
+        ] {
+            assert!(may_lead_to_network(modalias), "{}", String::from_utf8_lossy(modalias));
+        }
+        for modalias in [
+            &b"pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01"[..],
+            b"virtio:d00000002v00001AF4",
+            b"xen:vbd",
+            b"",
+        ] {
+            assert!(!may_lead_to_network(modalias), "{}", String::from_utf8_lossy(modalias));
+        }
     }
 
     #[test]

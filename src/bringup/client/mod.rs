@@ -15,7 +15,7 @@ use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::{SendFlags, send};
 
-use super::give_back::give_back;
+use super::give_back::{Links, give_back};
 use super::rtnl::{Received, Rtnl};
 use crate::exit;
 use crate::logger::{error, info, warn};
@@ -135,7 +135,7 @@ impl<'a> Client<'a> {
             if has_no_keeper || now_ms >= keeper_until_ms {
                 let state = if has_no_keeper { "has died" } else { "is stuck" };
                 error!("the keeper of the network {state}; the network is given back");
-                give_back(&self.requests, self.journal);
+                give_back(&self.requests, self.journal, Links::SetDown);
                 return;
             }
             if packets {

@@ -296,28 +296,19 @@ fn neither_router_nor_mask() {
     });
 }
 
-/// Another program of the machine asks for an address by DHCP: all is left to it, at once, and the link as it is.
+/// Another program of the machine asks for an address by DHCP: all is left to it, at once.
 #[test]
 fn gives_way_to_another_client() {
     alone(|sandbox| {
         let world = World::new();
         serve(&world.network, |_, question| vec![question.usual(GOOD, 400)]);
-        let machine = World::boot(sandbox, "earlykmsg.ip=dhcp");
+        let _machine = World::boot(sandbox, "earlykmsg.ip=dhcp");
         wait_connected(&world);
         let other = UdpSocket::bind("0.0.0.0:68").expect("bind the port of clients");
         other.set_broadcast(true).expect("allow broadcasts");
         setsockopt(&other.as_fd(), sockopt::BindToDevice, &"near".into()).expect("bind to the cable");
         other.send_to(&[1; 300], (Ipv4Addr::BROADCAST, 67)).expect("ask for an address");
         wait_for_addresses("given back", str::is_empty);
-        let watcher = proc::children(machine.init().expect("it runs"))[0];
-        let deadline = Instant::now() + WITHIN;
-        while proc::children(watcher).len() > 1 {
-            assert!(Instant::now() < deadline, "the keeper of the network goes on");
-            thread::sleep(Duration::from_millis(20));
-        }
-        let link = Command::new("ip").args(["-o", "link", "show", "near"]).output().expect("start ip");
-        let link = String::from_utf8_lossy(&link.stdout).into_owned();
-        assert!(link.contains(",UP"), "{link}");
     });
 }
 

@@ -158,11 +158,10 @@ rows! {
     long_debian_13_dracut_legacy_networkd_static: Trixie DracutLegacy NetworkdStatic "";
     long_debian_13_dracut_legacy_networkmanager: Trixie DracutLegacy NetworkManagerDhcp "";
     long_debian_13_dracut_legacy_networkmanager_static: Trixie DracutLegacy NetworkManagerStatic "";
-    long_debian_13_dracut_networkd_ifupdown: Trixie DracutNetworkd Ifupdown "";
+    // networkd in Debian 13's image asks by DHCP on its own. What ifupdown and NetworkManager find of that is chance, with and
+    // without: there are no rows of them.
     long_debian_13_dracut_networkd_networkd: Trixie DracutNetworkd NetworkdDhcp "";
     long_debian_13_dracut_networkd_networkd_static: Trixie DracutNetworkd NetworkdStatic "";
-    long_debian_13_dracut_networkd_networkmanager: Trixie DracutNetworkd NetworkManagerDhcp "";
-    long_debian_13_dracut_networkd_networkmanager_static: Trixie DracutNetworkd NetworkManagerStatic "";
 
     // Images that bring the network up themselves: by a word, and without one.
     long_debian_12_dracut_legacy_by_itself: Bookworm DracutLegacy NetworkdDhcp "ip=dhcp rd.neednet=1";
@@ -175,5 +174,5 @@ rows! {
     // Links with the names that the kernel gives them.
     long_debian_12_unnamed_ifupdown: Bookworm InitramfsTools Ifupdown "net.ifnames=0";
     long_debian_12_unnamed_networkd: Bookworm DracutLegacy NetworkdDhcp "net.ifnames=0";
-    long_debian_13_unnamed_networkmanager: Trixie DracutNetworkd NetworkManagerDhcp "net.ifnames=0";
+    long_debian_13_unnamed_networkmanager: Trixie DracutLegacy NetworkManagerDhcp "net.ifnames=0";
 }

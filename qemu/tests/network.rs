@@ -292,13 +292,12 @@ fn gives_way_to_an_address() {
     assert_eq!(guest.wait_exit(LONG).unwrap(), End::Off);
 }
 
-/// Another program asks for an address by DHCP on one of two links: both stay up for it, the other one until the root is
-/// switched, as it has never come to it.
+/// Another program asks for an address by DHCP: both links stay up for it until the root is switched. As it has not given
+/// them an address by then, nothing is left.
 #[test]
 fn gives_way_to_another_client() {
     let receiver = Receiver::tcp();
-    let main = "mount -t sysfs sys /sys; while ip -o link show eth1 | grep -q ',UP'; do sleep 0.05; done\n\
-                ip -o link show | sed 's/^/AFTER /'; wait_for_go";
+    let main = "mount -t sysfs sys /sys; while ip -o link show | grep -v lo: | grep -q ',UP'; do sleep 0.05; done; wait_for_go";
     let script = format!(
         "wait_log 'eth0: 10.0.2.15/24'; wait_log 'eth1: 10.0.3.15/24'; udhcpc -i eth0 -n -q -f -s /bin/true\n\
          wait_log 'the network is given back'; {SHOW}; make_main_system; move_mounts; exec switch_root /new /sbin/init"
@@ -320,7 +319,6 @@ fn gives_way_to_another_client() {
     let addresses = guest.report("ADDR ");
     assert!(addresses.iter().all(|line| !line.contains(" inet 10.")), "{addresses:?}");
     guest.wait_ready(LONG).unwrap();
-    assert!(is_up(&guest.report("AFTER "), "eth0"), "{}", guest.failure("what the other program needs"));
     guest.go().unwrap();
     assert_eq!(guest.wait_exit(LONG).unwrap(), End::Off);
 }

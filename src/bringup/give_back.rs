@@ -16,9 +16,9 @@ use earlykmsg::wire::rtnetlink_news::{News, delete_route, next_news};
 pub enum Links {
     /// They are set down.
     SetDown,
-    /// They stay up for now: whoever takes care of the network may be about to use them, and networkd, for one, does not set
-    /// up again what somebody else has set down.
-    StayUp,
+    /// They are set down and up again, and what the kernel has made of router advertisements goes with that: whoever takes
+    /// care of the network may be about to use them, and networkd, for one, does not set up what somebody else sets down.
+    SetUpAgain,
 }
 
 /// Undoes all that the journal has. The socket is one that is told of nothing else.
@@ -50,11 +50,11 @@ pub fn give_back(rtnl: &Rtnl, journal: Journal, links: Links) {
     for entry in ours().filter(|entry| entry.is(Flag::Made)) {
         rtnl.request(&delete_link(entry.index()));
     }
-    if links == Links::StayUp {
-        return;
-    }
     for entry in ours().filter(|entry| entry.is(Flag::Raised)) {
         rtnl.request(&set_link(entry.index(), false));
+        if links == Links::SetUpAgain {
+            rtnl.request(&set_link(entry.index(), true));
+        }
     }
 }
 

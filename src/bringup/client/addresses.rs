@@ -14,7 +14,7 @@ use earlykmsg::limits::{
     DHCP_ANSWER_BYTES_MAX, NAME_SERVERS_TEXT_BYTES_MAX, NEVER_MS, STATIC_AGAIN_MS, STATIC_S,
 };
 use earlykmsg::network::dhcp_client::{Change, Client as DhcpClient, Step};
-use earlykmsg::network::journal::{Entry, Flag};
+use earlykmsg::network::journal::Entry;
 use earlykmsg::wire::dhcp::{Lease, Question, is_question};
 use earlykmsg::wire::rtnetlink::{add_address, add_default_route, add_network_route, delete_address};
 use earlykmsg::wire::rtnetlink_news::AddressNews;
@@ -103,10 +103,6 @@ impl Client<'_> {
             let packet = &buffer[..received.len.min(buffer.len())];
             if received.is_outgoing {
                 if is_question(packet) {
-                    // It needs the link as it is.
-                    if let Some(entry) = self.journal.find(received.index) {
-                        entry.set(Flag::Foreign);
-                    }
                     self.give_way(format_args!("another program asks for an address by DHCP"));
                 }
                 continue;

@@ -52,8 +52,9 @@ pub fn give_back(rtnl: &Rtnl, journal: Journal, links: Links) {
     }
     for entry in ours().filter(|entry| entry.is(Flag::Raised)) {
         rtnl.request(&set_link(entry.index(), false));
-        if links == Links::SetUpAgain {
-            rtnl.request(&set_link(entry.index(), true));
+        match links {
+            Links::SetDown => entry.clear(Flag::Raised),
+            Links::SetUpAgain => rtnl.request(&set_link(entry.index(), true)),
         }
     }
 }

@@ -149,7 +149,8 @@ impl Keeper {
         }
         let why = self.wait_for_end(watcher);
         self.end(why);
-        if why != Why::ClientGaveWay {
+        let has_raised = self.journal.entries().any(|entry| entry.is(Flag::Raised));
+        if why != Why::ClientGaveWay || !has_raised {
             return why;
         }
         // Those that udevd is about to name go on being down until it has.

@@ -66,7 +66,7 @@ pub fn check(bytes: &[u8]) {
             }
             Item::Line { clock_us, priority, text } => {
                 lines_left = lines_left.saturating_sub(1);
-                assert!(text.len() <= PSTORE_LINE_BYTES_MAX && !text.is_empty());
+                assert!(text.len() <= PSTORE_LINE_BYTES_MAX);
                 let said = lines(content).find(|line| {
                     line.text.ends_with(text)
                         && line.priority.unwrap_or(3) == priority

@@ -11,7 +11,7 @@ use std::time::Instant;
 use earlykmsg_tests::binary::{self, workspace};
 use earlykmsg_tests::foreign::until;
 use earlykmsg_tests::json;
-use earlykmsg_tests::kmsg::{Writer, newest, tag};
+use earlykmsg_tests::kmsg::{RingLock, Writer, newest, ring, tag};
 use earlykmsg_tests::pid1_sandbox::{Boot, Machine, add_pstore, image};
 use earlykmsg_tests::proc;
 use earlykmsg_tests::receiver::{End, Lines, Tcp, TcpBehaviour, Udp};
@@ -262,6 +262,26 @@ fn a_shipper_that_dies() {
         });
         assert_whole(&tcp.lines);
         drop(machine);
+    });
+}
+
+/// A receiver that takes nothing, and the end: what it does not have is told, and stays where it is.
+#[test]
+fn an_end_before_all_is_acknowledged() {
+    alone(|sandbox| {
+        let _lock = RingLock::shared();
+        let place = Place::new(sandbox);
+        let (tcp, before) = (Tcp::with_buffer(4096, TcpBehaviour::Ignores), newest());
+        let machine = place.boot(&["earlykmsg.pstore=clear", &to(&tcp.url())], &[]);
+        until("a connection", || !tcp.connections.is_empty());
+        let watcher = machine.init().and_then(|init| proc::children(init).first().copied());
+        kill(watcher.expect("the watcher"), Signal::SIGTERM).expect("end it");
+        let said = format!("{}: not acknowledged: what pstore kept, from line ", tcp.url());
+        until("a word about it", || {
+            ring().iter().any(|record| record.seq > before && record.msg.contains(&said))
+        });
+        until("the end of all", || machine.init().is_some_and(|init| proc::children(init).is_empty()));
+        assert_eq!(place.count(), 3);
     });
 }
 

@@ -1,5 +1,5 @@
 //! A fault at each step of each process of the program: the network is brought up, or left alone, and in the end given back,
-//! and a message says what went wrong. (No boot waits for it; that is what the other tests show.)
+//! and a message says what went wrong. The boot goes on.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
@@ -9,12 +9,18 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use earlykmsg_tests::foreign::until;
+use earlykmsg_tests::kmsg::{Writer, tag};
 use earlykmsg_tests::network_sandbox::{Fault, Happens, NetworkProgram, Role};
-use earlykmsg_tests::pid1_sandbox::{add_network, cannot_fail};
+use earlykmsg_tests::pid1_sandbox::{add_network, cannot_fail, ran};
+use earlykmsg_tests::proc;
+use earlykmsg_tests::receiver::{Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::{Network, alone, ip, ip_says};
 use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
-use super::{addresses, initramfs, serve};
+use super::{World, addresses, initramfs, serve};
 
 const WORDS: &str = "earlykmsg.ip=dhcp";
 /// How long the way up may take, and the way down.
@@ -240,4 +246,37 @@ fn calls_that_always_fail() {
         [libc::EPERM, libc::ENOMEM].map(|errno| fault(kind, Happens::FailsFromNowOn(errno)))
     });
     check(&all.collect::<Vec<_>>());
+}
+
+/// The next init runs and what is written is shipped, whatever becomes of the processes; and with the watcher all is given
+/// back.
+#[test]
+fn the_boot_goes_on() {
+    use Signal::{SIGKILL, SIGSTOP};
+    for (role, signal) in
+        [(Role::Keeper, SIGKILL), (Role::Keeper, SIGSTOP), (Role::Client, SIGKILL), (Role::Client, SIGSTOP)]
+    {
+        alone(|sandbox| {
+            let world = World::new();
+            serve(&world.network, |_, question| vec![question.usual([10, 9, 0, 50], 400)]);
+            let receiver = Tcp::new(TcpBehaviour::Reads);
+            let machine = World::boot_to(sandbox, &receiver.url(), WORDS);
+            let root = sandbox.dir().join("memory/image");
+            until("the next init", || ran(&root).contains("/init"));
+            until("an address", is_up);
+            let watcher = proc::children(machine.init().expect("it runs"))[0];
+            let (keepers, shippers): (Vec<Pid>, Vec<Pid>) = proc::children(watcher)
+                .into_iter()
+                .partition(|pid| proc::status(*pid, "Name") == "earlykmsg-netwo");
+            let struck = if role == Role::Keeper { keepers[0] } else { proc::children(keepers[0])[0] };
+            kill(struck, signal).expect("strike it");
+            let text = tag(&format!("{role:?} {signal}"));
+            Writer::new().write(&text);
+            receiver.lines.wait_for(&text, WITHIN);
+            assert!(proc::lives(machine.init().expect("it runs")));
+            assert!(shippers.iter().all(|pid| proc::lives(*pid)) && receiver.connections.len() == 1);
+            kill(watcher, SIGKILL).expect("kill the watcher");
+            until("the network is given back", is_given_back);
+        });
+    }
 }

@@ -180,6 +180,16 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
+    /// A connection begins: what waits in the batch is the first that it carries.
+    pub fn begin_connection(&mut self) {
+        self.ledger.clear();
+        for (begins, made_of) in self.batch.waiting_lines() {
+            self.ledger.note(begins as u64, made_of.seq);
+        }
+        // If the last of the kept lines was made and has not arrived, it is the last that waits.
+        self.kept_end = self.kept_end.map(|_| self.batch.waiting().len() as u64);
+    }
+
     /// What pstore kept has come, so many bytes: it stands before the next record.
     pub fn open_kept(&mut self, bytes: u64) {
         self.kept.open(bytes, self.reader.next_seq());

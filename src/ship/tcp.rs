@@ -61,7 +61,7 @@ pub fn ship(shipper: &mut Shipper<'_>) -> Result<Outcome> {
                         let first = first_unacknowledged(shipper, &tcp);
                         return shipper.end_unacknowledged(first);
                     }
-                    Ok(Ended::AllArrived) => go_on_behind(shipper),
+                    Ok(Ended::AllArrived) => go_on_behind(shipper, &tcp),
                     Ok(Ended::NothingSince(position)) => {
                         shipper.acknowledged(position);
                         shipper.source.rewind_to(position, None)?;
@@ -93,9 +93,9 @@ fn first_unacknowledged(shipper: &Shipper<'_>, tcp: &Tcp) -> Option<u64> {
 }
 
 /// The receiver has all that the connection carried.
-fn go_on_behind(shipper: &mut Shipper<'_>) {
+fn go_on_behind(shipper: &mut Shipper<'_>, tcp: &Tcp) {
     shipper.source.batch.keep_whole_lines();
-    shipper.acknowledged(u64::MAX);
+    shipper.acknowledged(tcp.written());
     // A receiver that closes its side early gets one batch a connection: what still waits is not held up.
     if !shipper.source.batch.is_empty() || !shipper.source.ring_is_empty {
         shipper.backoff = Backoff::NONE;
@@ -129,11 +129,7 @@ fn connect(shipper: &mut Shipper<'_>) -> Result<Tcp> {
     }
     shipper.reached();
     shipper.opened();
-    // What waits in the batch is the first that the connection carries.
-    shipper.source.ledger.clear();
-    for (begins, made_of) in shipper.source.batch.waiting_lines() {
-        shipper.source.ledger.note(begins as u64, made_of.seq);
-    }
+    shipper.source.begin_connection();
     Ok(tcp)
 }
 

@@ -79,9 +79,12 @@ fn below_the_watcher(machine: &Machine) -> Vec<Pid> {
 
 /// The process that reads pstore, once it does.
 fn reader(machine: &Machine) -> Pid {
-    let is_reader = |pid: &Pid| proc::file(*pid, "comm").starts_with("earlykmsg-pstor");
-    until("the reader of pstore", || below_the_watcher(machine).iter().any(is_reader));
-    below_the_watcher(machine).into_iter().find(is_reader).expect("it runs")
+    until("the reader of pstore", || below_the_watcher(machine).into_iter().any(is_reader));
+    below_the_watcher(machine).into_iter().find(|pid| is_reader(*pid)).expect("it runs")
+}
+
+fn is_reader(pid: Pid) -> bool {
+    proc::file(pid, "comm").starts_with("earlykmsg-pstor")
 }
 
 /// What arrived of earlier boots, without what was repeated after a broken connection.
@@ -240,6 +243,56 @@ fn a_receiver_that_resets() {
         assert_whole(&tcp.lines);
         drop(machine);
     });
+}
+
+/// A receiver closes its side when the last lines wait for room, and reads all that was sent: nothing is removed before those
+/// have arrived by another connection.
+#[test]
+fn a_receiver_that_closes_before_the_last_lines() {
+    alone(|sandbox| {
+        let place = Place::new(sandbox);
+        let all = 600;
+        let (first, _) = ship_until_closed(&place, all);
+        assert!(first < all, "all {all} lines have room in the buffers");
+        // As many as have room, and some that wait.
+        let (count, removed) = (first + 20, ship_until_closed(&place, first + 20));
+        assert!(removed.0 == count || !removed.1, "{} of {count} lines have arrived", removed.0);
+    });
+}
+
+/// Ships so many lines to a receiver that reads nothing until nothing more is sent, closes its side, and reads on. Returns how
+/// many it got, and whether the file was removed then; it is when the next receiver has the rest.
+fn ship_until_closed(place: &Place, count: usize) -> (usize, bool) {
+    for file in fs::read_dir(&place.pstore).expect("read a folder") {
+        fs::remove_file(file.expect("a file").path()).expect("remove a file");
+    }
+    let lines = (1..=count).map(|line| format!("<0>[    1.000000] {line} {}\n", "x".repeat(400)));
+    let text = format!("Panic#1 Part1\n{}", lines.collect::<String>());
+    fs::write(place.pstore.join("dmesg-erst-1"), text).expect("write a file");
+    let mut tcp = Tcp::with_buffer(4096, TcpBehaviour::Reads);
+    tcp.pause();
+    let before = newest();
+    let machine = place.boot(&["earlykmsg.pstore=clear", &to(&tcp.url())], &[]);
+    tcp.wait_unread("{", WITHIN);
+    let peer = format!(":{:04X} ", tcp.peer().port());
+    let unsent = || {
+        let sockets = fs::read_to_string("/proc/net/tcp").expect("read a file");
+        let shippers =
+            sockets.lines().find(|line| line.split_once(&peer).is_some_and(|(before, _)| before.len() < 20));
+        shippers.and_then(|line| line.split_whitespace().nth(4)).map(str::to_owned)
+    };
+    until("the shipper to wait for room", || {
+        let before = unsent();
+        std::thread::sleep(Duration::from_millis(300)); // nothing tells that a buffer is full
+        unsent() == before
+    });
+    tcp.stop(End::Close);
+    let (got, removed) = (kept(&tcp.lines).len(), place.count() == 0);
+    let rest = Tcp::at(tcp.address, TcpBehaviour::Reads);
+    rest.lines.wait_for_after(before, "1 files removed there", WITHIN);
+    assert!(got == count || kept(&rest.lines).last().map(json::seq) == Some(count as u64));
+    drop(machine);
+    (got, removed)
 }
 
 /// A shipper that is killed in the middle goes on where its receiver may not have had all.

@@ -130,18 +130,26 @@ impl<H> Catalog<H> {
     /// No files.
     pub const EMPTY: Catalog<H> = Catalog { files: Vec::new(), files_left_out: 0, bytes_left_out: 0 };
 
-    /// Adds a dump's file. They stand in the order in which they were written: the kernel counts in their names.
+    /// Adds a dump's file. They stand in the order in which they were written: the kernel counts in their names. If there is
+    /// no more room, the oldest is left out.
     pub fn add(&mut self, handle: H, name: &[u8], bytes: usize, modified_us: i64) {
         let is_later = |file: &File<H>| {
             (file.modified_us, file.name.len(), &*file.name) > (modified_us, name.len(), name)
         };
-        let at = self.files.iter().position(is_later).unwrap_or(self.files.len());
+        let mut at = self.files.iter().position(is_later).unwrap_or(self.files.len());
+        if self.files.is_full() {
+            self.files_left_out += 1;
+            if at == 0 {
+                return;
+            }
+            self.files.remove(0);
+            at -= 1;
+        }
         let name = Vec::from_slice(name).unwrap_or_default();
         let file =
             File { name, handle, header: Header::default(), modified_us, bytes, kept: 0, is_whole: false };
-        if self.files.insert(at, file).is_err() {
-            self.files_left_out += 1;
-        }
+        // There is room.
+        let _ = self.files.insert(at, file);
     }
 
     /// How many files there are.
@@ -324,6 +332,25 @@ mod tests {
 
     fn labels(found: &Found) -> Vec<&str> {
         found.iter().map(|(label, ..)| label.as_str()).collect()
+    }
+
+    /// Of more files than there is room for, the newest are shipped, in whatever order they are found.
+    #[test]
+    fn of_too_many_files_the_newest() {
+        let names: Vec<String> =
+            (0..PSTORE_FILES_MAX + 2).map(|number| format!("dmesg-erst-{number}")).collect();
+        let contents: Vec<String> =
+            names.iter().map(|name| format!("Panic#1 Part1\n<6>[    1.000000] {name}\n")).collect();
+        let files = || (100..).step_by(100).zip(names.iter().zip(&contents));
+        let mut oldest_first: Vec<(&str, i64, &[u8])> =
+            files().map(|(time, (name, content))| (name.as_str(), time, content.as_bytes())).collect();
+        let want: Vec<String> = names[2..].iter().map(|name| format!("{name} Panic#1 Part1")).collect();
+        for _ in 0..2 {
+            let (found, _, left_out) = ship(&oldest_first);
+            assert_eq!(labels(&found), want);
+            assert_eq!(left_out, [2, 0]);
+            oldest_first.reverse();
+        }
     }
 
     #[test]

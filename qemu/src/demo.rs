@@ -67,7 +67,7 @@ echo \"RECORDS $(tool ring | grep -c '^[0-9]')\"";
 
 /// What the main system does first: a network of its own, where the image has left none.
 const MAIN_NETWORK: &str = "ip addr show dev eth0 | grep -q 'inet 10.0.2.15/24' || {
-wait_log 'the network is given back'; ip link set eth0 up
+wait_log 'the network is given back'; is_given_back=yes; ip link set eth0 up
 ip addr add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2; }
 ";
 
@@ -82,7 +82,12 @@ echo \"RECORDS $(tool ring | grep -c '^[0-9]')\"";
 /// receiver of one's own has it.
 const PANIC: &str = "say 'demo: the main system runs'
 CONSOLE
-for _ in 1 2 3 4 5; do tool ring | grep netconsole | tail -n 1 | grep -q 'sends to' && break; sleep 1; done
+for _ in 1 2 3 4 5; do
+    case \"$is_given_back$(tool ring | grep -o 'netconsole [a-z]*')\" in
+        yes*stopped*sends | netconsole*sends) break ;;
+    esac
+    sleep 1
+done
 say 'demo: and now it panics'; read -t 5 -r _; echo c > /proc/sysrq-trigger";
 const BEFORE_THE_PANIC: &str = "demo: and now it panics";
 

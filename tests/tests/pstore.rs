@@ -274,17 +274,10 @@ fn ship_until_closed(place: &Place, count: usize) -> (usize, bool) {
     let before = newest();
     let machine = place.boot(&["earlykmsg.pstore=clear", &to(&tcp.url())], &[]);
     tcp.wait_unread("{", WITHIN);
-    let peer = format!(":{:04X} ", tcp.peer().port());
-    let unsent = || {
-        let sockets = fs::read_to_string("/proc/net/tcp").expect("read a file");
-        let shippers =
-            sockets.lines().find(|line| line.split_once(&peer).is_some_and(|(before, _)| before.len() < 20));
-        shippers.and_then(|line| line.split_whitespace().nth(4)).map(str::to_owned)
-    };
+    // Once it has begun to send, there is nothing else that it sleeps for.
     until("the shipper to wait for room", || {
-        let before = unsent();
-        std::thread::sleep(Duration::from_millis(300)); // nothing tells that a buffer is full
-        unsent() == before
+        let shipper = below_the_watcher(&machine).into_iter().find(|pid| !is_reader(*pid));
+        shipper.is_some_and(|pid| proc::status(pid, "State").starts_with('S'))
     });
     tcp.stop(End::Close);
     let (got, removed) = (kept(&tcp.lines).len(), place.count() == 0);

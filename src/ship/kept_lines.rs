@@ -142,6 +142,13 @@ impl KeptLines {
         }
     }
 
+    /// Those that are left stand before this record now: others are sent before them that the log no longer has.
+    pub fn put_off(&mut self, before: u64) {
+        if self.has_more() {
+            self.before = before;
+        }
+    }
+
     /// Where something stands that was noted by this number when it was sent.
     pub fn place(&self, noted: u64) -> Place {
         match noted_line(noted) {

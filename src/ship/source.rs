@@ -240,6 +240,7 @@ impl<'a> Source<'a> {
             return Ok(());
         }
         let next = next.unwrap_or(first);
+        self.kept.put_off(next);
         if oldest.is_some() {
             self.reader.skip_to(next);
         }

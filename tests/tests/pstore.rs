@@ -15,6 +15,7 @@ use earlykmsg_tests::kmsg::{RingLock, Writer, newest, ring, tag};
 use earlykmsg_tests::pid1_sandbox::{Boot, Machine, add_pstore, image};
 use earlykmsg_tests::proc;
 use earlykmsg_tests::receiver::{End, Lines, Tcp, TcpBehaviour, Udp};
+use earlykmsg_tests::record::Record;
 use earlykmsg_tests::sandbox::{Sandbox, alone};
 use nix::errno::Errno::{self, *};
 use nix::sys::signal::{Signal, kill};
@@ -286,6 +287,42 @@ fn ship_until_closed(place: &Place, count: usize) -> (usize, bool) {
     assert!(got == count || kept(&rest.lines).last().map(json::seq) == Some(count as u64));
     drop(machine);
     (got, removed)
+}
+
+/// The log overruns while records wait behind the lines, and the connection breaks, twice: those that waited go first then, and
+/// all lines arrive.
+#[test]
+fn a_log_that_overruns_behind_the_lines() {
+    alone(|sandbox| {
+        let place = Place::new(sandbox);
+        let (writer, before) = (Writer::storm(), newest());
+        let mut tcp = Tcp::new(TcpBehaviour::Reads);
+        let words = ["earlykmsg.pstore=read", &to(&tcp.url())];
+        let machine = place.boot(&words, &["inject=getdents64:delay_enter=3000000:when=1"]);
+        // The lines come when all records before are done with, and are the first that the next connection carries.
+        tcp.lines.wait_for_after(before, "connected to", WITHIN);
+        tcp.stop(End::Close);
+        let is_found = |record: &Record| record.seq > before && record.msg.contains("the last boot ended in");
+        until("the lines", || ring().iter().any(is_found));
+        let mut tcp = Tcp::at(tcp.address, TcpBehaviour::Ignores);
+        tcp.wait_unread("\"pstore\"", WITHIN);
+        // More than the connection's buffers hold, and then all that the log holds.
+        let text = format!("{} {}", tag("overwritten"), "x".repeat(200));
+        let sent_before = newest() + 4000;
+        while ring()[0].seq <= sent_before {
+            (0..200).for_each(|_| writer.write(&text));
+        }
+        tcp.stop(End::Reset);
+        let mut tcp = Tcp::at(tcp.address, TcpBehaviour::Ignores);
+        tcp.wait_unread(&format!("\"seq\":{},", all_texts().len()), WITHIN);
+        tcp.stop(End::Reset);
+        let tcp = Tcp::at(tcp.address, TcpBehaviour::Reads);
+        let end = tag("end");
+        writer.write(&end);
+        tcp.lines.wait_for(&end, WITHIN);
+        assert_whole(&tcp.lines);
+        drop(machine);
+    });
 }
 
 /// A shipper that is killed in the middle goes on where its receiver may not have had all.

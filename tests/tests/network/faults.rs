@@ -263,7 +263,8 @@ fn the_boot_goes_on() {
         alone(|sandbox| {
             let world = World::new();
             serve(&world.network, |_, question| vec![question.usual([10, 9, 0, 50], 400)]);
-            let receiver = Tcp::new(TcpBehaviour::Reads);
+            // Whoever writes alone may boot while it does: the lock of the log comes before that of boots.
+            let (receiver, writer) = (Tcp::new(TcpBehaviour::Reads), Writer::new());
             let machine = World::boot_to(sandbox, &receiver.url(), WORDS);
             let root = sandbox.dir().join("memory/image");
             until("the next init", || ran(&root).contains("/init"));
@@ -275,7 +276,7 @@ fn the_boot_goes_on() {
             let struck = if role == Role::Keeper { keepers[0] } else { proc::children(keepers[0])[0] };
             kill(struck, signal).expect("strike it");
             let text = tag(&format!("{role:?} {signal}"));
-            Writer::new().write(&text);
+            writer.write(&text);
             receiver.lines.wait_for(&text, WITHIN);
             assert!(proc::lives(machine.init().expect("it runs")));
             assert!(shippers.iter().all(|pid| proc::lives(*pid)) && receiver.connections.len() == 1);

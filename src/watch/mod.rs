@@ -332,11 +332,16 @@ impl<'a> Watcher<'a> {
         self.shippers.iter().for_each(|shipper| shipper.send(Message::RootSwitched { at_ms: now }));
     }
 
-    /// Takes note of every shipper that has ended.
+    /// Takes note of every shipper that has ended. The other programs say by themselves why they end, unless they are killed.
     fn reap(&mut self, now: u64) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             let restarts = self.restarts();
             let Some(shipper) = self.shippers.iter_mut().find(|shipper| shipper.pid() == Some(pid)) else {
+                if let Some(signal) = status.terminating_signal() {
+                    error!(
+                        "earlykmsg-network or earlykmsg-pstore was killed by signal {signal}; it is not started again"
+                    );
+                }
                 continue;
             };
             if let Some(code @ (exit::DONE | exit::UNAVAILABLE)) = status.exit_status() {

@@ -436,6 +436,21 @@ fn the_reader_is_confined() {
     });
 }
 
+/// A reader that is killed can say nothing: the watcher does.
+#[test]
+fn a_reader_that_is_killed() {
+    alone(|sandbox| {
+        let place = Place::new(sandbox);
+        let (tcp, before) = (Tcp::new(TcpBehaviour::Reads), newest());
+        let delay = "inject=getdents64:delay_enter=3000000:when=1";
+        let machine = place.boot(&["earlykmsg.pstore=read", &to(&tcp.url())], &[delay]);
+        kill(reader(&machine), Signal::SIGKILL).expect("kill the reader");
+        tcp.lines.wait_for_after(before, "earlykmsg-pstore was killed by signal 9", WITHIN);
+        assert_eq!(kept(&tcp.lines).len(), 0);
+        drop(machine);
+    });
+}
+
 /// The program is not in the image: a line says so, and records are shipped as ever.
 #[test]
 fn an_image_without_the_program() {

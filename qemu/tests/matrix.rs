@@ -100,8 +100,11 @@ fn received(streams: &[Vec<u8>]) -> Vec<Record> {
 
 /// That the machine shows something to be compared: both cards with an address, a route to the world.
 fn assert_sound(outcome: &Outcome) {
+    // In Debian 12 it fails by itself where the initramfs has run it before, with a word that it makes files of.
+    let is_known = |fact: &str| fact == "failed systemd-network-generator.service";
     let count = |start: &str, text: &str| {
-        outcome.facts.iter().filter(|fact| fact.starts_with(start) && fact.contains(text)).count()
+        let facts = outcome.facts.iter().filter(|fact| !is_known(fact));
+        facts.filter(|fact| fact.starts_with(start) && fact.contains(text)).count()
     };
     for (start, text, times) in [
         ("link ", " virtio_net 52:54:00:12:34:01 up", 1),

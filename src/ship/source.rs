@@ -120,9 +120,9 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Reads and encodes what pstore kept and the log has, and the batch takes. The batch is empty before. It stays empty when none of
-    /// the next [`FILL_RECORDS_MAX`] records is to be shipped: a process that writes such records faster than they are
-    /// read would keep the shipper from everything else.
+    /// Reads and encodes what pstore kept and what the log has, as far as the batch takes it. The batch is empty before. It
+    /// stays empty when none of the next [`FILL_RECORDS_MAX`] records is to be shipped: a process that writes such records
+    /// faster than they are read would keep the shipper from everything else.
     pub fn fill(&mut self, filling: Filling) -> Result<()> {
         self.ring_is_empty = false;
         for _ in 0..FILL_RECORDS_MAX {

@@ -103,3 +103,20 @@ pub fn descriptors(pid: Pid) -> BTreeMap<u32, PathBuf> {
     let number = |entry: &fs::DirEntry| entry.file_name().to_str().and_then(|name| name.parse().ok());
     entries.filter_map(|entry| Some((number(&entry)?, fs::read_link(entry.path()).ok()?))).collect()
 }
+
+/// Requires that a process has `NET_ADMIN` and no other capability, a filter, no environment, and the name that systemd spares
+/// in an initramfs.
+#[track_caller]
+pub fn assert_has_net_admin_alone(pid: Pid) {
+    const NET_ADMIN: &str = "0000000000001000";
+    const NONE: &str = "0000000000000000";
+    for (set, want) in
+        [("CapPrm", NET_ADMIN), ("CapEff", NET_ADMIN), ("CapInh", NONE), ("CapBnd", NONE), ("CapAmb", NONE)]
+    {
+        assert_eq!(status(pid, set), want, "{set}");
+    }
+    assert_eq!((number(pid, "NoNewPrivs"), number(pid, "Seccomp")), (1, 2));
+    assert_eq!(file(pid, "cmdline"), "@earlykmsg\0");
+    assert_eq!(file(pid, "environ"), "");
+    println!("Pss {} kB", pss_kb(pid));
+}

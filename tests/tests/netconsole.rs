@@ -127,25 +127,11 @@ fn a_neighbour_and_its_other_hardware_address() {
 /// It may ask the kernel and write to configfs; systemd spares it in an initramfs.
 #[test]
 fn the_process_keeps_one_capability() {
-    const NET_ADMIN: &str = "0000000000001000";
-    const NONE: &str = "0000000000000000";
     alone(|sandbox| {
         let world = start(sandbox, "10.9.0.2");
         world.armed("10.9.0.1", "10.9.0.2", FAR_MAC);
         let [_, _, pid] = world.processes();
-        for (set, want) in [
-            ("CapPrm", NET_ADMIN),
-            ("CapEff", NET_ADMIN),
-            ("CapInh", NONE),
-            ("CapBnd", NONE),
-            ("CapAmb", NONE),
-        ] {
-            assert_eq!(proc::status(pid, set), want, "{set}");
-        }
-        assert_eq!((proc::number(pid, "NoNewPrivs"), proc::number(pid, "Seccomp")), (1, 2));
-        assert_eq!(proc::file(pid, "cmdline"), "@earlykmsg\0");
-        assert_eq!(proc::file(pid, "environ"), "");
-        println!("Pss {} kB", proc::pss_kb(pid));
+        proc::assert_has_net_admin_alone(pid);
     });
 }
 

@@ -376,8 +376,6 @@ fn the_program_is_killed() {
 /// The keeper and the client may change the network and nothing else; systemd spares them in an initramfs.
 #[test]
 fn each_process_keeps_one_capability() {
-    const NET_ADMIN: &str = "0000000000001000";
-    const NONE: &str = "0000000000000000";
     alone(|sandbox| {
         let world = World::new();
         serve(&world.network, |_, question| vec![question.usual(GOOD, 400)]);
@@ -388,19 +386,7 @@ fn each_process_keeps_one_capability() {
         let keeper = proc::children(watcher).into_iter().find(is_root).expect("a keeper");
         let client = proc::children(keeper)[0];
         for pid in [keeper, client] {
-            for (set, want) in [
-                ("CapPrm", NET_ADMIN),
-                ("CapEff", NET_ADMIN),
-                ("CapInh", NONE),
-                ("CapBnd", NONE),
-                ("CapAmb", NONE),
-            ] {
-                assert_eq!(proc::status(pid, set), want, "{set}");
-            }
-            assert_eq!((proc::number(pid, "NoNewPrivs"), proc::number(pid, "Seccomp")), (1, 2));
-            assert_eq!(proc::file(pid, "cmdline"), "@earlykmsg\0");
-            assert_eq!(proc::file(pid, "environ"), "");
-            println!("Pss {} kB", proc::pss_kb(pid));
+            proc::assert_has_net_admin_alone(pid);
         }
     });
 }

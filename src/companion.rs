@@ -20,7 +20,7 @@ use crate::sys::fds::{close_all_but, standard_stream};
 use crate::sys::memory::Buffer;
 use earlykmsg::channel::Message;
 use earlykmsg::error::Step;
-use earlykmsg::limits::{NETWORK_WORDS_BYTES_MAX, PACKET_BYTES_MAX};
+use earlykmsg::limits::{HELPER_CMDLINE_BYTES_MAX, PACKET_BYTES_MAX};
 
 /// Takes the standard streams, and returns the channel. Descriptors besides them and `kept` are closed. Started by
 /// anybody else, it prints `help`, and what it returns is the exit code.
@@ -48,7 +48,7 @@ pub fn begin(
 
 /// Reads the command line, which the watcher sends first.
 pub fn read_cmdline(watcher: BorrowedFd<'_>) -> &'static [u8] {
-    static TEXT: Buffer<Vec<u8, NETWORK_WORDS_BYTES_MAX>> = Buffer::new(Vec::new());
+    static TEXT: Buffer<Vec<u8, HELPER_CMDLINE_BYTES_MAX>> = Buffer::new(Vec::new());
     let Some(text) = TEXT.take() else { return b"" };
     let mut packet = [0; PACKET_BYTES_MAX];
     loop {

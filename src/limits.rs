@@ -14,6 +14,8 @@ pub const DESTINATIONS_MAX: usize = 4;
 /// Bytes of `/proc/cmdline` that are read. Kernels take 2 KiB (x86, arm64) or 4 KiB (s390) from the boot loader; a
 /// bootconfig adds to that.
 pub const CMDLINE_BYTES: usize = 8192;
+/// What the programs that the watcher starts are given of it: the kernel's command line, and what an init script adds to it.
+pub const HELPER_CMDLINE_BYTES_MAX: usize = CMDLINE_BYTES + 1024;
 
 /// The longest host name that DNS allows, in its dotted form.
 pub const NAME_BYTES_MAX: usize = 253;

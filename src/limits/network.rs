@@ -1,9 +1,7 @@
 //! The bounds of what brings a network up.
 
-use super::{CMDLINE_BYTES, FILE_PIECE_BYTES};
+use super::FILE_PIECE_BYTES;
 
-/// The words of which some are about the network: the kernel's command line, and what an init script adds to it.
-pub const NETWORK_WORDS_BYTES_MAX: usize = CMDLINE_BYTES + 1024;
 /// Words `earlykmsg.ip=` that are served.
 pub const IP_WORDS_MAX: usize = 4;
 /// Links that the network is brought up on, and those made of them.

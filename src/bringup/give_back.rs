@@ -28,7 +28,7 @@ pub fn give_back(rtnl: &Rtnl, journal: Journal, links: Links) {
     for what in [Dump::Links, Dump::Addresses, Dump::Routes] {
         rtnl.dump(what);
         let mut buffer = [0; LINK_NEWS_BYTES];
-        while let Received::News(mut rest) = rtnl.receive(&mut buffer) {
+        while let Ok(Received::News(mut rest)) = rtnl.receive(&mut buffer) {
             while let Some(news) = next_news(&mut rest) {
                 match news {
                     News::Route(route) if owner_of_route(route) == Owner::Us => {

@@ -8,7 +8,7 @@ use core::fmt::Write;
 use heapless::Vec;
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat};
-use rustix::io::read;
+use rustix::io::{Errno, read};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::pipe::pipe;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process};
@@ -26,7 +26,7 @@ use crate::sys::fds::{close_all_but, keep};
 use crate::sys::memory::shared_numbers;
 use crate::sys::process::{self, Fork, fork};
 use crate::sys::wait::{Awaited, wait};
-use crate::sys::{signal, time};
+use crate::sys::{failed, signal, time};
 use crate::udevd;
 use earlykmsg::channel::Message;
 use earlykmsg::config::netconsole;
@@ -178,14 +178,19 @@ impl Keeper {
                 let mut packet = [0; PACKET_BYTES_MAX];
                 // What ends all stays there, for the client to see.
                 match recv(watcher, &mut packet, RecvFlags::PEEK) {
-                    Ok((0, _)) => return Why::WatcherEnded,
+                    Ok((0, _)) | Err(Errno::CONNRESET) => return Why::WatcherEnded,
                     Ok((len, _))
                         if matches!(Message::decode(&packet[..len]), Some(Message::RootSwitched { .. })) =>
                     {
                         return Why::RootSwitched;
                     }
                     Ok(_) => _ = read(watcher, &mut packet),
-                    Err(_) => {}
+                    Err(Errno::AGAIN) => {}
+                    Err(errno) => {
+                        let error = failed(Step::Receive, errno);
+                        error!("messages of the watcher: {error}");
+                        return Why::WatcherEnded;
+                    }
                 }
             }
             if signal {
@@ -229,7 +234,17 @@ impl Keeper {
     fn take_uevents(&mut self) {
         let Some(uevents) = self.uevents else { return };
         let mut buffer = [0; UEVENT_BYTES];
-        while let Ok((len, _)) = recv(uevents, &mut buffer[..], RecvFlags::DONTWAIT) {
+        loop {
+            let len = match recv(uevents, &mut buffer[..], RecvFlags::DONTWAIT) {
+                Ok((len, _)) => len,
+                // More than the kernel could keep.
+                Err(Errno::AGAIN | Errno::NOBUFS) => return,
+                Err(errno) => {
+                    warn!("what is told of devices: {}", failed(Step::Receive, errno));
+                    self.uevents = None;
+                    return;
+                }
+            };
             let uevent = uevent::read(&buffer[..len.min(UEVENT_BYTES)]);
             if uevent.subsystem != b"net" || uevent.action != b"add" || uevent.index == 0 {
                 continue;

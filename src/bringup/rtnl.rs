@@ -8,7 +8,7 @@ use rustix::net::{
 };
 
 use crate::sys::wait::{Awaited, wait};
-use crate::sys::{At, time};
+use crate::sys::{At, failed, time};
 use earlykmsg::error::{Result, Step};
 use earlykmsg::limits::{LINK_NEWS_BYTES, REQUEST_AGAIN_MS, REQUEST_TRIES};
 use earlykmsg::wire::netlink::{Dump, dump_request};
@@ -45,11 +45,11 @@ impl Rtnl {
     /// Asks for one thing. Gives the answer, which is there at once.
     pub fn ask<'b>(&self, request: &Request, buffer: &'b mut [u8; LINK_NEWS_BYTES]) -> &'b [u8] {
         // What an earlier request was refused with.
-        while !matches!(self.receive(buffer), Received::Nothing) {}
+        while let Ok(Received::News(_) | Received::Lost) = self.receive(buffer) {}
         self.request(request);
         match self.receive(buffer) {
-            Received::News(answer) => answer,
-            Received::Lost | Received::Nothing => &[],
+            Ok(Received::News(answer)) => answer,
+            _ => &[],
         }
     }
 
@@ -69,12 +69,17 @@ impl Rtnl {
         }
     }
 
-    /// Takes some of what has come.
-    pub fn receive<'b>(&self, buffer: &'b mut [u8; LINK_NEWS_BYTES]) -> Received<'b> {
-        match recv(&self.fd, &mut buffer[..], RecvFlags::DONTWAIT) {
-            Ok((len, _)) => Received::News(&buffer[..len.min(LINK_NEWS_BYTES)]),
-            Err(Errno::NOBUFS) => Received::Lost,
-            Err(_) => Received::Nothing,
+    /// Takes some of what has come. When that fails, nothing will ever come.
+    pub fn receive<'b>(&self, buffer: &'b mut [u8; LINK_NEWS_BYTES]) -> Result<Received<'b>> {
+        let mut receive = |flags| recv(&self.fd, &mut buffer[..], flags | RecvFlags::DONTWAIT);
+        match receive(RecvFlags::empty()) {
+            Ok((len, _)) => Ok(Received::News(&buffer[..len.min(LINK_NEWS_BYTES)])),
+            Err(Errno::AGAIN) => Ok(Received::Nothing),
+            // It is told once that something is lost. What the kernel has kept can be received then.
+            Err(_) => match receive(RecvFlags::PEEK) {
+                Ok(_) | Err(Errno::AGAIN) => Ok(Received::Lost),
+                Err(errno) => Err(failed(Step::Receive, errno)),
+            },
         }
     }
 }
@@ -83,7 +88,7 @@ impl Rtnl {
 pub enum Received<'b> {
     /// Messages, for [`next_news`](earlykmsg::wire::rtnetlink_news::next_news).
     News(&'b [u8]),
-    /// There was more than the kernel could keep.
+    /// Something was lost, most often as there was more than the kernel could keep.
     Lost,
     /// There is nothing more.
     Nothing,

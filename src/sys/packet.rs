@@ -4,6 +4,7 @@ use core::ffi::c_void;
 use core::mem;
 
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::{At, checked};
@@ -106,22 +107,25 @@ pub fn send(fd: impl AsFd, packet: &[u8], index: u32, to: Option<Mac>) -> Result
 }
 
 /// Takes the next packet, if there is one.
-pub fn receive(fd: impl AsFd, buffer: &mut [u8]) -> Option<Received> {
+pub fn receive(fd: impl AsFd, buffer: &mut [u8]) -> Result<Option<Received>> {
     let mut from = address(0, 0, Mac::default());
     let mut from_len = ADDRESS_BYTES;
     let fd = fd.as_fd().as_raw_fd();
     // SAFETY: writes into the buffer, and at most one address.
-    let len = checked(unsafe {
+    let received = checked(unsafe {
         let place = (&raw mut from).cast();
         libc::recvfrom(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0, place, &raw mut from_len)
-    })
-    .ok()?;
+    });
+    let len = match received {
+        Err(Errno::AGAIN) => return Ok(None),
+        received => received.at(Step::Receive)?,
+    };
     let mut mac = Mac::default();
     mac.copy_from_slice(&from.sll_addr[..6]);
-    Some(Received {
+    Ok(Some(Received {
         len: len as usize,
         index: from.sll_ifindex.cast_unsigned(),
         is_outgoing: from.sll_pkttype == libc::PACKET_OUTGOING,
         from: mac,
-    })
+    }))
 }

@@ -52,7 +52,7 @@ pub struct Fault {
     pub role: Role,
     /// At which of its system calls, counted from 0 …
     pub place: usize,
-    /// … or rather at the first one of this number.
+    /// … or rather at the first one of this number from there on.
     pub call: Option<i64>,
     /// What.
     pub happens: Happens,
@@ -141,6 +141,14 @@ impl NetworkProgram {
         let calls = self.calls.items();
         let happened = calls.iter().position(|line| line == HAPPENED)?;
         calls[happened.checked_sub(1)?].split_once(' ')?.1.parse().ok()
+    }
+
+    /// How often the process has made that call again since.
+    pub fn repeats_of_fault(&self) -> usize {
+        let calls = self.calls.items();
+        let Some(happened) = calls.iter().position(|line| line == HAPPENED) else { return 0 };
+        let (before, since) = calls.split_at(happened);
+        since.iter().filter(|call| Some(*call) == before.last()).count()
     }
 
     /// Whether there is, or was, such a process.
@@ -319,7 +327,7 @@ impl Tracer<'_> {
         let Some(fault) = self.start.fault.filter(|fault| fault.role == process.role) else {
             return Ok(true);
         };
-        let is_here = fault.call.map_or(place == fault.place, |call| call == number);
+        let is_here = fault.call.map_or(place == fault.place, |call| call == number && place >= fault.place);
         let is_first = is_here && !self.has_happened;
         if !is_first && self.failing != Some(number) {
             return Ok(true);

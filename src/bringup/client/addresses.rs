@@ -10,6 +10,7 @@ use crate::sys::{packet, time};
 use earlykmsg::address::{Address, add};
 use earlykmsg::channel::Message;
 use earlykmsg::config::network::{Method, Static};
+use earlykmsg::error::Result;
 use earlykmsg::limits::{
     DHCP_ANSWER_BYTES_MAX, NAME_SERVERS_TEXT_BYTES_MAX, NEVER_MS, STATIC_AGAIN_MS, STATIC_S,
 };
@@ -97,9 +98,9 @@ impl Client<'_> {
     }
 
     /// Takes the datagrams of DHCP that have come.
-    pub(super) fn take_packets(&mut self) {
+    pub(super) fn take_packets(&mut self) -> Result<()> {
         let mut buffer = [0; DHCP_ANSWER_BYTES_MAX];
-        while let Some(received) = packet::receive(&self.packets, &mut buffer) {
+        while let Some(received) = packet::receive(&self.packets, &mut buffer)? {
             let packet = &buffer[..received.len.min(buffer.len())];
             if received.is_outgoing {
                 if is_question(packet) {
@@ -120,6 +121,7 @@ impl Client<'_> {
                 }
             }
         }
+        Ok(())
     }
 
     pub(super) fn take_lease(&mut self, place: usize, lease: &Lease) {

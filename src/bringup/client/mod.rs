@@ -25,7 +25,7 @@ use crate::sys::{packet, time};
 use earlykmsg::address::{Address, Addresses};
 use earlykmsg::channel::Message;
 use earlykmsg::config::network_words::NetworkWords;
-use earlykmsg::error::Result;
+use earlykmsg::error::{Error, Result};
 use earlykmsg::limits::{
     CLIENT_END_MS, IP_WORDS_MAX, LINK_NEWS_BYTES, LINKS_MAX, MAKE_AGAIN_MS, NETWORK_STATE_BYTES_MAX, NEVER_MS,
 };
@@ -73,10 +73,7 @@ pub fn serve(
 ) -> i32 {
     let started = Client::start(words, must_wait_for_udevd, journal, watcher);
     match started {
-        Ok(mut client) => {
-            client.run(keeper);
-            exit::DONE
-        }
+        Ok(mut client) => client.run(keeper),
         Err(error) => {
             warn!("{error}; the network is not brought up");
             exit::DONE
@@ -111,8 +108,9 @@ impl<'a> Client<'a> {
         })
     }
 
-    /// Runs until somebody else takes care of the network.
-    fn run(&mut self, keeper: BorrowedFd<'static>) {
+    /// Runs until somebody else takes care of the network, or it cannot be seen any more whether anybody does. Returns the
+    /// exit code.
+    fn run(&mut self, keeper: BorrowedFd<'static>) -> i32 {
         self.ask_next();
         self.tell_state(format_args!("no network device yet"));
         // Until then the keeper, which is told to give the network back, may take to end this process.
@@ -136,15 +134,16 @@ impl<'a> Client<'a> {
                 let state = if has_no_keeper { "has died" } else { "is stuck" };
                 error!("the keeper of the network {state}; the network is given back");
                 give_back(&self.requests, self.journal, Links::SetDown);
-                return;
+                return exit::DONE;
             }
-            if packets {
-                self.take_packets();
+            if packets && let Err(error) = self.take_packets() {
+                return stop("packets of DHCP", error);
             }
-            if news {
-                self.take_news();
+            if news && let Err(error) = self.take_news() {
+                return stop("what the kernel tells of the network", error);
             }
         }
+        exit::DONE
     }
 
     /// Asks for the next thing that there is of the network.
@@ -154,10 +153,10 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn take_news(&mut self) {
+    fn take_news(&mut self) -> Result<()> {
         let mut buffer = [0; LINK_NEWS_BYTES];
         loop {
-            match self.rtnl.receive(&mut buffer) {
+            match self.rtnl.receive(&mut buffer)? {
                 Received::News(mut rest) => {
                     while let Some(news) = next_news(&mut rest) {
                         self.take(news);
@@ -167,7 +166,7 @@ impl<'a> Client<'a> {
                     self.dumps = ALL;
                     self.ask_next();
                 }
-                Received::Nothing => return,
+                Received::Nothing => return Ok(()),
             }
         }
     }
@@ -243,6 +242,13 @@ impl<'a> Client<'a> {
             info!("{message}");
         }
     }
+}
+
+/// Ends the client: `what` it must know of cannot be received any more. Returns the exit code, at which the keeper gives the
+/// network back.
+fn stop(what: &str, error: Error) -> i32 {
+    error!("{what}: {error}");
+    exit::SOFTWARE
 }
 
 /// Whether an address belongs to one link alone.

@@ -134,7 +134,11 @@ impl<'a> Armer<'a> {
             if has_changed || has_uevent {
                 // One change is rarely alone.
                 wait(&mut [Awaited::input(Some(self.keeper))], time::now_ms() + NETCONSOLE_SETTLE_MS);
-                self.forget_changes();
+                if let Err(error) = self.forget_changes() {
+                    self.disarm();
+                    warn!("what the kernel tells of the network: {error}; netconsole is stopped");
+                    return;
+                }
             }
             self.look();
             until_ms = self.wake_ms();
@@ -142,13 +146,14 @@ impl<'a> Armer<'a> {
     }
 
     /// What was told is forgotten: all is looked at anew.
-    fn forget_changes(&self) {
+    fn forget_changes(&self) -> Result<()> {
         let mut buffer = [0; LINK_NEWS_BYTES];
-        while !matches!(self.changes.receive(&mut buffer), Received::Nothing) {}
+        while !matches!(self.changes.receive(&mut buffer)?, Received::Nothing) {}
         while self
             .uevents
             .is_some_and(|fd| recv(fd, &mut buffer[..UEVENT_BYTES], RecvFlags::DONTWAIT).is_ok())
         {}
+        Ok(())
     }
 
     /// When it looks again though nothing has changed.

@@ -27,6 +27,8 @@ const WORDS: &str = "earlykmsg.ip=dhcp";
 const WITHIN: Duration = Duration::from_secs(20);
 /// How long it is looked whether the network comes up all the same, when a call fails again and again.
 const LOOK: Duration = Duration::from_millis(1_500);
+/// How often a process may make a call again that fails: who does not wait makes it more often than this in a moment.
+const REPEATS_MAX: usize = 300;
 /// How long nothing was waited for where something is looked for again.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -107,6 +109,10 @@ fn run(root: &Path, fault: Fault) -> Result<Outcome, String> {
         let shown = format!("{}{}", addresses(), ip_says("-o link show dev near"));
         Err(format!("{fault:?}: {what}; came up: {came_up}; {shown}; it said: {said}"))
     };
+    let repeats = program.repeats_of_fault();
+    if repeats > REPEATS_MAX {
+        return fail(&format!("it does not wait: it makes the call again {repeats} times"));
+    }
     if !decided {
         return fail("it neither brings the network up nor ends");
     }
@@ -236,20 +242,35 @@ fn no_memory_at_each_step() {
     check(&with(steps(&prepared(calls)), Happens::Fails(libc::ENOMEM)));
 }
 
-/// From the first call of a kind on all of them fail. (That waiting fails is no state that lasts, nor is it that what is there
-/// cannot be received.)
+/// From the first call of a kind on all of them fail. (That waiting fails is no state that lasts.)
 #[test]
 fn calls_that_always_fail() {
-    let lasts = |&(role, call): &(Role, i64)| {
-        let is_a_moment = call == libc::SYS_ppoll || role == Role::Client && call == libc::SYS_recvfrom;
-        !cannot_fail(call) && !is_a_moment
-    };
+    let lasts = |&(_, call): &(Role, i64)| call != libc::SYS_ppoll && !cannot_fail(call);
     let kinds: BTreeSet<(Role, i64)> = prepared(calls).into_iter().filter(lasts).collect();
     let fault = |(role, call), happens| Fault { role, place: 0, call: Some(call), happens };
     let all = kinds.into_iter().flat_map(|kind| {
         [libc::EPERM, libc::ENOMEM].map(|errno| fault(kind, Happens::FailsFromNowOn(errno)))
     });
     check(&all.collect::<Vec<_>>());
+}
+
+/// From each receipt on, all of the client's fail: it then sees neither what the kernel tells nor who else asks by DHCP.
+#[test]
+fn nothing_can_be_received_any_more() {
+    let calls: Vec<i64> = prepared(calls)
+        .into_iter()
+        .filter_map(|(role, call)| (role == Role::Client).then_some(call))
+        .collect();
+    let receipts = calls.iter().enumerate().filter(|(_, call)| **call == libc::SYS_recvfrom);
+    let faults = receipts.flat_map(|(place, _)| {
+        [libc::ENOMEM, libc::ENOBUFS].map(|errno| Fault {
+            role: Role::Client,
+            place,
+            call: Some(libc::SYS_recvfrom),
+            happens: Happens::FailsFromNowOn(errno),
+        })
+    });
+    check(&faults.collect::<Vec<_>>());
 }
 
 /// The next init runs and what is written is shipped, whatever becomes of the processes; and with the watcher all is given

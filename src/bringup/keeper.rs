@@ -66,8 +66,9 @@ pub fn keep_network(words: &NetworkWords<'_>, wants_network: bool, watcher: Borr
         Ok(mut keeper) => {
             let why = keeper.serve(watcher);
             if why != Why::WatcherEnded {
-                keeper.stay_for_netconsole(watcher);
+                keeper.stay_for_others(watcher);
             }
+            keeper.end_loader();
             keeper.end_netconsole();
             exit::DONE
         }
@@ -143,8 +144,6 @@ impl Keeper {
     /// Keeps the network until it is to be given back, and gives it back.
     fn serve(&mut self, watcher: BorrowedFd<'static>) -> Why {
         if self.client.is_none() {
-            // Whoever is left without a parent becomes PID 1's, which may never ask for its end.
-            let _ = self.loader.map(|loader| rustix::process::waitpid(Some(loader), WaitOptions::empty()));
             return Why::NothingToKeep;
         }
         let why = self.wait_for_end(watcher);
@@ -174,24 +173,8 @@ impl Keeper {
             let until_ms = self.ducked.iter().map(|ducked| ducked.until_ms).min().unwrap_or(NEVER_MS);
             wait(&mut awaited, until_ms);
             let [from_watcher, signal, uevents] = awaited.map(|awaited| awaited.is_ready());
-            if from_watcher {
-                let mut packet = [0; PACKET_BYTES_MAX];
-                // What ends all stays there, for the client to see.
-                match recv(watcher, &mut packet, RecvFlags::PEEK) {
-                    Ok((0, _)) | Err(Errno::CONNRESET) => return Why::WatcherEnded,
-                    Ok((len, _))
-                        if matches!(Message::decode(&packet[..len]), Some(Message::RootSwitched { .. })) =>
-                    {
-                        return Why::RootSwitched;
-                    }
-                    Ok(_) => _ = read(watcher, &mut packet),
-                    Err(Errno::AGAIN) => {}
-                    Err(errno) => {
-                        let error = failed(Step::Receive, errno);
-                        error!("messages of the watcher: {error}");
-                        return Why::WatcherEnded;
-                    }
-                }
+            if from_watcher && let Some(why) = told_end(watcher) {
+                return why;
             }
             if signal {
                 // The watcher decides what a request to end means, and when.
@@ -222,8 +205,7 @@ impl Keeper {
                 }
                 continue;
             }
-            self.loader = self.loader.filter(|loader| *loader != pid);
-            if !is_done {
+            if self.loader.take_if(|loader| *loader == pid).is_some() && !is_done {
                 warn!("the process that loads drivers has ended before its time");
             }
         }
@@ -310,20 +292,34 @@ impl Keeper {
             Why::ClientDied => error!("the process that brings the network up has died; it is given back"),
             _ => info!("the network is given back"),
         }
-        await_end(self.loader);
+        self.end_loader();
     }
 
-    /// Netconsole stays until the watcher ends, though there is no network of ours any more.
-    fn stay_for_netconsole(&mut self, watcher: BorrowedFd<'static>) {
+    /// Stays without a network of ours: while drivers are loaded, until the root switch, and while there is netconsole, until
+    /// the watcher ends. (Whoever is left without a parent becomes PID 1's, which may never ask for its end.)
+    fn stay_for_others(&mut self, watcher: BorrowedFd<'static>) {
         tell_of_no_network(watcher);
-        while self.netconsole.is_some() {
+        while self.loader.is_some() || self.netconsole.is_some() {
             wait(&mut [watcher, self.signals].map(|fd| Awaited::input(Some(fd))), NEVER_MS);
-            // That the root was switched is nothing to it.
-            if read(watcher, &mut [0; PACKET_BYTES_MAX]) == Ok(0) {
-                return;
+            match told_end(watcher) {
+                Some(Why::RootSwitched) => {
+                    let _ = read(watcher, &mut [0; PACKET_BYTES_MAX]);
+                    self.end_loader();
+                }
+                Some(_) => return,
+                None => {}
             }
             let _ = signal::received(self.signals);
             self.reap();
+        }
+    }
+
+    /// Ends the process that loads drivers, if it is still there.
+    fn end_loader(&mut self) {
+        let Some(loader) = self.loader.take() else { return };
+        let _ = kill_process(loader, Signal::KILL);
+        if !await_end(Some(loader)) {
+            warn!("the process that loads drivers does not end: a driver hangs");
         }
     }
 
@@ -347,6 +343,27 @@ impl Netconsole {
     }
 }
 
+/// Takes what the watcher tells. Returns why the network is to be given back, if it is; what tells of the root switch stays
+/// there, for the client to see.
+fn told_end(watcher: BorrowedFd<'static>) -> Option<Why> {
+    let mut packet = [0; PACKET_BYTES_MAX];
+    match recv(watcher, &mut packet, RecvFlags::PEEK) {
+        Ok((0, _)) | Err(Errno::CONNRESET) => Some(Why::WatcherEnded),
+        Ok((len, _)) => {
+            if let Some(Message::RootSwitched { .. }) = Message::decode(&packet[..len]) {
+                return Some(Why::RootSwitched);
+            }
+            let _ = read(watcher, &mut packet);
+            None
+        }
+        Err(Errno::AGAIN) => None,
+        Err(errno) => {
+            error!("messages of the watcher: {}", failed(Step::Receive, errno));
+            Some(Why::WatcherEnded)
+        }
+    }
+}
+
 /// Tells the watcher that there is no network of ours.
 fn tell_of_no_network(watcher: BorrowedFd<'static>) {
     for nothing in [Message::NameServers(b""), Message::NetworkState(b"")] {
@@ -354,15 +371,16 @@ fn tell_of_no_network(watcher: BorrowedFd<'static>) {
     }
 }
 
-/// Waits for the end of a process that was killed, unless that takes too long.
-fn await_end(process: Option<Pid>) {
+/// Waits for the end of a process that was killed, unless that takes too long. Returns whether it has ended.
+fn await_end(process: Option<Pid>) -> bool {
     let until_ms = time::now_ms() + CLIENT_END_MS;
     while process.is_some() && time::now_ms() < until_ms {
         match rustix::process::waitpid(process, WaitOptions::NOHANG) {
             Ok(None) => wait(&mut [Awaited::NONE], time::now_ms() + 1),
-            _ => return,
+            _ => return true,
         }
     }
+    process.is_none()
 }
 
 /// Starts a process that returns the exit code of `run`.

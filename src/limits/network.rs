@@ -76,6 +76,8 @@ pub const MODULE_OPTIONS_BYTES_MAX: usize = 512;
 
 /// A value that netconsole's target is given: the longest is an IPv6 address.
 pub const NETCONSOLE_VALUE_BYTES_MAX: usize = 45;
+/// Netconsole waits this long for the modules that are named: a driver may hang, and the kernel may have netconsole already.
+pub const NETCONSOLE_MODULES_MS: u64 = 20_000;
 /// After a change of the network, the way to netconsole's receiver is looked for this much later, with all that changed
 /// meanwhile.
 pub const NETCONSOLE_SETTLE_MS: u64 = 100;

@@ -9,7 +9,7 @@ use std::path::Path;
 use earlykmsg_tests::foreign::until;
 use earlykmsg_tests::kmsg::{RingLock, newest};
 use earlykmsg_tests::netconsole::Driver;
-use earlykmsg_tests::pid1_sandbox::{Boot, Machine, add_network, image};
+use earlykmsg_tests::pid1_sandbox::{Boot, Machine, add_network, hang_drivers, image};
 use earlykmsg_tests::proc;
 use earlykmsg_tests::receiver::{Tcp, TcpBehaviour, Udp};
 use earlykmsg_tests::sandbox::{FAR, NEAR, Network, Sandbox, alone, far, ip};
@@ -55,8 +55,9 @@ fn start_image(root: &Path, network: Network, host: &str, words: &str) -> World 
     add_network(root);
     let driver = Driver::new(root);
     let (port, since) = (unique_port(), newest());
+    let modules = if words.contains("earlykmsg.modules=") { "" } else { "earlykmsg.modules=none" };
     let words = format!(
-        "talos.logging.kernel=tcp://10.9.0.2:5044/ earlykmsg.modules=none {words} \
+        "talos.logging.kernel=tcp://10.9.0.2:5044/ {modules} {words} \
          earlykmsg.netconsole=udp://{host}:{port}/"
     );
     let machine = Boot::of(root).cmdline(words).start();
@@ -262,6 +263,28 @@ fn the_end_of_the_watcher() {
         // PID 1 of this image asks for the end of nobody.
         let has_ended = |pid| !proc::lives(pid) || proc::status(pid, "State").starts_with('Z');
         until("their end", || has_ended(keeper) && has_ended(netconsole));
+    });
+}
+
+/// A driver that hangs: the process that loads it never ends by itself. Netconsole is armed after a while, and taken away at
+/// the end.
+#[test]
+fn a_driver_that_hangs() {
+    alone(|sandbox| {
+        let network = Network::cable(NEAR, FAR);
+        network.enter(|| ip(&format!("link set far address {FAR_MAC}")));
+        let root = image(sandbox.dir(), "exec /bin/busybox cat");
+        hang_drivers(&root);
+        let world = start_image(&root, network, "10.9.0.2", "earlykmsg.modules=hangs");
+        world.says(&format!("netconsole sends to {} over near, to {FAR_MAC}", world.url("10.9.0.2")));
+        world.armed("10.9.0.1", "10.9.0.2", FAR_MAC);
+        let [watcher, keeper, netconsole] = world.processes();
+        let loader = proc::children(keeper)[0];
+        assert_ne!(loader, netconsole);
+        assert!(proc::lives(loader));
+        kill(watcher, Signal::SIGTERM).expect("ask it to end");
+        let has_ended = |pid| !proc::lives(pid) || proc::status(pid, "State").starts_with('Z');
+        until("their end", || [loader, netconsole, keeper].into_iter().all(has_ended));
     });
 }
 

@@ -24,7 +24,8 @@ use earlykmsg::address::Address;
 use earlykmsg::config::netconsole::Netconsole;
 use earlykmsg::error::Result;
 use earlykmsg::limits::{
-    LINK_NEWS_BYTES, NETCONSOLE_PATIENCE_MS, NETCONSOLE_SETTLE_MS, NEVER_MS, RESOLVE_AGAIN_MS, UEVENT_BYTES,
+    LINK_NEWS_BYTES, NETCONSOLE_MODULES_MS, NETCONSOLE_PATIENCE_MS, NETCONSOLE_SETTLE_MS, NEVER_MS,
+    RESOLVE_AGAIN_MS, UEVENT_BYTES,
 };
 use earlykmsg::network::netconsole::{InTheWay, Refusal, ShowMac, Target};
 use earlykmsg::rate_limit::RateLimit;
@@ -74,7 +75,8 @@ struct Waits {
     log_ms: u64,
 }
 
-/// The process. It begins when `loaded` is closed, as modules are loaded then, and ends when `keeper` is.
+/// The process. It begins when `loaded` is closed, as modules are loaded then, or when that takes too long, and ends when
+/// `keeper` is.
 pub fn serve(to: &Netconsole<'_>, loaded: BorrowedFd<'static>, keeper: BorrowedFd<'static>) -> i32 {
     match Armer::start(to, loaded, keeper) {
         Ok(mut armer) => armer.run(),
@@ -90,7 +92,8 @@ impl<'a> Armer<'a> {
         keeper: BorrowedFd<'static>,
     ) -> Result<Armer<'a>> {
         let uevents = open_uevents(1).ok().map(keep);
-        wait(&mut [loaded, keeper].map(|fd| Awaited::input(Some(fd))), NEVER_MS);
+        let until_ms = time::now_ms() + NETCONSOLE_MODULES_MS;
+        wait(&mut [loaded, keeper].map(|fd| Awaited::input(Some(fd))), until_ms);
         let configfs = configfs().map(keep);
         let driver = open_driver(configfs);
         if let (Some(configfs), Some(_)) = (configfs, driver) {

@@ -12,7 +12,7 @@ use std::time::Instant;
 use earlykmsg_tests::foreign::until;
 use earlykmsg_tests::kmsg::{Writer, tag};
 use earlykmsg_tests::network_sandbox::{Fault, Happens, NetworkProgram, Role};
-use earlykmsg_tests::pid1_sandbox::{add_network, cannot_fail, ran};
+use earlykmsg_tests::pid1_sandbox::{add_network, cannot_fail, hang_drivers, ran};
 use earlykmsg_tests::proc;
 use earlykmsg_tests::receiver::{Tcp, TcpBehaviour};
 use earlykmsg_tests::sandbox::{Network, alone, ip, ip_says};
@@ -271,6 +271,28 @@ fn nothing_can_be_received_any_more() {
         })
     });
     check(&faults.collect::<Vec<_>>());
+}
+
+/// A driver hangs, and nothing but drivers is asked for: nobody waits for it longer than for the root switch, or the watcher.
+#[test]
+fn a_driver_that_hangs() {
+    prepared(|root| {
+        hang_drivers(root);
+        for is_switched in [true, false] {
+            let mut program = NetworkProgram::start(root, "earlykmsg.modules=hangs", None);
+            let is_at_it = |calls: &[String]| {
+                let last = calls.iter().rfind(|call| call.starts_with("Loader "))?;
+                (*last == format!("Loader {}", libc::SYS_openat)).then_some(())
+            };
+            program.calls.wait(WITHIN, "the list of modules is opened", is_at_it);
+            if is_switched {
+                program.switch_root();
+            } else {
+                program.end_watcher();
+            }
+            assert!(wait_until(WITHIN, || program.has_ended()), "{:?}", program.calls.items());
+        }
+    });
 }
 
 /// The next init runs and what is written is shipped, whatever becomes of the processes; and with the watcher all is given

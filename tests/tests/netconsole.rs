@@ -298,6 +298,8 @@ fn the_death_of_the_process() {
         kill(netconsole, Signal::SIGKILL).expect("kill it");
         until("the keeper's end", || !proc::lives(keeper) || proc::status(keeper, "State").starts_with('Z'));
         world.says("the process that arms netconsole has died; what it has armed stays");
+        // As docs/netconsole.md says.
+        world.armed("10.9.0.1", "10.9.0.2", FAR_MAC);
     });
 }
 

@@ -23,7 +23,7 @@ pub(super) const KEEPER: [Row; 15] = [
 ];
 
 /// What the client may do: speak with the kernel about links and with servers of DHCP.
-pub(super) const CLIENT: [Row; 11] = [
+pub(super) const CLIENT: [Row; 12] = [
     any(libc::SYS_ppoll, "bringup::client: the one place that waits"),
     any(libc::SYS_recvfrom, "bringup::client: what the kernel tells, answers of DHCP"),
     any(
@@ -32,6 +32,11 @@ pub(super) const CLIENT: [Row; 11] = [
     ),
     any(libc::SYS_faccessat, "bringup::udevd: whether it runs"),
     any(libc::SYS_close, "bringup::client: its sockets, at the end"),
+    one_of(
+        libc::SYS_madvise,
+        &[&[argument(2, libc::MADV_DONTNEED)]],
+        "sys::process: unused stack is given back",
+    ),
     any(libc::SYS_clock_gettime, "sys::time"),
     any(libc::SYS_write, "logger: the program's own messages"),
     any(libc::SYS_getpid, "main: which role panicked"),

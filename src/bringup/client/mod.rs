@@ -20,6 +20,7 @@ use super::rtnl::{Received, Rtnl};
 use crate::exit;
 use crate::logger::{error, info, warn};
 use crate::privileges::{Role, drop_to};
+use crate::sys::process::give_back_stack;
 use crate::sys::wait::{Awaited, wait};
 use crate::sys::{packet, time};
 use earlykmsg::address::{Address, Addresses};
@@ -71,43 +72,40 @@ pub fn serve(
     watcher: BorrowedFd<'static>,
     keeper: BorrowedFd<'static>,
 ) -> i32 {
-    let started = Client::start(words, must_wait_for_udevd, journal, watcher);
-    match started {
-        Ok(mut client) => client.run(keeper),
+    let (rtnl, requests, packets) = match start() {
+        Ok(sockets) => sockets,
         Err(error) => {
             warn!("{error}; the network is not brought up");
-            exit::DONE
+            return exit::DONE;
         }
-    }
+    };
+    let mut client = Client {
+        rtnl,
+        requests,
+        packets,
+        watcher,
+        journal,
+        words,
+        links: Vec::new(),
+        winners: [None; IP_WORDS_MAX],
+        dumps: ALL,
+        servers: Addresses::new(),
+        must_wait_for_udevd,
+        messages: RateLimit::new(),
+        make_again_ms: 0,
+        gave_way: false,
+    };
+    client.run(keeper)
 }
 
-impl<'a> Client<'a> {
-    fn start(
-        words: &'a NetworkWords<'a>,
-        must_wait_for_udevd: bool,
-        journal: Journal,
-        watcher: BorrowedFd<'static>,
-    ) -> Result<Client<'a>> {
-        let (rtnl, requests, packets) = (Rtnl::open_and_listen()?, Rtnl::open()?, packet::open()?);
-        drop_to(Role::Client)?;
-        Ok(Client {
-            rtnl,
-            requests,
-            packets,
-            watcher,
-            journal,
-            words,
-            links: Vec::new(),
-            winners: [None; IP_WORDS_MAX],
-            dumps: ALL,
-            servers: Addresses::new(),
-            must_wait_for_udevd,
-            messages: RateLimit::new(),
-            make_again_ms: 0,
-            gave_way: false,
-        })
-    }
+/// Opens the sockets: for what the kernel tells, for requests alone, for DHCP.
+fn start() -> Result<(Rtnl, Rtnl, OwnedFd)> {
+    let sockets = (Rtnl::open_and_listen()?, Rtnl::open()?, packet::open()?);
+    drop_to(Role::Client)?;
+    Ok(sockets)
+}
 
+impl Client<'_> {
     /// Runs until somebody else takes care of the network, or it cannot be seen any more whether anybody does. Returns the
     /// exit code.
     fn run(&mut self, keeper: BorrowedFd<'static>) -> i32 {
@@ -124,6 +122,7 @@ impl<'a> Client<'a> {
                 Awaited::input(Some(keeper)),
                 Awaited::input(is_kept.then_some(self.watcher)),
             ];
+            give_back_stack();
             wait(&mut awaited, until_ms.min(keeper_until_ms));
             let [news, packets, has_no_keeper, is_the_end] = awaited.map(|awaited| awaited.is_ready());
             let now_ms = time::now_ms();
@@ -153,6 +152,7 @@ impl<'a> Client<'a> {
         }
     }
 
+    #[inline(never)] // its buffer is no part of the frame that waits: 8 KiB less
     fn take_news(&mut self) -> Result<()> {
         let mut buffer = [0; LINK_NEWS_BYTES];
         loop {

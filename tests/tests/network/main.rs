@@ -2,6 +2,7 @@
 //! has the server and the receiver.
 
 mod faults;
+mod memory;
 mod servers;
 
 use core::net::{Ipv4Addr, SocketAddr};

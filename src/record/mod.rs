@@ -178,13 +178,11 @@ impl Fields<'_> {
     /// Takes a decimal number of 64 bits and the byte that must end it.
     fn number(&mut self, end: u8) -> Option<u64> {
         let mut number = 0u64;
-        let mut rest = self.0;
-        while let [byte, after @ ..] = rest {
+        for (at, &byte) in self.0.iter().enumerate() {
             let digit = u64::from(byte.wrapping_sub(b'0'));
             if digit > 9 {
-                let is_number = *byte == end && rest.len() < self.0.len();
-                self.0 = after;
-                return is_number.then_some(number);
+                self.0 = self.0.get(at + 1..)?;
+                return (byte == end && at > 0).then_some(number);
             }
             // To look at each product for an overflow takes longer than to see that there can be none.
             number = if number < u64::MAX / 10 {
@@ -192,7 +190,6 @@ impl Fields<'_> {
             } else {
                 number.checked_mul(10)?.checked_add(digit)?
             };
-            rest = after;
         }
         None
     }

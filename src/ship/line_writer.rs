@@ -20,8 +20,8 @@ pub struct LineWriter<'a> {
     pub encoder: &'a mut Encoder,
     /// The wall clock.
     pub wall: WallOffset,
-    /// Where the first of them stands, where that is known before it is sent.
-    pub position: Option<u64>,
+    /// Where the batch begins, where that is known before it is sent.
+    pub begin: Option<u64>,
     /// The first record of which no byte was ever sent.
     pub unsent: Option<u64>,
 }
@@ -71,8 +71,13 @@ impl LineWriter<'_> {
         }
     }
 
+    /// Where the next line will stand.
+    pub fn position(&self) -> Option<u64> {
+        self.begin.map(|begin| begin + self.batch.waiting().len() as u64)
+    }
+
     fn note(&mut self, seq: u64) {
-        if let Some(position) = self.position {
+        if let Some(position) = self.position() {
             self.ledger.note(position, seq);
         }
     }

@@ -125,36 +125,35 @@ impl<'a> Source<'a> {
     /// faster than they are read would keep the shipper from everything else.
     pub fn fill(&mut self, filling: Filling) -> Result<()> {
         self.ring_is_empty = false;
+        let kept_are_due = self.kept.are_due(self.reader.next_seq());
+        let mut writer = LineWriter {
+            batch: &mut self.batch,
+            ledger: &mut self.ledger,
+            encoder: self.encoder,
+            wall: self.wall,
+            begin: filling.position,
+            unsent: self.unsent,
+        };
         for _ in 0..FILL_RECORDS_MAX {
-            let has_lines = !self.batch.is_empty();
-            let room = self.batch.room().len();
+            let has_lines = !writer.batch.is_empty();
+            let room = writer.batch.room().len();
             // A gap may take two lines. Room for them is kept, so that a gap never has to be put back.
-            if has_lines && self.batch.lines() >= filling.lines || room < 2 * LOST_LINE_BYTES_MAX {
+            if has_lines && writer.batch.lines() >= filling.lines || room < 2 * LOST_LINE_BYTES_MAX {
                 break;
             }
-            let kept_are_due = self.kept.are_due(self.reader.next_seq());
             // What pstore kept is never in one batch with records.
-            if self.batch.first().is_some_and(|of| noted_line(of.seq).is_some() != kept_are_due) {
+            if self.kept.are_due(self.reader.next_seq()) != kept_are_due {
                 break;
             }
-            let position = filling.position.map(|first| first + self.batch.waiting().len() as u64);
-            let mut writer = LineWriter {
-                batch: &mut self.batch,
-                ledger: &mut self.ledger,
-                encoder: self.encoder,
-                wall: self.wall,
-                position,
-                unsent: self.unsent,
-            };
             if kept_are_due {
-                let Some(line) = self.kept.peek() else { continue };
+                let Some(line) = self.kept.peek() else { break };
                 if line.record.level <= self.level && !writer.write_kept(&line) {
                     break;
                 }
                 let text_bytes = line.record.body.bytes().len();
                 self.kept.advance(text_bytes);
                 if !self.kept.has_more() {
-                    self.kept_end = filling.position.map(|first| first + self.batch.waiting().len() as u64);
+                    self.kept_end = writer.position();
                 }
                 continue;
             }

@@ -61,6 +61,7 @@ impl Udp {
     }
 
     /// Sends datagrams in their order, up to a burst, by one call.
+    #[inline(never)] // its lists are on the stack only while it runs
     pub fn send<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) -> Sent {
         const MOST: usize = UDP_BURST as usize;
         let parts: Vec<IoSlice<'_>, MOST> = datagrams.into_iter().take(MOST).map(IoSlice::new).collect();

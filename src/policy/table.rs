@@ -48,7 +48,7 @@ const fn option(level: i32, name: i32) -> [Argument; 2] {
 }
 
 /// What a shipper may do: read the log, send it, be told to end.
-pub(super) const SHIPPER: [Row; 24] = [
+pub(super) const SHIPPER: [Row; 25] = [
     any(
         libc::SYS_read,
         "ship::reader: a record; ship::events: the watcher's messages; ship::handover: the lists of sockets; \
@@ -113,6 +113,11 @@ pub(super) const SHIPPER: [Row; 24] = [
         "net: the index of an interface; whether a datagram has left",
     ),
     any(libc::SYS_close, "net: a connection that ended"),
+    one_of(
+        libc::SYS_madvise,
+        &[&[argument(2, libc::MADV_DONTNEED)]],
+        "sys::memory: pages that are not needed now",
+    ),
     any(libc::SYS_uname, "ship::identity: the machine's name"),
     any(libc::SYS_getrandom, "random: a query ID, the length of a pause, the order of addresses"),
     any(libc::SYS_getpid, "main: which role panicked"),

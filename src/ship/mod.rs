@@ -37,7 +37,7 @@ use earlykmsg::delivery::ledger::Marks;
 use earlykmsg::delivery::lifetime::Lifetime;
 use earlykmsg::delivery::progress::Progress;
 use earlykmsg::error::{Errno, Result, Step};
-use earlykmsg::limits::{ANSWERS_BYTES, PSTORE_LINE_BYTES_MAX};
+use earlykmsg::limits::{ANSWERS_BYTES, PSTORE_LINE_BYTES_MAX, RECORD_BYTES_MAX};
 use earlykmsg::line::Encoder;
 use earlykmsg::pstore::item::HEAD_BYTES;
 use earlykmsg::record::Level;
@@ -58,8 +58,6 @@ pub struct Job<'a> {
     pub oldest_at_start: u64,
     /// The records that the program's own first lines may have pushed out of the log.
     pub saved: &'a Saved,
-    /// What records are read into.
-    pub buffer: &'a mut ReadBuffer,
     /// The first record that was never sent, when there was a shipper before.
     pub unsent: Option<u64>,
     /// What pstore kept.
@@ -91,25 +89,30 @@ pub enum Outcome {
     Unacknowledged,
 }
 
-/// What is too large for the stack.
+/// What is too large for the stack. The order keeps together what every shipper writes to: 16 kB less are in use.
+#[repr(C)]
 struct Buffers {
     source: SourceBuffers,
     answers: [u8; ANSWERS_BYTES],
 }
 
+/// See [`Buffers`].
+#[repr(C)]
 struct SourceBuffers {
-    batch: BatchBuffer,
     marks: Marks,
     encoder: Encoder,
+    record: ReadBuffer,
     kept_item: ItemBuffer,
+    batch: BatchBuffer,
 }
 
 static BUFFERS: Buffer<Buffers> = Buffer::new(Buffers {
     source: SourceBuffers {
-        batch: BatchBuffer::EMPTY,
         marks: Marks::NONE,
         encoder: Encoder::NONE,
+        record: [0; RECORD_BYTES_MAX],
         kept_item: [0; HEAD_BYTES + PSTORE_LINE_BYTES_MAX],
+        batch: BatchBuffer::EMPTY,
     },
     answers: [0; ANSWERS_BYTES],
 });

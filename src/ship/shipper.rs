@@ -11,6 +11,7 @@ use super::source::{Filling, Source};
 use super::{Buffers, Fds, Job, Outcome};
 use crate::net::Target;
 use crate::random;
+use crate::sys::memory::{give_back, give_back_stack};
 use crate::sys::time;
 use crate::sys::wait::Awaited;
 use earlykmsg::channel::Message;
@@ -40,6 +41,7 @@ pub struct Shipper<'a> {
 
 impl<'a> Shipper<'a> {
     /// Puts the parts together.
+    #[inline(never)] // the parts are on the stack only while it runs: 8 KiB
     pub fn new(job: Job<'a>, lifetime: Lifetime, fds: &Fds, buffers: &'static mut Buffers) -> Shipper<'a> {
         let Job { endpoint, progress, .. } = job;
         let descriptors = [fds.kmsg, fds.signals, fds.watcher];
@@ -101,6 +103,14 @@ impl<'a> Shipper<'a> {
             self.progress.set_kept_arrived();
             self.events.tell_watcher(Message::KeptLinesArrived);
         }
+    }
+
+    /// All is sent and arrived, and most likely nothing comes for a while: gives back what only work needs.
+    pub fn rest(&mut self) {
+        if self.source.batch.is_empty() {
+            give_back(self.source.batch.room());
+        }
+        give_back_stack();
     }
 
     /// An attempt to reach the receiver failed.

@@ -78,7 +78,7 @@ impl<'a> Source<'a> {
             stamp: job.stamp,
             unsent: job.unsent.or(job.first),
             last_wanted: None,
-            reader: Reader::new(kmsg, job.buffer, job.saved, job.first, job.oldest_at_start),
+            reader: Reader::new(kmsg, &mut buffers.record, job.saved, job.first, job.oldest_at_start),
             encoder: &mut buffers.encoder,
             identity: job.identity,
             wall: WallOffset(0), // it is measured before a record is encoded

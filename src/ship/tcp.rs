@@ -199,7 +199,11 @@ fn look_whether_it_answers(shipper: &mut Shipper<'_>, tcp: &Tcp, now: u64) -> Re
     }
     shipper.acknowledged(state.acked);
     shipper.source.note_progress(Some(tcp.written().saturating_sub(REPEAT_BYTES_MAX)));
-    Ok(if state.all_acked { NEVER_MS } else { now + LIFE_LOOK_MS })
+    if !state.all_acked {
+        return Ok(now + LIFE_LOOK_MS);
+    }
+    shipper.rest();
+    Ok(NEVER_MS)
 }
 
 /// Waits for room in the send buffer, for records when none waits, and for the receiver. Returns how the connection

@@ -298,6 +298,9 @@ fn wait_for_records(shipper: &mut Shipper<'_>, socket: &mut Socket) -> Result<Ne
     wait(shipper, socket, Ring::Wakes, until_ms)?;
     shipper.source.ring_is_empty = false;
     if shipper.events.woken_ms >= quiet_ms {
+        if now < quiet_ms {
+            shipper.rest();
+        }
         reached(shipper);
     }
     Ok(Continue(State::Burst))

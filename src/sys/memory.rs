@@ -4,12 +4,14 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 use rustix::fd::{AsRawFd, BorrowedFd};
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 
 use super::At;
 use earlykmsg::error::{Result, Step};
+use earlykmsg::limits::STACK_BYTES;
 
 /// A value with a fixed place in memory that one caller gets for good. For buffers that are too large for the stack.
+#[repr(C)] // the flag first: behind the content it takes a page of its own
 pub struct Buffer<T> {
     taken: AtomicBool,
     content: UnsafeCell<T>,
@@ -95,4 +97,34 @@ pub fn shared_numbers<const N: usize, const M: usize>() -> Result<&'static [[Ato
         .at(Step::MapShared)?;
     // SAFETY: the mapping is zeroed, large enough, aligned to a page and never unmapped; atomics may be shared.
     Ok(unsafe { &*page.cast::<[[AtomicU64; N]; M]>() })
+}
+
+/// Gives the pages of a buffer back to the kernel, as far as nothing else lies in them. What the buffer holds is lost.
+pub fn give_back(buffer: &mut [u8]) {
+    let range = buffer.as_mut_ptr_range();
+    give_back_pages(range.start.expose_provenance(), range.end.expose_provenance());
+}
+
+/// Gives back the pages of the stack that only calls which are over have used.
+#[inline(never)] // its caller's frame is in use, and lies above this one
+pub fn give_back_stack() {
+    /// What this function and those that it calls use.
+    const OWN_BYTES: usize = 1024;
+    let here = 0u8;
+    let end = (&raw const here).expose_provenance() - OWN_BYTES;
+    give_back_pages(end - STACK_BYTES as usize, end);
+}
+
+/// Gives back the whole pages from `start` to `end`. They hold zeros, or what the program's file has there, when they are
+/// used again.
+fn give_back_pages(start: usize, end: usize) {
+    let page = page_bytes();
+    let (start, end) = (start.next_multiple_of(page), end & !(page - 1));
+    if start < end {
+        // SAFETY: what lies there is an exclusively borrowed buffer of bytes, for which all values are valid, or unused stack
+        // and, where that ends, nothing. If the kernel refuses, nothing has changed.
+        let _ = unsafe {
+            madvise(core::ptr::with_exposed_provenance_mut(start), end - start, Advice::LinuxDontNeed)
+        };
+    }
 }

@@ -230,7 +230,6 @@ impl<'a> Child<'a> {
             first: self.progress.resume().or(setup.first),
             oldest_at_start: setup.kernel_log.oldest.unwrap_or(0),
             saved: setup.kernel_log.saved,
-            buffer: setup.kernel_log.buffer,
             unsent: self.progress.unsent(),
             stamp: setup.stamp,
             kept: KeptFile { fd: setup.pstore.0, bytes: setup.pstore.1, next: self.progress.kept_resume() },

@@ -8,7 +8,7 @@ use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{SeekFrom, seek};
 
 use crate::kernel_fs::KernelFs;
-use crate::ship::reader::{ReadBuffer, read_record};
+use crate::ship::reader::read_record;
 use crate::sys::fds::keep;
 use crate::sys::memory::Buffer;
 use earlykmsg::error::{Errno, Result, Step};
@@ -26,40 +26,44 @@ pub struct KernelLog {
     pub oldest: Option<u64>,
     /// The oldest records, as far as there is room for them.
     pub saved: &'static Saved,
-    /// What records are read into.
-    pub buffer: &'static mut ReadBuffer,
 }
 
 impl KernelLog {
     /// Opens the log and keeps its oldest records. Must come before any message of this process.
     pub fn open(kernel_fs: &KernelFs) -> Result<KernelLog> {
-        static BUFFER: Buffer<ReadBuffer> = Buffer::new([0; RECORD_BYTES_MAX]);
         static SAVED: Buffer<Saved> = Buffer::new(Saved::EMPTY);
-        let (Some(buffer), Some(saved)) = (BUFFER.take(), SAVED.take()) else {
+        let Some(saved) = SAVED.take() else {
             return Err(Step::TakeBuffers.failed(Errno::NONE));
         };
         let fd = keep(kernel_fs.open_kmsg()?);
-        let mut oldest = None;
-        while let Some(record) = read_record(fd, buffer)? {
+        let (mut oldest, mut buffer) = (None, [0; RECORD_BYTES_MAX]);
+        while let Some(record) = read_record(fd, &mut buffer)? {
             oldest = oldest.or(Prefix::parse(record).map(|prefix| prefix.seq));
             if !saved.push(record) || saved.is_enough() {
                 break;
             }
         }
-        Ok(KernelLog { fd, oldest, saved, buffer })
+        Ok(KernelLog { fd, oldest, saved })
     }
 
     /// Measures the offset between the kernel's stamps and `CLOCK_MONOTONIC_RAW`. `write_line` reads that clock, writes a
     /// line of the program's into the log and returns the reading; the line is then read back.
-    pub fn measure_stamps(&mut self, write_line: impl FnOnce() -> i64) -> StampOffset {
+    pub fn measure_stamps(&self, write_line: impl FnOnce() -> i64) -> StampOffset {
         let can_seek = seek(self.fd, SeekFrom::End(0)).is_ok();
         let before_ns = write_line();
         if !can_seek {
             // A file in the log's place: what is read from it now could not be read again.
             return StampOffset(0);
         }
+        self.read_back(before_ns)
+    }
+
+    /// Finds the line of the program's own that was written when this clock was read.
+    #[inline(never)] // its buffer is on the stack only while it runs
+    fn read_back(&self, before_ns: i64) -> StampOffset {
+        let mut buffer = [0; RECORD_BYTES_MAX];
         for _ in 0..READ_BACK_MAX {
-            let Ok(Some(record)) = read_record(self.fd, self.buffer) else { break };
+            let Ok(Some(record)) = read_record(self.fd, &mut buffer) else { break };
             if let Some(record) = Record::parse(record)
                 && let Body::Escaped { text, .. } = record.body
                 && text.starts_with(b"earlykmsg: ")
@@ -73,11 +77,12 @@ impl KernelLog {
     }
 
     /// The number of the newest record.
-    pub fn newest(&mut self, kernel_fs: &KernelFs) -> Option<u64> {
+    #[inline(never)] // its buffer is on the stack only while it runs
+    pub fn newest(&self, kernel_fs: &KernelFs) -> Option<u64> {
         let fd = kernel_fs.open_kmsg().ok()?;
-        let mut newest = None;
+        let (mut newest, mut buffer) = (None, [0; RECORD_BYTES_MAX]);
         for _ in 0..NEWEST_LOOKS_MAX {
-            let Ok(Some(record)) = read_record(fd.as_fd(), self.buffer) else { break };
+            let Ok(Some(record)) = read_record(fd.as_fd(), &mut buffer) else { break };
             newest = Prefix::parse(record).map(|prefix| prefix.seq).or(newest);
         }
         newest

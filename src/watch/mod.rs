@@ -28,7 +28,7 @@ use crate::logger;
 use crate::privileges;
 use crate::ship::identity;
 use crate::sys::fds::keep;
-use crate::sys::memory::shared_numbers;
+use crate::sys::memory::{give_back_stack, shared_numbers};
 use crate::sys::socket::holds_unsent;
 use crate::sys::wait::{AWAITED_MAX, Awaited, wait};
 use crate::sys::{signal, time};
@@ -62,9 +62,10 @@ pub fn watch(
     {
         logger::use_console(keep(console));
     }
-    let watcher = kernel_log.and_then(|kernel_log| Watcher::new(options, kernel_fs, origin, kernel_log));
-    match watcher {
-        Ok(mut watcher) => watcher.run(),
+    let mut watcher =
+        kernel_log.and_then(|kernel_log| Watcher::new(options, kernel_fs, origin, kernel_log));
+    match &mut watcher {
+        Ok(watcher) => watcher.run(),
         Err(error) => {
             error!("{error}; the log is not shipped");
             exit::UNAVAILABLE
@@ -98,11 +99,12 @@ struct Ready {
 
 impl<'a> Watcher<'a> {
     /// Logs the start, opens all that the watcher needs and gives up the privileges that it does not.
+    #[inline(never)] // the parts are on the stack only while it runs
     fn new(
         options: &'a Options<'a>,
         kernel_fs: &'a KernelFs,
         origin: Origin<'a>,
-        mut kernel_log: KernelLog,
+        kernel_log: KernelLog,
     ) -> Result<Watcher<'a>> {
         let signals = keep(signal::listen()?);
         logger::use_kernel_log(kernel_log.fd);
@@ -166,6 +168,7 @@ impl<'a> Watcher<'a> {
             if self.has_ended(time::now_ms()) {
                 return self.exit_code;
             }
+            give_back_stack();
             let ready = self.wait();
             self.network.take_message(&self.shippers);
             self.pstore.take_message(&mut self.shippers);

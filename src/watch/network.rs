@@ -41,6 +41,7 @@ impl Network {
     }
 
     /// Takes a message, if there is one. What says how far it is is passed on to the shippers of now.
+    #[inline(never)] // its buffer is on the stack only while it runs
     pub fn take_message(&mut self, shippers: &[Child<'_>]) {
         let Some(channel) = &self.channel else { return };
         let mut packet = [0; PACKET_BYTES_MAX];

@@ -47,6 +47,7 @@ impl Pstore {
     }
 
     /// Takes a message, if there is one, and passes it on to the shippers: those that wait need not any longer.
+    #[inline(never)] // its buffer is on the stack only while it runs
     pub fn take_message(&mut self, shippers: &mut [Child<'_>]) {
         let Some(channel) = &self.channel else { return };
         let mut packet = [0; PACKET_BYTES_MAX];

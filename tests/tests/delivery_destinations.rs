@@ -62,8 +62,10 @@ fn one_dead_one_slow_one_healthy() {
         let soon = Duration::from_millis(100);
         assert!(middle < soon && nine_tenths < 10 * soon, "{late:?}");
         assert_eq!(before.len(), 4, "the watcher and three shippers");
-        let grown = before.iter().zip(&after).map(|(before, after)| after - before);
-        assert!(grown.clone().all(|kb| kb <= 64), "{before:?}, later {after:?}");
+        // A shipper that rests has given back its batch and unused stack, and may have both again.
+        let at_work = 80;
+        let mut both = before.iter().zip(&after);
+        assert!(both.all(|(before, after)| *after <= before + at_work), "{before:?}, later {after:?}");
         let last = stream.write(10);
         let fault = "beside a dead and a slow destination";
         account(fault, &stream, &healthy.lines, &program, &last).all_arrived_once();

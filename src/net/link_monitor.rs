@@ -23,14 +23,16 @@ use earlykmsg::limits::{
     ANSWERS_BYTES, LINK_ATTEMPT_MS_MAX, LINK_BACKOFF_MS_MAX, LINK_SETTLE_MS, NETLINK_BYTES, NETLINK_READS_MAX,
 };
 use earlykmsg::wire::netlink::{
-    self, ADDRESS_GROUPS, Dump, LINK_AND_ROUTE_GROUPS, Seen, dump_request, route_request, should_retry,
+    self, Dump, IPV4_ADDRESS_GROUP, IPV6_ADDRESS_GROUP, LINK_AND_ROUTE_GROUPS, Seen, dump_request,
+    route_request, should_retry,
 };
 
 /// Listens to the kernel, and notes whether there is a reason to try again, or to drop a connection.
 pub struct LinkMonitor {
     fd: Option<OwnedFd>,
-    /// The receiver is reached: only addresses are heard of, and no change is a reason to try again.
-    is_reached: bool,
+    /// The family of the address at which the receiver is reached: only addresses of that family are heard of, and no change is
+    /// a reason to try again.
+    reached: Option<Family>,
     /// When the first change came that helps, since the attempt began.
     changed_ms: Option<u64>,
     seen: Seen,
@@ -42,7 +44,7 @@ impl LinkMonitor {
     /// Nobody listens.
     pub const IDLE: LinkMonitor = LinkMonitor {
         fd: None,
-        is_reached: false,
+        reached: None,
         changed_ms: None,
         seen: Seen { link_is_starting: false, address_is_deleted: false },
         attempt_began_ms: 0,
@@ -54,27 +56,28 @@ impl LinkMonitor {
         if self.fd.is_none()
             && let Ok(fd) = open()
         {
-            set_groups(fd.as_fd(), true, &ADDRESS_GROUPS);
+            hear(&fd, None);
             // A socket that never sent anything has no address, and is told nothing.
             let _ = send(&fd, &[0; 16], SendFlags::empty());
             self.fd = Some(fd);
-            self.is_reached = true;
+            self.reached = None;
         }
-        self.set_reached(false);
+        self.set_reached(None);
     }
 
-    /// The receiver is reached: listens only for the address of the socket in use, from now on.
-    pub fn reached(&mut self) {
-        self.set_reached(true);
+    /// The receiver is reached at an address: listens only for that of the socket in use, from now on. It is of the same
+    /// family; of the other one, a router's advertisements would wake the shipper every few minutes.
+    pub fn reached(&mut self, at: Address) {
+        self.set_reached(Some(if at.ip.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 }));
         self.changed_ms = None;
     }
 
-    fn set_reached(&mut self, is_reached: bool) {
+    fn set_reached(&mut self, reached: Option<Family>) {
         if let Some(fd) = &self.fd
-            && self.is_reached != is_reached
+            && self.reached != reached
         {
-            set_groups(fd.as_fd(), !is_reached, &LINK_AND_ROUTE_GROUPS);
-            self.is_reached = is_reached;
+            hear(fd, reached);
+            self.reached = reached;
         }
     }
 
@@ -128,7 +131,7 @@ impl LinkMonitor {
             }
             Err(_) => return false,
         };
-        if helps && !self.is_reached {
+        if helps && self.reached.is_none() {
             self.changed_ms.get_or_insert(time::now_ms());
         }
         true
@@ -146,6 +149,20 @@ impl LinkMonitor {
         let settled = self.changed_ms? + LINK_SETTLE_MS;
         (self.backoff_ms <= LINK_ATTEMPT_MS_MAX).then(|| settled.max(self.attempt_began_ms + self.backoff_ms))
     }
+}
+
+/// A family of addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Family {
+    Ipv4,
+    Ipv6,
+}
+
+/// Has a socket hear everything, or of the addresses of one family alone.
+fn hear(fd: &OwnedFd, only: Option<Family>) {
+    set_groups(fd.as_fd(), only.is_none(), &LINK_AND_ROUTE_GROUPS);
+    set_groups(fd.as_fd(), only != Some(Family::Ipv6), &[IPV4_ADDRESS_GROUP]);
+    set_groups(fd.as_fd(), only != Some(Family::Ipv4), &[IPV6_ADDRESS_GROUP]);
 }
 
 fn open() -> Result<OwnedFd> {

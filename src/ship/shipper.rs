@@ -70,7 +70,7 @@ impl<'a> Shipper<'a> {
     /// The receiver at this address is reached.
     pub fn reached(&mut self) {
         let now = time::now_ms();
-        self.events.links.reached();
+        self.events.links.reached(self.resolver.target.address);
         self.events.lifetime.reached(now);
         self.resolver.reached();
         if self.progress.reached_ms().is_none() {

@@ -362,7 +362,7 @@ fn first_reportable(shipper: &Shipper<'_>, socket: &Socket) -> Option<u64> {
 
 /// Nothing was reported for a while: as far as one can know, the receiver is there.
 fn reached(shipper: &mut Shipper<'_>) {
-    shipper.events.links.reached();
+    shipper.events.links.reached(shipper.resolver.target.address);
     if shipper.log.outage.tries > 0 || shipper.progress.reached_ms().is_none() {
         shipper.reached();
         shipper.backoff = Backoff::NONE;

@@ -62,8 +62,7 @@ pub fn watch(
     {
         logger::use_console(keep(console));
     }
-    let mut watcher =
-        kernel_log.and_then(|kernel_log| Watcher::new(options, kernel_fs, origin, kernel_log));
+    let mut watcher = kernel_log.and_then(|kernel_log| Watcher::new(options, kernel_fs, origin, kernel_log));
     match &mut watcher {
         Ok(watcher) => watcher.run(),
         Err(error) => {
@@ -99,7 +98,7 @@ struct Ready {
 
 impl<'a> Watcher<'a> {
     /// Logs the start, opens all that the watcher needs and gives up the privileges that it does not.
-    #[inline(never)] // the parts are on the stack only while it runs
+    #[inline(never)] // its parts are on the stack only while it runs
     fn new(
         options: &'a Options<'a>,
         kernel_fs: &'a KernelFs,
@@ -125,7 +124,8 @@ impl<'a> Watcher<'a> {
         let board = Board::new(shared_numbers()?);
         let root_switch = if origin.expects_root_switch() { RootSwitch::watch(kernel_fs) } else { None };
         let empty = empty_directory().map(keep);
-        let home = if origin.expects_root_switch() { empty.or_else(open_root) } else { None };
+        let root_now = || open(c"/", DIRECTORY, Mode::empty()).ok().map(keep);
+        let home = if origin.expects_root_switch() { empty.or_else(root_now) } else { None };
         privileges::drop_to_watcher()?;
         // What pstore kept goes first, if it comes soon.
         let start_ms = pstore.channel().map_or(0, |_| time::now_ms() + PSTORE_AWAIT_MS);
@@ -395,9 +395,4 @@ impl<'a> Watcher<'a> {
             shipper.state = State::Ended;
         }
     }
-}
-
-/// Opens the root of now.
-fn open_root() -> Option<BorrowedFd<'static>> {
-    open(c"/", DIRECTORY, Mode::empty()).ok().map(keep)
 }

@@ -74,11 +74,12 @@ const LOOPBACK_INDEX: u32 = 1;
 /// The kind of an attribute without its flags.
 const ATTRIBUTE_KIND: u16 = 0x3fff;
 
-/// The multicast groups that tell of addresses of both families.
-pub const ADDRESS_GROUPS: [u32; 2] = [
-    5, // RTNLGRP_IPV4_IFADDR
-    9, // RTNLGRP_IPV6_IFADDR
-];
+/// The multicast group that tells of addresses of IPv4 (RTNLGRP_IPV4_IFADDR).
+pub const IPV4_ADDRESS_GROUP: u32 = 5;
+/// The same for IPv6 (RTNLGRP_IPV6_IFADDR).
+pub const IPV6_ADDRESS_GROUP: u32 = 9;
+/// Both.
+pub const ADDRESS_GROUPS: [u32; 2] = [IPV4_ADDRESS_GROUP, IPV6_ADDRESS_GROUP];
 /// Those that tell of links and routes.
 pub const LINK_AND_ROUTE_GROUPS: [u32; 3] = [
     1,  // RTNLGRP_LINK

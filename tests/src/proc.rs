@@ -63,6 +63,12 @@ pub fn waits_in_poll(pid: Pid) -> bool {
         == Some(nix::libc::SYS_ppoll)
 }
 
+/// Whether a process waits for events, and for nothing that is due.
+pub fn waits_without_end(pid: Pid) -> bool {
+    // The third argument, after the number, is where the time stands.
+    waits_in_poll(pid) && file(pid, "syscall").split(' ').nth(3) == Some("0x0")
+}
+
 /// The children of a process, oldest first.
 pub fn children(parent: Pid) -> Vec<Pid> {
     let processes = fs::read_dir("/proc").expect("read /proc").flatten();

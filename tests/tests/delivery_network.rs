@@ -193,6 +193,30 @@ fn an_address_that_stays() {
     });
 }
 
+/// A connection of IPv4 is not woken by what the kernel tells of IPv6, as at each router advertisement.
+#[test]
+fn addresses_of_the_other_family_wake_nobody() {
+    alone(|sandbox| {
+        let network = Network::cable(NEAR, FAR);
+        let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
+        let mut stream = Stream::own(sandbox, "family");
+        let program = start_on_own_log(&receiver.url());
+        let last = stream.write(5);
+        receiver.lines.wait_for(&last, WITHIN);
+        let shipper = program.shippers()[0];
+        until("nothing is due", || proc::waits_without_end(shipper));
+        let before = proc::waits(shipper);
+        for seconds in 100..110 {
+            ip(&format!("addr change fd09::1/64 dev near valid_lft {seconds} preferred_lft {seconds}"));
+        }
+        // One of IPv4 wakes it.
+        ip("addr add 10.9.0.7/24 dev near");
+        until("it has woken", || proc::waits(shipper) > before && proc::waits_without_end(shipper));
+        assert_eq!(proc::waits(shipper), before + 1);
+        assert_eq!(receiver.connections.len(), 1);
+    });
+}
+
 /// Datagrams are not sent from an address that was deleted; that is noticed at once, even where there is still a route.
 #[test]
 fn own_address_deleted_udp() {

@@ -5,10 +5,13 @@ use core::ops::Range;
 use core::time::Duration;
 use std::fs;
 
-use earlykmsg_tests::program::Run;
-use earlykmsg_tests::receiver::{Tcp, TcpBehaviour, Udp};
-use earlykmsg_tests::sandbox::alone;
+use earlykmsg_tests::foreign::until;
+use earlykmsg_tests::kmsg::Fake;
+use earlykmsg_tests::program::{Run, start_on_own_log};
+use earlykmsg_tests::receiver::{Lines, Tcp, TcpBehaviour, Udp};
+use earlykmsg_tests::sandbox::{Sandbox, alone};
 use earlykmsg_tests::{binary, proc};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use object::elf;
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
@@ -96,6 +99,47 @@ fn writable_bytes(pid: Pid) -> u64 {
     let others: u64 = others.into_iter().map(length).sum();
     println!("{pid}: {others} bytes, a stack of {}, which may grow to {limit}", length(stack));
     others + length(stack).max(limit)
+}
+
+/// Kilobytes of a process that nobody else needs and that are no file's.
+fn anonymous_kb(pid: Pid) -> u64 {
+    let all = proc::file(pid, "smaps_rollup");
+    let line = all.lines().find_map(|line| line.strip_prefix("Anonymous:"));
+    line.and_then(|value| value.trim().trim_end_matches(" kB").parse().ok()).expect("a figure")
+}
+
+/// Once all is sent and has arrived, a shipper gives back what only work needs.
+fn gives_the_batch_back(url: &str, lines: &Lines, sandbox: &Sandbox) {
+    const RECORDS: u64 = 50;
+    let fake = Fake::new(sandbox);
+    let program = start_on_own_log(url);
+    let shipper = program.shippers()[0];
+    let text = "x".repeat(900);
+    // Stopped, so that it finds them all at once.
+    kill(shipper, Signal::SIGSTOP).expect("stop it");
+    (0..RECORDS).for_each(|seq| fake.feed_text(seq, &text));
+    kill(shipper, Signal::SIGCONT).expect("let it go on");
+    lines.wait_count(RECORDS as usize, WITHIN);
+    until("nothing is due", || proc::waits_without_end(shipper));
+    let kb = anonymous_kb(shipper);
+    println!("{url}: {kb} kB");
+    assert!(kb <= 80, "{url}: {kb} kB, a batch of 50 kB included");
+}
+
+#[test]
+fn a_batch_that_arrived_takes_no_memory_tcp() {
+    alone(|sandbox| {
+        let tcp = Tcp::new(TcpBehaviour::Reads);
+        gives_the_batch_back(&tcp.url(), &tcp.lines, sandbox);
+    });
+}
+
+#[test]
+fn a_batch_that_arrived_takes_no_memory_udp() {
+    alone(|sandbox| {
+        let udp = Udp::new();
+        gives_the_batch_back(&udp.url(), &udp.lines, sandbox);
+    });
 }
 
 /// What the documents say that each process may write: its stack, all that the stack may become, and what it shares with

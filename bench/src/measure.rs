@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | set-up | earlykmsg starts, and nobody is at its destination |
 //! | start | the ring is full of records of the load when the sender starts |
-//! | backlogs | the sender is stopped, so many records are written, and it is let go: a small and a large backlog in turn. What the large one costs more, by record, is the cost of a record: starts and stops are in both |
+//! | backlogs | the sender is stopped, so many records are written, and it is let go: one record alone and a backlog in turn. What the backlog costs more, by record, is the cost of a record: starts and stops are in both. (Not the difference of two backlogs: what hands records from thread to thread does so one by one or many at once, as it happens, and a small backlog can cost as much as a large one) |
 //! | live | 100 records every 10 ms |
 //! | trickle | one record every 27.3 ms, which is no multiple of the kernel's tick |
 //!
@@ -38,6 +38,8 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// How often a burst comes, and how often to a sender that a tracer slows down.
 const EVERY: Duration = Duration::from_millis(10);
 const TRACED_EVERY: Duration = Duration::from_millis(50);
+/// After this much silence, memory is looked at: some give back what they do not need.
+const IDLE: Duration = Duration::from_millis(1_200);
 /// What does not arrive in this time is not shipped.
 const SHIPS_WITHIN: Duration = Duration::from_millis(1_500);
 
@@ -48,24 +50,27 @@ pub struct Load {
     pub part: &'static str,
     /// Its length.
     pub bytes: usize,
-    /// The two backlogs.
-    pub backlogs: [usize; 2],
-    /// How often both.
+    /// The records of a backlog.
+    pub backlog: usize,
+    /// How often one, and a lone record.
     pub repeats: usize,
     /// How many bursts of 100 there are.
     pub bursts: usize,
     /// How many single ones.
     pub singles: usize,
+    /// Whether its memory is looked at, which takes a second.
+    pub looks_at_memory: bool,
 }
 
 /// The load of all tables that do not say another.
 pub const LOAD: Load = Load {
     part: "the quick brown fox jumps over the lazy dog and runs on ",
     bytes: 100,
-    backlogs: [150, 850],
+    backlog: 850,
     repeats: 3,
     bursts: 40,
     singles: 20,
+    looks_at_memory: true,
 };
 
 impl Load {
@@ -73,8 +78,8 @@ impl Load {
     #[must_use]
     pub fn of(part: &'static str, bytes: usize) -> Load {
         // The kernel keeps 17 bytes and what fills up to eight with each text; the rest is for others who write.
-        let large = (100_000 / (bytes + 24)).min(2_500);
-        Load { part, bytes, backlogs: [large / 6, large], bursts: 0, singles: 0, ..LOAD }
+        let backlog = (100_000 / (bytes + 24)).min(2_500);
+        Load { part, bytes, backlog, bursts: 0, singles: 0, looks_at_memory: false, ..LOAD }
     }
 
     /// The text of record `number` of the load `tag`.
@@ -191,10 +196,9 @@ pub fn run(sender: &Sender, load: &Load) -> Option<Figures> {
         figures.start_wall = when.map(|when| when - began);
     }
 
-    let [small, large] = load.backlogs;
     let mut sums = [(0.0, 0); 2];
     for _ in 0..load.repeats {
-        for (sum, count) in sums.iter_mut().zip([small, large]) {
+        for (sum, count) in sums.iter_mut().zip([0, load.backlog]) {
             let (cpu, records) = bench.backlog(count)?;
             sum.0 += cpu.as_secs_f64() * 1e9;
             sum.1 += records;
@@ -209,11 +213,14 @@ pub fn run(sender: &Sender, load: &Load) -> Option<Figures> {
         figures.delays = bench.trickle();
     }
     figures.arrived = if bench.written == 0 { 1.0 } else { bench.arrived as f64 / bench.written as f64 };
-    figures.pss_kb = bench.pids.iter().map(|pid| proc::pss_kb(*pid)).sum();
-    figures.peak_kb = bench.pids.iter().map(|pid| proc::number(*pid, "VmHWM")).sum();
     figures.processes = bench.pids.len();
-    figures.writable_kb = bench.pids.last().map_or(0, |pid| size::writable_kb(*pid));
-    figures.files = size::files(&bench.pids);
+    if load.looks_at_memory {
+        thread::sleep(IDLE);
+        figures.pss_kb = bench.pids.iter().map(|pid| proc::pss_kb(*pid)).sum();
+        figures.peak_kb = bench.pids.iter().map(|pid| proc::number(*pid, "VmHWM")).sum();
+        figures.writable_kb = bench.pids.last().map_or(0, |pid| size::writable_kb(*pid));
+        figures.files = size::files(&bench.pids);
+    }
     Some(figures)
 }
 
@@ -266,7 +273,7 @@ pub fn calls(sender: &Sender, load: &Load) -> Option<(f64, f64)> {
     let mut spans = Vec::new();
     for kind in 0..2 {
         let began = SystemTime::now();
-        let spent = if kind == 0 { bench.backlog(load.backlogs[1]) } else { bench.live(10, TRACED_EVERY) };
+        let spent = if kind == 0 { bench.backlog(load.backlog) } else { bench.live(10, TRACED_EVERY) };
         let (_, records) = spent?;
         spans.push((began, SystemTime::now(), records));
     }

@@ -29,10 +29,10 @@ fn main() {
     linker.option("-z now");
     // Data is never run as code.
     linker.option("-z noexecstack");
-    // No tables for unwinding: 19 KiB less.
-    println!("cargo:rerun-if-changed=left-out.ld");
+    // No tables for unwinding: 19 KiB less. Large buffers behind all else.
+    println!("cargo:rerun-if-changed=sections.ld");
     arg("-T"); // a word of its own: in -Wl a comma in the path would end it
-    arg(concat!(env!("CARGO_MANIFEST_DIR"), "/left-out.ld"));
+    arg(concat!(env!("CARGO_MANIFEST_DIR"), "/sections.ld"));
     // A musl target brings its own start files, and only has to be told to link the C library.
     if var("CARGO_CFG_TARGET_ENV") == "musl" {
         // All but this one link static programs unless told otherwise. .cargo/config.toml tells it; RUSTFLAGS replace that.

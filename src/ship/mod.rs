@@ -101,18 +101,18 @@ struct Buffers {
 struct SourceBuffers {
     marks: Marks,
     encoder: Encoder,
+    batch: BatchBuffer,
     record: ReadBuffer,
     kept_item: ItemBuffer,
-    batch: BatchBuffer,
 }
 
 static BUFFERS: Buffer<Buffers> = Buffer::new(Buffers {
     source: SourceBuffers {
         marks: Marks::NONE,
         encoder: Encoder::NONE,
+        batch: BatchBuffer::EMPTY,
         record: [0; RECORD_BYTES_MAX],
         kept_item: [0; HEAD_BYTES + PSTORE_LINE_BYTES_MAX],
-        batch: BatchBuffer::EMPTY,
     },
     answers: [0; ANSWERS_BYTES],
 });

@@ -35,7 +35,7 @@ pub(super) const CLIENT: [Row; 12] = [
     one_of(
         libc::SYS_madvise,
         &[&[argument(2, libc::MADV_DONTNEED)]],
-        "sys::process: unused stack is given back",
+        "sys::memory: unused stack is given back",
     ),
     any(libc::SYS_clock_gettime, "sys::time"),
     any(libc::SYS_write, "logger: the program's own messages"),

@@ -74,22 +74,6 @@ pub fn bound_stack(more: u64) -> Result<()> {
     Ok(())
 }
 
-/// Gives back the memory of the stack below what is in use: what was needed once and is not now. New pages, all zeros, take
-/// its place when it is used again.
-#[inline(never)] // all that its caller uses must lie above `here`
-pub fn give_back_stack() {
-    /// More than this function and the call in it use.
-    const OWN_BYTES: u64 = 512;
-    let page = page_bytes() as u64;
-    let here = 0u8;
-    let end = ((&raw const here as u64) - OWN_BYTES) / page * page;
-    let start = end - STACK_AT_START_BYTES;
-    // SAFETY: nothing of the stack so far below this frame is in use, and nothing else lies there, as in `bound_stack`. Where
-    // nothing is mapped, it says so and goes on.
-    let _ =
-        unsafe { libc::madvise(start as *mut c_void, STACK_AT_START_BYTES as usize, libc::MADV_DONTNEED) };
-}
-
 /// Bytes of the stack in use, the program's strings at its top included.
 fn stack_used_bytes() -> u64 {
     let here = 0u8;

@@ -20,7 +20,7 @@ use super::rtnl::{Received, Rtnl};
 use crate::exit;
 use crate::logger::{error, info, warn};
 use crate::privileges::{Role, drop_to};
-use crate::sys::process::give_back_stack;
+use crate::sys::memory::give_back_stack;
 use crate::sys::wait::{Awaited, wait};
 use crate::sys::{packet, time};
 use earlykmsg::address::{Address, Addresses};

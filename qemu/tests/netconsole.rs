@@ -183,6 +183,28 @@ fn it_follows_the_way() {
     assert_eq!((roots.len(), roots.iter().filter(|root| *root == "netconsole").count()), (3, 1), "{roots:?}");
 }
 
+/// A process that is killed leaves its target. The command of docs/netconsole.md removes it.
+#[test]
+fn what_a_killed_process_leaves() {
+    const REMOVE: &str = "rmdir /sys/kernel/config/netconsole/earlykmsg";
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/netconsole.md");
+    assert!(fs::read_to_string(page).unwrap().contains(&format!("`{REMOVE}`")), "the page says another");
+    let kernel = Kernel::debian().unwrap();
+    let console = Udp::new();
+    let script = format!(
+        "{SHOW}; network_up; wait_log 'netconsole sends to'
+        for pid in $(show_processes | cut -d ' ' -f 2); do
+            [ ! -d /proc/$pid/root/netconsole ] || kill -KILL $pid
+        done
+        wait_log 'what it has armed stays'; show; {REMOVE}; show"
+    );
+    let url = format!("udp://10.0.2.2:{}/", console.address.port());
+    let mut guest = boot(&kernel, &image(&kernel, &script), &url).start().unwrap();
+    guest.wait_exit(LONG).unwrap();
+    let want = ["earlykmsg eth0 10.0.2.15 52:55:0a:00:02:02 1 1", ""];
+    assert_eq!(guest.report("TARGET "), want, "{}", guest.failure("what is left"));
+}
+
 /// Boots by the image's own network and switches the root. Gives the targets that the main system's script shows.
 fn targets_of_a_main_system(words: &str, script: &str, main: &str) -> Vec<String> {
     let kernel = Kernel::debian().unwrap();

@@ -4,11 +4,13 @@ use heapless::Vec;
 
 use super::rtnl::{Received, Rtnl};
 use crate::sys::time;
-use earlykmsg::limits::{IP_WORDS_MAX, LINK_NEWS_BYTES};
+use earlykmsg::limits::{IP_WORDS_MAX, LEARNT_NETWORKS_MAX, LINK_NEWS_BYTES, LINKS_MAX};
 use earlykmsg::network::journal::{Flag, Journal};
-use earlykmsg::network::ownership::{Owner, owner_of_address, owner_of_route};
+use earlykmsg::network::ownership::{Owner, network_of_kernel, owner_of_address, owner_of_route};
 use earlykmsg::wire::netlink::Dump;
-use earlykmsg::wire::rtnetlink::{Request, delete_address, delete_link, set_link};
+use earlykmsg::wire::rtnetlink::{
+    LinkAddress, Request, delete_address, delete_kernels_route, delete_link, set_link,
+};
 use earlykmsg::wire::rtnetlink_news::{News, delete_route, next_news};
 
 /// What becomes of the links that were set up.
@@ -16,30 +18,26 @@ use earlykmsg::wire::rtnetlink_news::{News, delete_route, next_news};
 pub enum Links {
     /// They are set down.
     SetDown,
-    /// They are set down and up again, and what the kernel has made of router advertisements goes with that: whoever takes
-    /// care of the network may be about to use them, and networkd, for one, does not set up what somebody else sets down.
-    SetUpAgain,
+    /// They stay up: whoever takes care of the network may be using them already. A link that is set down loses its routes,
+    /// and not everybody sets them again when it is up again (networkd, if it was just about to set them).
+    StayUp,
 }
 
 /// Undoes all that the journal has. The socket is one that is told of nothing else.
 pub fn give_back(rtnl: &Rtnl, journal: Journal, links: Links) {
-    // Those of an address that somebody else has too would stay.
-    let mut routes = Vec::<Request, { 2 * IP_WORDS_MAX }>::new();
-    for what in [Dump::Links, Dump::Addresses, Dump::Routes] {
+    let mut routes = Routes::default();
+    for what in [Dump::Links, Dump::Routes, Dump::Addresses] {
         rtnl.dump(what);
         let mut buffer = [0; LINK_NEWS_BYTES];
         while let Ok(Received::News(mut rest)) = rtnl.receive(&mut buffer) {
             while let Some(news) = next_news(&mut rest) {
-                match news {
-                    News::Route(route) if owner_of_route(route) == Owner::Us => {
-                        let _ = routes.push(delete_route(route));
-                    }
-                    _ => note_if_foreign(news, journal),
-                }
+                routes.take(news, journal);
+                note_if_foreign(news, journal);
             }
         }
     }
-    routes.iter().for_each(|route| rtnl.request(route));
+    routes.ours.iter().for_each(|route| rtnl.request(route));
+    routes.forgotten.iter().for_each(|network| rtnl.request(&delete_kernels_route(*network)));
     for entry in journal.entries() {
         if let Some(own) = entry.address() {
             rtnl.request(&delete_address(own.of));
@@ -50,11 +48,53 @@ pub fn give_back(rtnl: &Rtnl, journal: Journal, links: Links) {
     for entry in ours().filter(|entry| entry.is(Flag::Made)) {
         rtnl.request(&delete_link(entry.index()));
     }
+    if links == Links::StayUp {
+        return;
+    }
     for entry in ours().filter(|entry| entry.is(Flag::Raised)) {
         rtnl.request(&set_link(entry.index(), false));
-        match links {
-            Links::SetDown => entry.clear(Flag::Raised),
-            Links::SetUpAgain => rtnl.request(&set_link(entry.index(), true)),
+        entry.clear(Flag::Raised);
+    }
+}
+
+/// The routes that are to be deleted.
+#[derive(Default)]
+struct Routes {
+    /// Ours. Those of an address that somebody else has too would stay.
+    ours: Vec<Request, { 2 * IP_WORDS_MAX }>,
+    /// Links that we set up, on which somebody has the kernel ignore routers by now: networkd, for one, takes their
+    /// advertisements itself.
+    without_routers: Vec<u32, LINKS_MAX>,
+    /// Networks of such links that the kernel has made a route to before. Whoever deletes the address that came with it
+    /// leaves it behind, and nobody renews it.
+    forgotten: Vec<LinkAddress, LEARNT_NETWORKS_MAX>,
+}
+
+impl Routes {
+    /// Takes what there is: first the links, then the routes, then the addresses. What there is no room for stays.
+    fn take(&mut self, news: News<'_>, journal: Journal) {
+        match news {
+            News::Link(link) => {
+                let is_raised = journal.find(link.index).is_some_and(|entry| entry.is(Flag::Raised));
+                if is_raised && link.ignores_routers {
+                    let _ = self.without_routers.push(link.index);
+                }
+            }
+            News::Route(route) if owner_of_route(route) == Owner::Us => {
+                let _ = self.ours.push(delete_route(route));
+            }
+            News::Route(route) => {
+                if let Some(network) = network_of_kernel(route)
+                    && self.without_routers.contains(&network.index)
+                {
+                    let _ = self.forgotten.push(network);
+                }
+            }
+            // The route is that of this address.
+            News::Address(news) if news.makes_route() => {
+                self.forgotten.retain(|network| *network != news.of.network());
+            }
+            _ => {}
         }
     }
 }

@@ -152,10 +152,6 @@ impl Keeper {
         if why != Why::ClientGaveWay || !has_raised {
             return why;
         }
-        // Those that udevd is about to name go on being down until it has.
-        for ducked in &self.ducked {
-            self.rtnl.request(&set_link(ducked.index, false));
-        }
         tell_of_no_network(watcher);
         let why = self.wait_for_end(watcher);
         give_back(&self.rtnl, self.journal, Links::SetDown);
@@ -286,7 +282,7 @@ impl Keeper {
         }
         // What the client was doing is finished then, or not begun.
         await_end(self.client);
-        let links = if why == Why::ClientGaveWay { Links::SetUpAgain } else { Links::SetDown };
+        let links = if why == Why::ClientGaveWay { Links::StayUp } else { Links::SetDown };
         give_back(&self.rtnl, self.journal, links);
         match why {
             Why::ClientDied => error!("the process that brings the network up has died; it is given back"),

@@ -46,6 +46,8 @@ pub const DEVICES_MS: u64 = 10_000;
 pub const NETWORK_STATE_BYTES_MAX: usize = 96;
 /// The text that names the name servers, as a `resolv.conf` does.
 pub const NAME_SERVERS_TEXT_BYTES_MAX: usize = 512;
+/// Networks that routers advertise, on all links together, whose routes may have to be deleted.
+pub const LEARNT_NETWORKS_MAX: usize = 2 * LINKS_MAX;
 /// What the kernel tells of links, addresses and routes is read in pieces of this size.
 pub const LINK_NEWS_BYTES: usize = 8192;
 /// A question to a DHCP server: the headers of IPv4 and UDP, and the shortest message that all relays pass on.

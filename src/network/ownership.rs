@@ -1,8 +1,10 @@
 //! Whose an address or a route is: ours, the kernel's, or another program's, to which all of the network is left then.
 
+use core::net::IpAddr;
+
 use super::journal::{Entry, Journal, OwnAddress};
 use crate::limits::{LIFETIME_APART_MS, NEVER_MS};
-use crate::wire::rtnetlink::ROUTE_PROTOCOL;
+use crate::wire::rtnetlink::{LinkAddress, ROUTE_PROTOCOL};
 use crate::wire::rtnetlink_news::{AddressNews, RouteNews};
 
 /// Who made something.
@@ -39,10 +41,10 @@ fn owner_of_ours(news: AddressNews, own: OwnAddress, now_ms: u64) -> Owner {
 }
 
 /// An IPv6 address of the link alone, or one that a router's advertisement led to: never one for ever, never one without
-/// its network.
+/// its network or the route to it. (NetworkManager and networkd, which take advertisements themselves, make that route.)
 fn is_kernels(news: AddressNews) -> bool {
     const WHOLE: u8 = 128;
-    let is_of_router = news.valid_ms != NEVER_MS && news.of.prefix_length != WHOLE;
+    let is_of_router = news.valid_ms != NEVER_MS && news.of.prefix_length != WHOLE && news.makes_route();
     !news.of.address.is_ipv4() && (news.scope == libc::RT_SCOPE_LINK || is_of_router)
 }
 
@@ -57,6 +59,15 @@ pub fn owner_of_route(news: RouteNews<'_>) -> Owner {
         _ if news.is_cached || news.index == LOOPBACK => Owner::Kernel,
         _ => Owner::Another,
     }
+}
+
+/// The IPv6 network that the kernel has made this route to: for an address of it, or because a router advertises it.
+pub fn network_of_kernel(route: RouteNews<'_>) -> Option<LinkAddress> {
+    const WHOLE: u8 = 128;
+    let network = route.network().filter(|_| route.protocol == libc::RTPROT_KERNEL)?;
+    let IpAddr::V6(ip) = network.address.ip else { return None };
+    let is_whole = network.prefix_length == WHOLE;
+    (!is_whole && !ip.is_multicast() && !ip.is_unicast_link_local()).then_some(network)
 }
 
 #[cfg(test)]
@@ -86,6 +97,27 @@ mod tests {
         assert_eq!(owner(3, "2001:db8::1", 64, world, 86_400_000), Owner::Kernel);
         assert_eq!(owner(3, "2001:db8::1", 64, world, NEVER_MS), Owner::Another);
         assert_eq!(owner(3, "2001:db8::1", 128, world, 86_400_000), Owner::Another);
+        let of = link_address(3, "2001:db8::1", 64);
+        let without_route = AddressNews { of, flags: 0x200, scope: world, valid_ms: 86_400_000 };
+        assert_eq!(owner_of_address(without_route, &journal, 40_000), Owner::Another);
+    }
+
+    #[test]
+    fn networks_of_the_kernel() {
+        let octets = |address: &str| address.parse::<core::net::Ipv6Addr>().unwrap().octets();
+        let of_world = octets("2001:db8::");
+        let (of_link, of_many) = (octets("fe80::"), octets("ff02::"));
+        let network = |destination, protocol| {
+            network_of_kernel(RouteNews { family: 10, destination, index: 3, protocol, is_cached: false })
+        };
+        assert_eq!(network((&of_world, 64), 2), Some(link_address(3, "2001:db8::", 64)));
+        assert_eq!(network((&of_world, 64), 9), None, "of whoever takes the router's advertisements");
+        assert_eq!(network((&of_world, 64), ROUTE_PROTOCOL), None);
+        assert_eq!(network((&of_world, 128), 2), None, "an address");
+        assert_eq!(network((&of_link, 64), 2), None);
+        assert_eq!(network((&of_many, 8), 2), None);
+        assert_eq!(network((&[10, 0, 2, 0], 24), 2), None);
+        assert_eq!(network((&[], 0), 2), None);
     }
 
     #[test]

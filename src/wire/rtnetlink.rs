@@ -17,7 +17,7 @@ const IFLA_BOND_MODE: u16 = 1;
 const IFLA_BOND_MIIMON: u16 = 3;
 pub(super) const IFA_CACHEINFO: u16 = 6;
 pub(super) const IFA_FLAGS: u16 = 8;
-const IFA_F_NOPREFIXROUTE: u32 = 0x200;
+pub(super) const IFA_F_NOPREFIXROUTE: u32 = 0x200;
 const RTNH_F_ONLINK: u32 = 4;
 
 /// Our routes carry this protocol, which nobody else uses …
@@ -139,6 +139,18 @@ pub struct LinkAddress {
     pub prefix_length: u8,
 }
 
+impl LinkAddress {
+    /// The network that it belongs to.
+    pub fn network(self) -> LinkAddress {
+        let (_, mut network) = octets(self.address.ip);
+        for (at, byte) in network.iter_mut().enumerate() {
+            let bits = usize::from(self.prefix_length).saturating_sub(8 * at).min(8);
+            *byte &= !(0xff_u16 >> bits) as u8;
+        }
+        LinkAddress { address: Address::from_octets(&network).unwrap_or(self.address), ..self }
+    }
+}
+
 /// The address's family and bytes.
 pub(super) fn octets(ip: IpAddr) -> (u8, Vec<u8, 16>) {
     let (family, octets) = match ip {
@@ -181,12 +193,24 @@ fn change_address(kind: u16, flags: i32, of: LinkAddress) -> Request {
 
 /// Has packets to an address's own network go out of its link.
 pub fn add_network_route(of: LinkAddress, prefix_length: u8) -> Request {
-    let (_, mut network) = octets(of.address.ip);
-    for (at, byte) in network.iter_mut().enumerate() {
-        let bits = usize::from(prefix_length).saturating_sub(8 * at).min(8);
-        *byte &= !(0xff_u16 >> bits) as u8;
-    }
-    new_route(of, prefix_length, libc::RT_SCOPE_LINK, 0).attribute(libc::RTA_DST, &network)
+    let network = LinkAddress { prefix_length, ..of }.network().address;
+    new_route(of, prefix_length, libc::RT_SCOPE_LINK, 0).attribute(libc::RTA_DST, &octets(network.ip).1)
+}
+
+/// Removes the route to an IPv6 network that the kernel has made.
+pub fn delete_kernels_route(network: LinkAddress) -> Request {
+    const METRIC: u32 = 256;
+    let (family, octets) = octets(network.address.ip);
+    let mut header = [0; field::route::BYTES];
+    header[field::route::FAMILY] = family;
+    header[field::route::DESTINATION_BITS] = network.prefix_length;
+    header[field::route::TABLE] = libc::RT_TABLE_MAIN;
+    header[field::route::PROTOCOL] = libc::RTPROT_KERNEL;
+    header[field::route::SCOPE] = libc::RT_SCOPE_NOWHERE;
+    Request::new(libc::RTM_DELROUTE, 0, &header)
+        .number(libc::RTA_OIF, network.index)
+        .number(libc::RTA_PRIORITY, METRIC)
+        .attribute(libc::RTA_DST, &octets)
 }
 
 /// Has packets to all other networks go to a gateway, which need not be of the link's own network.
@@ -298,6 +322,16 @@ mod tests {
             add_default_route(of("10.0.2.15", 32), Address::new([10, 0, 2, 2])).bytes(),
             message(24, 0x501, &route, &[&usual[..], &[(5, &[10, 0, 2, 2])]].concat())
         );
+        let octets = "2001:db8::".parse::<core::net::Ipv6Addr>().unwrap().octets();
+        assert_eq!(
+            delete_kernels_route(of("2001:db8::5", 64).network()).bytes(),
+            message(
+                25,
+                1,
+                &[10, 64, 0, 0, 254, 2, 255, 0, 0, 0, 0, 0],
+                &[(4, &SEVEN), (6, &[0, 1, 0, 0]), (1, &octets)]
+            )
+        );
         // The longest one is not cut.
         let longest = add_address(of("2001:db8:1:2:3:4:5:6", 64), b"eth0:k", 200);
         assert_eq!(
@@ -306,7 +340,6 @@ mod tests {
         );
         assert_eq!(longest.bytes().len(), 16 + 8 + 20 + 20 + 20 + 8);
         let network = add_network_route(of("2001:db8:1:2:3:4:5:6", 64), 44);
-        let octets = "2001:db8::".parse::<core::net::Ipv6Addr>().unwrap().octets();
         assert!(network.bytes().ends_with(&octets), "{network:?}");
     }
 }

@@ -5,13 +5,16 @@ use core::net::Ipv6Addr;
 use super::dhcp::Mac;
 use super::netlink::{Body, field};
 use super::rtnetlink::{
-    IFA_CACHEINFO, IFA_FLAGS, IFLA_INFO_KIND, LinkAddress, ROUTE_METRIC, ROUTE_PROTOCOL, Request,
+    IFA_CACHEINFO, IFA_F_NOPREFIXROUTE, IFA_FLAGS, IFLA_INFO_KIND, LinkAddress, ROUTE_METRIC, ROUTE_PROTOCOL,
+    Request,
 };
 use crate::address::Address;
 use crate::limits::NEVER_MS;
 
 /// From the kernel's `rtnetlink.h`.
 const RTM_NEWNDUSEROPT: u16 = 68;
+/// From the kernel's `if_link.h`.
+const IFLA_AF_SPEC: u16 = 26;
 /// A lifetime without end.
 const FOREVER_S: u32 = u32::MAX;
 /// What the kernel tells.
@@ -55,6 +58,8 @@ pub struct Link<'a> {
     pub master: u32,
     /// What makes it a link: empty for hardware, else `bond`, `vlan`, `veth` and so on.
     pub kind: &'a [u8],
+    /// The kernel takes no router advertisements there.
+    pub ignores_routers: bool,
 }
 
 impl Link<'_> {
@@ -88,6 +93,11 @@ impl AddressNews {
     pub fn is_usable(&self) -> bool {
         self.flags & (libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED) == 0
     }
+
+    /// Whether the kernel makes a route to its network.
+    pub fn makes_route(&self) -> bool {
+        self.flags & IFA_F_NOPREFIXROUTE == 0
+    }
 }
 
 /// A route as the kernel tells of it.
@@ -103,6 +113,14 @@ pub struct RouteNews<'a> {
     pub protocol: u8,
     /// It is only a remembered answer.
     pub is_cached: bool,
+}
+
+impl RouteNews<'_> {
+    /// The network that it leads to, on its link.
+    pub fn network(&self) -> Option<LinkAddress> {
+        let (octets, prefix_length) = self.destination;
+        Some(LinkAddress { index: self.index, address: Address::from_octets(octets)?, prefix_length })
+    }
 }
 
 /// Removes a route of ours.
@@ -176,7 +194,16 @@ fn read_link(body: Body<'_>) -> Link<'_> {
         mac: attribute(libc::IFLA_ADDRESS).try_into().ok().filter(|_| is_ethernet),
         master: Body(attribute(libc::IFLA_MASTER)).u32(0),
         kind: &kind[..text(kind)],
+        ignores_routers: accept_ra(Body(attribute(IFLA_AF_SPEC))) == Some(0),
     }
+}
+
+/// The setting `accept_ra`, from the settings of a link for each family.
+fn accept_ra(of_families: Body<'_>) -> Option<u32> {
+    const INET6_CONF: u16 = 2;
+    const ACCEPT_RA: usize = 3;
+    let settings = Body(of_families.attribute(0, libc::AF_INET6 as u16)).attribute(0, INET6_CONF);
+    settings.as_chunks::<4>().0.get(ACCEPT_RA).map(|setting| u32::from_ne_bytes(*setting))
 }
 
 fn read_address(body: Body<'_>) -> Option<AddressNews> {
@@ -313,10 +340,17 @@ mod tests {
     fn what_changes() {
         let link = [&[0, 0, 1, 0][..], &SEVEN, &0x1_0001u32.to_ne_bytes(), &[0; 4]].concat();
         let info = attributes(&[(1, b"bond\0")]);
-        let told = message(16, 0, &link, &[(3, b"eth9\0"), (1, &[2; 6]), (10, &[9, 0, 0, 0]), (18, &info)]);
-        let want =
-            Link { index: 7, flags: 0x1_0001, name: b"eth9", mac: Some([2; 6]), master: 9, kind: b"bond" };
-        assert_eq!(next_news(&mut &told[..]), Some(News::Link(want)));
+        let all: [(u16, &[u8]); 4] = [(3, b"eth9\0"), (1, &[2; 6]), (10, &[9, 0, 0, 0]), (18, &info)];
+        let want = Link {
+            index: 7,
+            flags: 0x1_0001,
+            name: b"eth9",
+            mac: Some([2; 6]),
+            master: 9,
+            kind: b"bond",
+            ignores_routers: false,
+        };
+        assert_eq!(next_news(&mut &message(16, 0, &link, &all)[..]), Some(News::Link(want)));
         assert_eq!(next_news(&mut &message(17, 0, &link, &[])[..]), Some(News::LinkGone(7)));
         let header = [&[2, 32, 0, 0][..], &SEVEN].concat();
         let times = [10u32.to_ne_bytes(), 20u32.to_ne_bytes(), [0; 4], [0; 4]].concat();
@@ -332,6 +366,33 @@ mod tests {
         let refused = [&i32::MIN.to_ne_bytes()[..], set_link(7, true).bytes()].concat();
         assert!(matches!(next_news(&mut &message(2, 0, &refused, &[])[..]), Some(News::Refused(16, _))));
         assert_eq!(next_news(&mut &dump_request(Dump::Links)[..]), None);
+    }
+
+    #[test]
+    fn links_without_advertisements() {
+        let ignores = |settings: [u32; 4]| {
+            let conf = attributes(&[(1, &[0; 4]), (2, settings.map(u32::to_ne_bytes).as_flattened())]);
+            let families = attributes(&[(2, &[0; 8]), (10, &conf)]);
+            match next_news(&mut &message(16, 0, &[0; 16], &[(26, &families)])[..]) {
+                Some(News::Link(link)) => link.ignores_routers,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(ignores([1, 64, 1500, 0]));
+        assert!(!ignores([0, 64, 1500, 1]) && !ignores([0, 64, 1500, 2]));
+        let mut links = RECORDED[0];
+        while let Some(news) = next_news(&mut links) {
+            assert!(!matches!(news, News::Link(Link { ignores_routers: true, .. })), "{news:?}");
+        }
+    }
+
+    #[test]
+    fn the_network_of_a_route() {
+        let route =
+            |destination| RouteNews { family: 2, destination, index: 7, protocol: 2, is_cached: false };
+        assert_eq!(route((&[10, 0, 2, 0], 24)).network(), Some(of("10.0.2.0", 24)));
+        assert_eq!(route((&[0x20; 16], 64)).network().unwrap().prefix_length, 64);
+        assert_eq!(route((&[], 0)).network(), None);
     }
 
     #[test]

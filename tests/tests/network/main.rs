@@ -3,6 +3,7 @@
 
 mod faults;
 mod memory;
+mod other_client;
 mod servers;
 
 use core::net::{Ipv4Addr, SocketAddr};
@@ -297,22 +298,6 @@ fn neither_router_nor_mask() {
     });
 }
 
-/// Another program of the machine asks for an address by DHCP: all is left to it, at once.
-#[test]
-fn gives_way_to_another_client() {
-    alone(|sandbox| {
-        let world = World::new();
-        serve(&world.network, |_, question| vec![question.usual(GOOD, 400)]);
-        let _machine = World::boot(sandbox, "earlykmsg.ip=dhcp");
-        wait_connected(&world);
-        let other = UdpSocket::bind("0.0.0.0:68").expect("bind the port of clients");
-        other.set_broadcast(true).expect("allow broadcasts");
-        setsockopt(&other.as_fd(), sockopt::BindToDevice, &"near".into()).expect("bind to the cable");
-        other.send_to(&[1; 300], (Ipv4Addr::BROADCAST, 67)).expect("ask for an address");
-        wait_for_addresses("given back", str::is_empty);
-    });
-}
-
 /// Old programs set addresses by name of the link (klibc's ipconfig does): they get one of their own, not ours changed, and
 /// keep it with its route.
 #[test]
@@ -415,25 +400,29 @@ fn named_addresses() {
     }
 }
 
+/// A router at the far end advertises again and again, once it has an address to do that from.
+fn advertise_until(world: &World, is_taken: impl Fn() -> bool) {
+    let deadline = Instant::now() + WITHIN;
+    while !is_taken() {
+        assert!(Instant::now() < deadline, "{}", addresses());
+        world.network.enter(|| {
+            let words = ["-6", "-o", "addr", "show", "dev", "far", "scope", "link", "-tentative"];
+            let own = Command::new("ip").args(words).output().expect("start ip");
+            if !own.stdout.is_empty() {
+                advertise_router("far", "fd09::".parse().expect("a prefix"));
+            }
+        });
+        thread::sleep(Duration::from_millis(500));
+    }
+}
+
 /// By a router's advertisements alone.
 #[test]
 fn by_router_advertisements() {
     alone(|sandbox| {
         let world = World::at(&["fd09::2/64"], far6(5044));
         let _machine = World::boot_to(sandbox, "tcp://[fd09::2]:5044/", "earlykmsg.ip=auto6");
-        let deadline = Instant::now() + WITHIN;
-        while world.receiver.connections.is_empty() {
-            assert!(Instant::now() < deadline, "{}", addresses());
-            // A router advertises again and again, once it has an address to do that from.
-            world.network.enter(|| {
-                let words = ["-6", "-o", "addr", "show", "dev", "far", "scope", "link", "-tentative"];
-                let own = Command::new("ip").args(words).output().expect("start ip");
-                if !own.stdout.is_empty() {
-                    advertise_router("far", "fd09::".parse().expect("a prefix"));
-                }
-            });
-            thread::sleep(Duration::from_millis(500));
-        }
+        advertise_until(&world, || !world.receiver.connections.is_empty());
         wait_connected(&world);
     });
 }

@@ -4,6 +4,7 @@
 use core::time::Duration;
 use std::time::Instant;
 
+use earlykmsg_initramfs::Image;
 use earlykmsg_initramfs::overlay::Overlay;
 use earlykmsg_qemu::{
     Manager, Networked, Outcome, Receiver, Record, Starter, Suite, programs, seqs_missing, seqs_repeated,
@@ -35,6 +36,23 @@ const STEPS: [&str; 8] = [
 /// What earlykmsg is told besides a destination.
 const WORDS: &str = "earlykmsg.ip=dhcp";
 
+/// Keeps the root from being switched until networkd in dracut's image has given both links all that they get.
+const SETTLE: &str = "
+both() { [ $(grep -c \"$1\") = 2 ]; }
+until ip -4 -o address | both ' metric 1024 ' && ip -4 route | grep -q '^default .* proto dhcp ' &&
+    ip -6 route | both '^fd.* proto ra ' && ip -6 route | both '^default .* proto ra ' &&
+    ! ip -6 -o address show tentative | grep -q .
+do sleep 0.2; done";
+
+/// What starts it. Networkd is not waited for without end.
+const SETTLE_UNIT: &str = "[Unit]
+DefaultDependencies=no
+Before=initrd-cleanup.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /settle.sh
+TimeoutStartSec=90";
+
 /// One machine.
 struct Row {
     suite: Suite,
@@ -45,9 +63,23 @@ struct Row {
 }
 
 impl Row {
+    /// What the image has besides. In Debian 13, networkd in dracut's image takes all links without a word on the command line,
+    /// and is stopped at the root switch. What it has got by then, and left to the main system, would be chance.
+    fn settle(&self) -> Vec<u8> {
+        if (self.suite, self.starter) != (Suite::Trixie, Starter::DracutNetworkd) {
+            return Vec::new();
+        }
+        let image = Image::new()
+            .file("/settle.sh", 0o644, SETTLE)
+            .file("/etc/systemd/system/settle.service", 0o644, SETTLE_UNIT)
+            .file("/etc/systemd/system/initrd.target.d/settle.conf", 0o644, "[Unit]\nWants=settle.service\n");
+        Overlay::of(&image).unwrap().gzip
+    }
+
     /// The outcome of a boot with these archives behind the initramfs and these words.
     fn outcome(&self, machine: &Networked, overlay: &[u8], words: &str) -> Outcome {
-        let boot = machine.boot(self.starter, overlay).unwrap().word(self.words).word(words);
+        let archives = [&self.settle(), overlay].concat();
+        let boot = machine.boot(self.starter, &archives).unwrap().word(self.words).word(words);
         let mut guest = boot.start().unwrap();
         let outcome = Outcome::of(&mut guest, LONG).unwrap();
         println!("{:?}\nonline {:.1?}, multi-user {:.1?}", guest.age(), outcome.online, outcome.multi_user);
@@ -161,8 +193,9 @@ rows! {
     long_debian_13_dracut_legacy_networkd_static: Trixie DracutLegacy NetworkdStatic "";
     long_debian_13_dracut_legacy_networkmanager: Trixie DracutLegacy NetworkManagerDhcp "";
     long_debian_13_dracut_legacy_networkmanager_static: Trixie DracutLegacy NetworkManagerStatic "";
-    // networkd in Debian 13's image asks by DHCP on its own. What ifupdown and NetworkManager find of that is chance, with and
-    // without: there are no rows of them.
+    long_debian_13_dracut_networkd_ifupdown: Trixie DracutNetworkd Ifupdown "";
+    long_debian_13_dracut_networkd_networkmanager: Trixie DracutNetworkd NetworkManagerDhcp "";
+    long_debian_13_dracut_networkd_networkmanager_static: Trixie DracutNetworkd NetworkManagerStatic "";
     long_debian_13_dracut_networkd_networkd: Trixie DracutNetworkd NetworkdDhcp "";
     long_debian_13_dracut_networkd_networkd_static: Trixie DracutNetworkd NetworkdStatic "";
 

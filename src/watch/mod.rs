@@ -17,13 +17,12 @@ use crate::logger::{error, info, warn};
 use heapless::Vec;
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd};
-use rustix::fs::{Mode, open};
 use rustix::io::read;
 use rustix::process::{Signal, WaitOptions};
 use rustix::system::uname;
 
 use crate::exit;
-use crate::kernel_fs::{DIRECTORY, KernelFs, empty_directory};
+use crate::kernel_fs::{KernelFs, empty_directory};
 use crate::logger;
 use crate::privileges;
 use crate::ship::identity;
@@ -124,8 +123,7 @@ impl<'a> Watcher<'a> {
         let board = Board::new(shared_numbers()?);
         let root_switch = if origin.expects_root_switch() { RootSwitch::watch(kernel_fs) } else { None };
         let empty = empty_directory().map(keep);
-        let root_now = || open(c"/", DIRECTORY, Mode::empty()).ok().map(keep);
-        let home = if origin.expects_root_switch() { empty.or_else(root_now) } else { None };
+        let home = if origin.expects_root_switch() { empty.or_else(root_files::open_root) } else { None };
         privileges::drop_to_watcher()?;
         // What pstore kept goes first, if it comes soon.
         let start_ms = pstore.channel().map_or(0, |_| time::now_ms() + PSTORE_AWAIT_MS);

@@ -12,7 +12,7 @@ use rustix::process::{chroot, fchdir};
 
 use super::child::send;
 use crate::kernel_fs::{DIRECTORY, KernelFs};
-use crate::sys::fds::read_into;
+use crate::sys::fds::{keep, read_into};
 use earlykmsg::channel::Message;
 use earlykmsg::limits::{
     DIRECTORY_ENTRIES_MAX, DIRECTORY_PIECE_BYTES, FILE_PIECE_BYTES, HOSTS_PACKETS_MAX,
@@ -110,6 +110,11 @@ impl Files<'_> {
             }
         }
     }
+}
+
+/// Opens the root of this process.
+pub fn open_root() -> Option<BorrowedFd<'static>> {
+    openat(CWD, c"/", DIRECTORY, Mode::empty()).ok().map(keep)
 }
 
 /// Makes a directory the root of this process.

@@ -271,14 +271,33 @@ impl<'a> Chars<'a> {
     }
 
     /// Takes the bytes before the first for which `is_plain` does not hold. They are characters as they stand: `is_plain`
-    /// must hold neither for a backslash nor for what is not ASCII.
+    /// must hold neither for a backslash nor for what is not ASCII, and must hold for all that is usual (see [`are_usual`]).
     pub fn take_run(&mut self, is_plain: impl Fn(u8) -> bool) -> &'a [u8] {
         let text = self.0.text;
-        let end = text.iter().position(|&byte| !is_plain(byte)).unwrap_or(text.len());
-        let (plain, rest) = text.split_at_checked(end).unwrap_or((text, b""));
+        // Where one escape follows the other, nothing is gained by looking at eight.
+        if !text.first().is_some_and(|&byte| is_plain(byte)) {
+            return b"";
+        }
+        let (eights, _) = text.as_chunks();
+        let usual = 8 * eights.iter().take_while(|eight| are_usual(**eight)).count();
+        let others = text.get(usual..).unwrap_or_default();
+        let more = others.iter().position(|&byte| !is_plain(byte)).unwrap_or(others.len());
+        let (plain, rest) = text.split_at_checked(usual + more).unwrap_or((text, b""));
         self.0.text = rest;
         plain
     }
+}
+
+/// Whether eight bytes are all usual: ASCII, and no control character, quote, backslash or `]`. It takes as long to look at
+/// them together as at one or two.
+fn are_usual(bytes: [u8; 8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let bytes = u64::from_ne_bytes(bytes);
+    // The highest bit of each byte says that it is not usual. (A subtraction borrows only from where it is set.)
+    let below = |bytes: u64, bound: u8| bytes.wrapping_sub(ONES * u64::from(bound)) & !bytes;
+    let equal = |byte: u8| below(bytes ^ (ONES * u64::from(byte)), 1);
+    let unusual = bytes | below(bytes, b' ') | equal(b'"') | equal(b'\\') | equal(b']');
+    unusual & (ONES << 7) == 0
 }
 
 impl Iterator for Chars<'_> {
@@ -320,6 +339,7 @@ fn hex(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Random;
     use std::string::String;
     use std::vec::Vec;
 
@@ -345,6 +365,33 @@ mod tests {
         assert_eq!(chars.next(), Some('A'));
         assert_eq!(chars.take_run(|byte| byte != b'\\'), b"c");
         assert_eq!(chars.next(), None);
+    }
+
+    #[test]
+    fn eight_bytes_at_once() {
+        for (at, byte) in (0..8).flat_map(|at| (0..=u8::MAX).map(move |byte| (at, byte))) {
+            let mut eight = *b"abc[ ~_!";
+            eight[at] = byte;
+            let want = (b' '..0x80).contains(&byte) && !b"\"\\]".contains(&byte);
+            assert_eq!(are_usual(eight), want, "{byte:#x} at {at}");
+        }
+    }
+
+    #[test]
+    fn a_run_ends_where_the_first_byte_is_that_is_not_plain() {
+        let is_plain = |byte: u8| byte.is_ascii() && byte != b'\\';
+        let mut random = Random::new(5);
+        for _ in 0..20_000 {
+            let mut text = std::vec![b'a'; random.below(40)];
+            for _ in 0..random.below(4).min(text.len()) {
+                let at = random.below(text.len());
+                text[at] = random.byte();
+            }
+            let mut chars = Chars::new(Body::Escaped { text: &text, cut: false });
+            let want = text.iter().take_while(|&&byte| is_plain(byte)).count();
+            assert_eq!(chars.take_run(is_plain), &text[..want]);
+            assert_eq!(chars.take_run(is_plain), b"");
+        }
     }
 
     #[test]

@@ -40,11 +40,13 @@ fn owner_of_ours(news: AddressNews, own: OwnAddress, now_ms: u64) -> Owner {
     if is_as_given { Owner::Us } else { Owner::TakenOver }
 }
 
-/// An IPv6 address of the link alone, or one that a router's advertisement led to: never one for ever, never one without
-/// its network or the route to it. (NetworkManager and networkd, which take advertisements themselves, make that route.)
+/// An IPv6 address of the link alone, or one that a router's advertisement led to: never one that is permanent (not even if
+/// it is for ever), never one without its network or the route to it. (NetworkManager and networkd, which take advertisements
+/// themselves, make that route.)
 fn is_kernels(news: AddressNews) -> bool {
     const WHOLE: u8 = 128;
-    let is_of_router = news.valid_ms != NEVER_MS && news.of.prefix_length != WHOLE && news.makes_route();
+    let is_permanent = news.flags & libc::IFA_F_PERMANENT != 0;
+    let is_of_router = !is_permanent && news.of.prefix_length != WHOLE && news.makes_route();
     !news.of.address.is_ipv4() && (news.scope == libc::RT_SCOPE_LINK || is_of_router)
 }
 
@@ -81,7 +83,8 @@ mod tests {
         journal.enter(2).unwrap().set_address(link_address(2, "10.0.2.15", 24), 100_000);
         let owner = |index, address, prefix_length, scope, valid_ms| {
             let of = link_address(index, address, prefix_length);
-            owner_of_address(AddressNews { of, flags: 0, scope, valid_ms }, &journal, 40_000)
+            let flags = if valid_ms == NEVER_MS { libc::IFA_F_PERMANENT } else { 0 };
+            owner_of_address(AddressNews { of, flags, scope, valid_ms }, &journal, 40_000)
         };
         let (world, link) = (0, 253);
         assert_eq!(owner(2, "10.0.2.15", 24, world, 60_000), Owner::Us);
@@ -98,6 +101,8 @@ mod tests {
         assert_eq!(owner(3, "2001:db8::1", 64, world, NEVER_MS), Owner::Another);
         assert_eq!(owner(3, "2001:db8::1", 128, world, 86_400_000), Owner::Another);
         let of = link_address(3, "2001:db8::1", 64);
+        let for_ever = AddressNews { of, flags: 0, scope: world, valid_ms: NEVER_MS };
+        assert_eq!(owner_of_address(for_ever, &journal, 40_000), Owner::Kernel, "a router can say so");
         let without_route = AddressNews { of, flags: 0x200, scope: world, valid_ms: 86_400_000 };
         assert_eq!(owner_of_address(without_route, &journal, 40_000), Owner::Another);
     }

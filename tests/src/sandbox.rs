@@ -238,7 +238,7 @@ fn wait_for_way_to(address: SocketAddr) {
 
 /// Tells the machines at the other end of `device` once that this one is a router, and what they shall make their
 /// addresses of. It needs a link-local address that is in use already.
-pub fn advertise_router(device: &str, prefix: Ipv6Addr) {
+pub fn advertise_router(device: &str, prefix: Ipv6Addr, seconds: u32) {
     let (kind, flags) = (SockType::Raw, SockFlag::SOCK_CLOEXEC);
     let fd = socket(AddressFamily::Inet6, kind, flags, SockProtocol::IcmpV6).expect("open a socket");
     // Who is further away than one hop is not believed.
@@ -246,7 +246,8 @@ pub fn advertise_router(device: &str, prefix: Ipv6Addr) {
     // Router advertisement; the kernel computes the checksum. Hop limit, flags, how long it is a router, two timers.
     let mut message = vec![134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
     // A prefix of 64 bits, on this link, good for addresses; how long, twice.
-    message.extend([3, 4, 64, 0xc0, 0, 0, 14, 16, 0, 0, 14, 16, 0, 0, 0, 0]);
+    message.extend([3, 4, 64, 0xc0]);
+    message.extend([seconds, seconds, 0].map(u32::to_be_bytes).as_flattened());
     message.extend(prefix.octets());
     // Who says that it is none when it is asked for its address is one no more.
     fs::write(format!("/proc/sys/net/ipv6/conf/{device}/forwarding"), "1").expect("be a router");

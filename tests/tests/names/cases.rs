@@ -370,7 +370,8 @@ fn cases() -> Vec<Case<'static>> {
             thread::sleep(Duration::from_secs(2)); // the fault itself
             assert!(server.asked.is_empty(), "there is no way yet");
             let since = Instant::now();
-            network.enter(|| advertise_router("far", Ipv6Addr::new(0x2001, 0xdb8, 0x96, 0, 0, 0, 0, 0)));
+            network
+                .enter(|| advertise_router("far", Ipv6Addr::new(0x2001, 0xdb8, 0x96, 0, 0, 0, 0, 0), 3_600));
             Outcome::connected(since, home.reaches(&receiver), 0..=1_000 + SLACK_MS)
         }),
         case("two destinations, one without an address", |home| {

@@ -24,7 +24,7 @@ use earlykmsg_tests::kmsg;
 use earlykmsg_tests::pid1_sandbox::{Boot, Machine, add_network, image};
 use earlykmsg_tests::proc;
 use earlykmsg_tests::receiver::{Tcp, TcpBehaviour};
-use earlykmsg_tests::sandbox::{Network, Sandbox, advertise_router, alone, far, far6, ip};
+use earlykmsg_tests::sandbox::{Network, Sandbox, advertise_router, alone, far, far6, ip, ip_says};
 use nix::mount::{MsFlags, mount};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::unistd::Pid;
@@ -400,8 +400,8 @@ fn named_addresses() {
     }
 }
 
-/// A router at the far end advertises again and again, once it has an address to do that from.
-fn advertise_until(world: &World, is_taken: impl Fn() -> bool) {
+/// A router at the far end advertises again and again, once it has an address to do that from, a network for so many seconds.
+fn advertise_until(world: &World, seconds: u32, is_taken: impl Fn() -> bool) {
     let deadline = Instant::now() + WITHIN;
     while !is_taken() {
         assert!(Instant::now() < deadline, "{}", addresses());
@@ -409,22 +409,30 @@ fn advertise_until(world: &World, is_taken: impl Fn() -> bool) {
             let words = ["-6", "-o", "addr", "show", "dev", "far", "scope", "link", "-tentative"];
             let own = Command::new("ip").args(words).output().expect("start ip");
             if !own.stdout.is_empty() {
-                advertise_router("far", "fd09::".parse().expect("a prefix"));
+                advertise_router("far", "fd09::".parse().expect("a prefix"), seconds);
             }
         });
         thread::sleep(Duration::from_millis(500));
     }
 }
 
-/// By a router's advertisements alone.
+/// By a router's advertisements alone, of a network for an hour or for ever.
 #[test]
 fn by_router_advertisements() {
-    alone(|sandbox| {
-        let world = World::at(&["fd09::2/64"], far6(5044));
-        let _machine = World::boot_to(sandbox, "tcp://[fd09::2]:5044/", "earlykmsg.ip=auto6");
-        advertise_until(&world, || !world.receiver.connections.is_empty());
-        wait_connected(&world);
-    });
+    for seconds in [3_600, u32::MAX] {
+        alone(|sandbox| {
+            let world = World::at(&["fd09::2/64"], far6(5044));
+            let machine = World::boot_to(sandbox, "tcp://[fd09::2]:5044/", "earlykmsg.ip=auto6");
+            let has_address =
+                || ip_says("-6 -o addr show dev near scope global -tentative").contains("fd09:");
+            advertise_until(&world, seconds, || !world.receiver.connections.is_empty() && has_address());
+            wait_connected(&world);
+            // Nobody else is taken to have made the address: that would have ended the client.
+            let watcher = proc::children(machine.init().expect("it runs"))[0];
+            let has_client = proc::children(watcher).into_iter().any(|pid| !proc::children(pid).is_empty());
+            assert!(has_client, "{seconds} s");
+        });
+    }
 }
 
 /// The program is not in the image, or not one that can be started: a line says so, and all else is as without the word.

@@ -70,7 +70,7 @@ fn routes_by_router_advertisements() {
             serve(&world.network, |_, question| vec![question.usual(GOOD, 400)]);
             let machine = World::boot(sandbox, "earlykmsg.ip=dhcp");
             wait_connected(&world);
-            advertise_until(&world, || !route().is_empty());
+            advertise_until(&world, 3_600, || !route().is_empty());
             if takes_them_itself {
                 fs::write("/proc/sys/net/ipv6/conf/near/accept_ra", "0").expect("ignore routers");
                 ip("-6 addr flush dev near scope global");

@@ -134,10 +134,11 @@ impl<'a> Shipper<'a> {
 
     /// Waits before the next attempt, longer each time. Returns `false` when the end has come.
     pub fn pause(&mut self) -> bool {
+        // To both families: the next address may be of the other one.
+        self.events.links.listen();
         if self.resolver.is_trying_next() {
             return !self.is_over();
         }
-        self.events.links.listen();
         let until_ms = time::now_ms() + self.backoff.next_ms(random::number());
         loop {
             if self.is_over() {

@@ -3,6 +3,7 @@
 use core::net::{Ipv6Addr, SocketAddrV6};
 use core::time::Duration;
 use std::collections::BTreeSet;
+use std::fs;
 use std::net::UdpSocket;
 use std::thread;
 use std::time::Instant;
@@ -254,6 +255,34 @@ fn own_address_deleted_udp() {
             assert_eq!(numbers.len(), 10, "{numbers:?}");
         });
     }
+}
+
+/// The same where the receiver's first address, of the other family, has refused datagrams just before, and records never
+/// cease.
+#[test]
+fn own_address_deleted_udp_at_the_second_address() {
+    const OWN: &str = "000009FD000000000000000001000000:";
+    alone(|sandbox| {
+        let network = Network::cable(NEAR, FAR);
+        fs::write(sandbox.etc().join("hosts"), "10.9.0.2 logs.example\nfd09::2 logs.example\n")
+            .expect("write a file");
+        let [first, second] = [far(5044), far6(5044)].map(|to| network.enter(|| Udp::at(to)));
+        let mut stream = Stream::own(sandbox, "second");
+        let program = start_on_own_log("udp://logs.example:5044/");
+        first.lines.wait_for(&stream.write(5), WITHIN);
+        let shipper = program.shippers()[0];
+        until("nothing is due", || proc::waits_without_end(shipper));
+        drop(first);
+        let uses_own_address = |stream: &mut Stream| {
+            stream.write(1);
+            proc::file(shipper, "net/udp6").contains(OWN)
+        };
+        until("the other address is tried", || uses_own_address(&mut stream));
+        ip("addr add fd09::7/64 dev near nodad");
+        ip("addr del fd09::1/64 dev near");
+        until("the socket is dropped", || !uses_own_address(&mut stream));
+        second.lines.wait_for(&stream.write(1), WITHIN);
+    });
 }
 
 /// The peer's machine comes back and knows nothing of the connection.

@@ -23,6 +23,21 @@ impl Driver {
         driver
     }
 
+    /// Takes the folder away, as if the module were not loaded; [`Driver::load`] brings it back.
+    pub fn unload(&self) {
+        fs::rename(self.folder(), self.folder().with_extension("unloaded")).expect("move a folder");
+    }
+
+    /// Brings back what [`Driver::unload`] took away.
+    pub fn load(&self) {
+        fs::rename(self.folder().with_extension("unloaded"), self.folder()).expect("move a folder");
+    }
+
+    /// Netconsole's folder.
+    fn folder(&self) -> &Path {
+        self.target.parent().expect("a folder")
+    }
+
     /// The file of a value.
     pub fn path(&self, name: &str) -> PathBuf {
         self.target.join(name)

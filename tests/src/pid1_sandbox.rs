@@ -207,12 +207,14 @@ pub fn add_network(root: &Path) {
     fs::copy(binary::earlykmsg_network(), root.join("earlykmsg.d/network")).expect("copy the program");
 }
 
-/// Whoever loads a driver of this image waits for ever: the list of modules is a pipe that nobody writes to.
-pub fn hang_drivers(root: &Path) {
+/// Whoever loads a driver of this image waits for ever: the list of modules is a pipe that nobody writes to. Returns its path.
+pub fn hang_drivers(root: &Path) -> PathBuf {
     let release = nix::sys::utsname::uname().expect("ask for the kernel's release");
     let folder = root.join("lib/modules").join(release.release());
     fs::create_dir_all(&folder).expect("make a folder");
-    nix::unistd::mkfifo(&folder.join("modules.dep"), nix::sys::stat::Mode::S_IRUSR).expect("make a pipe");
+    let list = folder.join("modules.dep");
+    nix::unistd::mkfifo(&list, nix::sys::stat::Mode::S_IRUSR).expect("make a pipe");
+    list
 }
 
 /// Puts the program that reads pstore into an image.

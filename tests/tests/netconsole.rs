@@ -50,10 +50,13 @@ fn start_beside(sandbox: &Sandbox, network: Network, host: &str, words: &str) ->
 
 /// The image gets the second program, and a driver.
 fn start_image(root: &Path, network: Network, host: &str, words: &str) -> World {
+    start_image_with(Driver::new(root), root, network, host, words)
+}
+
+fn start_image_with(driver: Driver, root: &Path, network: Network, host: &str, words: &str) -> World {
     let ring_lock = RingLock::shared();
     let receiver = network.enter(|| Tcp::at(far(5044), TcpBehaviour::Reads));
     add_network(root);
-    let driver = Driver::new(root);
     let (port, since) = (unique_port(), newest());
     let modules = if words.contains("earlykmsg.modules=") { "" } else { "earlykmsg.modules=none" };
     let words = format!(
@@ -285,6 +288,28 @@ fn a_driver_that_hangs() {
         kill(watcher, Signal::SIGTERM).expect("ask it to end");
         let has_ended = |pid| !proc::lives(pid) || proc::status(pid, "State").starts_with('Z');
         until("their end", || [loader, netconsole, keeper].into_iter().all(has_ended));
+    });
+}
+
+/// Drivers that take long: where the kernel has no netconsole without them, it is armed when they are loaded.
+#[test]
+fn drivers_that_take_long() {
+    alone(|sandbox| {
+        let network = Network::cable(NEAR, FAR);
+        network.enter(|| ip(&format!("link set far address {FAR_MAC}")));
+        let root = image(sandbox.dir(), "exec /bin/busybox cat");
+        let modules = hang_drivers(&root);
+        let driver = Driver::new(&root);
+        driver.unload();
+        let world = start_image_with(driver, &root, network, "10.9.0.2", "earlykmsg.modules=slow");
+        world.says("netconsole waits: drivers are still being loaded");
+        world.driver.load();
+        // The list of modules ends, and is empty when it is read again.
+        let pipe = fs::File::options().write(true).open(&modules).expect("open a pipe");
+        fs::remove_file(&modules).expect("remove a pipe");
+        fs::write(&modules, "").expect("write a file");
+        drop(pipe);
+        world.armed("10.9.0.1", "10.9.0.2", FAR_MAC);
     });
 }
 

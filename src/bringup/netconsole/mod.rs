@@ -75,14 +75,33 @@ struct Waits {
     log_ms: u64,
 }
 
-/// The process. It begins when `loaded` is closed, as modules are loaded then, or when that takes too long, and ends when
-/// `keeper` is.
+/// The process. It begins when `loaded` is closed, as modules are loaded then, and ends when `keeper` is.
 pub fn serve(to: &Netconsole<'_>, loaded: BorrowedFd<'static>, keeper: BorrowedFd<'static>) -> i32 {
     match Armer::start(to, loaded, keeper) {
         Ok(mut armer) => armer.run(),
         Err(error) => warn!("{error}; netconsole is left alone"),
     }
     exit::DONE
+}
+
+/// Opens configfs and netconsole's folder in it, once modules are loaded; earlier if that takes long and the folder is there: a
+/// driver may hang, and the kernel may have netconsole already.
+fn await_driver(
+    loaded: BorrowedFd<'static>,
+    keeper: BorrowedFd<'static>,
+) -> (Option<BorrowedFd<'static>>, Option<BorrowedFd<'static>>) {
+    let ends = || [loaded, keeper].map(|fd| Awaited::input(Some(fd)));
+    let mut awaited = ends();
+    wait(&mut awaited, time::now_ms() + NETCONSOLE_MODULES_MS);
+    let files = configfs().map(keep);
+    let driver = open_driver(files);
+    if driver.is_some() || awaited.iter().any(Awaited::is_ready) {
+        return (files, driver);
+    }
+    info!("netconsole waits: drivers are still being loaded");
+    wait(&mut ends(), NEVER_MS);
+    let files = files.or_else(|| configfs().map(keep));
+    (files, open_driver(files))
 }
 
 impl<'a> Armer<'a> {
@@ -92,10 +111,7 @@ impl<'a> Armer<'a> {
         keeper: BorrowedFd<'static>,
     ) -> Result<Armer<'a>> {
         let uevents = open_uevents(1).ok().map(keep);
-        let until_ms = time::now_ms() + NETCONSOLE_MODULES_MS;
-        wait(&mut [loaded, keeper].map(|fd| Awaited::input(Some(fd))), until_ms);
-        let configfs = configfs().map(keep);
-        let driver = open_driver(configfs);
+        let (configfs, driver) = await_driver(loaded, keeper);
         if let (Some(configfs), Some(_)) = (configfs, driver) {
             hide_other_files(configfs)?;
         }

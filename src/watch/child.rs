@@ -50,8 +50,8 @@ pub struct Setup<'a> {
     pub facts: Facts,
     /// A directory without anything in it: the shippers' root.
     pub empty: Option<BorrowedFd<'static>>,
-    /// What pstore kept: its file, and how long it is once it is complete.
-    pub pstore: (Option<BorrowedFd<'static>>, u64),
+    /// What pstore kept.
+    pub kept: KeptFile,
 }
 
 /// One shipper.
@@ -198,8 +198,7 @@ impl<'a> Child<'a> {
         // The watcher's may be the console, which a shipper does not need.
         let stderr = if is_of_boot { None } else { logger::stderr() };
         let [ipv4, ipv6] = sockets.0;
-        let (pstore, _) = setup.pstore;
-        close_all_but(&[Some(signals), Some(kmsg), Some(watcher), ipv4, ipv6, stderr, pstore]);
+        close_all_but(&[Some(signals), Some(kmsg), Some(watcher), ipv4, ipv6, stderr, setup.kept.fd]);
         logger::use_kernel_log(kmsg);
         let id = SHIPPER_UID + self.number as u32;
         privileges::drop_to_shipper(id, stderr.is_some(), self.progress.denied_call())?;
@@ -232,7 +231,7 @@ impl<'a> Child<'a> {
             saved: setup.kernel_log.saved,
             unsent: self.progress.unsent(),
             stamp: setup.stamp,
-            kept: KeptFile { fd: setup.pstore.0, bytes: setup.pstore.1, next: self.progress.kept_resume() },
+            kept: KeptFile { next: self.progress.kept_resume(), ..setup.kept },
             progress: self.progress,
         }
     }

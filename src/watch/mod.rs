@@ -146,7 +146,7 @@ impl<'a> Watcher<'a> {
                 first,
                 facts,
                 empty,
-                pstore: (pstore.file, 0),
+                kept: pstore.file,
             },
             root_switch,
             network,
@@ -170,7 +170,7 @@ impl<'a> Watcher<'a> {
             let ready = self.wait();
             self.network.take_message(&self.shippers);
             self.pstore.take_message(&mut self.shippers);
-            self.setup.pstore.1 = self.pstore.bytes;
+            self.setup.kept = self.pstore.file;
             self.answer_requests(&ready.shippers);
             if ready.wall_clock {
                 self.log_clock_step();

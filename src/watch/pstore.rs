@@ -11,6 +11,7 @@ use super::Origin;
 use super::child::{Child, send};
 use super::program::Program;
 use crate::logger::warn;
+use crate::ship::kept_lines::KeptFile;
 use crate::sys::failed;
 use crate::sys::fds::{keep, read_into};
 use earlykmsg::channel::Message;
@@ -26,10 +27,8 @@ const PROGRAM: Program = Program { path: c"/earlykmsg.d/pstore", without: "what 
 pub struct Pstore {
     /// The channel to it; none: it does not run.
     channel: Option<OwnedFd>,
-    /// The file; none: nothing was asked for.
-    pub file: Option<BorrowedFd<'static>>,
-    /// How long the file is, once it is complete.
-    pub bytes: u64,
+    /// What a shipper is given of it that starts now.
+    pub file: KeptFile,
 }
 
 impl Pstore {
@@ -38,7 +37,7 @@ impl Pstore {
         let is_asked_for = options.has_pstore && origin.expects_root_switch();
         let file = if is_asked_for { new_file() } else { None };
         let channel = file.and_then(|file| PROGRAM.start(b"earlykmsg.pstore", options, origin, Some(file)));
-        Pstore { channel, file, bytes: 0 }
+        Pstore { channel, file: KeptFile { fd: file, bytes: 0, next: None } }
     }
 
     /// What to wait on.
@@ -57,7 +56,7 @@ impl Pstore {
         };
         match message {
             Some(message @ Message::KeptLines { bytes }) => {
-                self.bytes = bytes;
+                self.file.bytes = bytes;
                 shippers.iter().for_each(|shipper| shipper.send(message));
             }
             // It has ended.

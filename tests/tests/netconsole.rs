@@ -36,10 +36,21 @@ struct World {
     _ring_lock: RingLock,
 }
 
-/// With a driver, and by `earlykmsg.netconsole=` to the port of this address.
-fn start(sandbox: &Sandbox, host: &str) -> World {
+/// A cable whose far end has a hardware address that is known.
+fn cable() -> Network {
     let network = Network::cable(NEAR, FAR);
     network.enter(|| ip(&format!("link set far address {FAR_MAC}")));
+    network
+}
+
+/// Whether a process has ended. (PID 1 of this image asks for the end of nobody.)
+fn has_ended(pid: Pid) -> bool {
+    !proc::lives(pid) || proc::status(pid, "State").starts_with('Z')
+}
+
+/// With a driver, and by `earlykmsg.netconsole=` to the port of this address.
+fn start(sandbox: &Sandbox, host: &str) -> World {
+    let network = cable();
     ip("neigh flush dev near");
     start_beside(sandbox, network, host, "")
 }
@@ -142,8 +153,7 @@ fn the_process_keeps_one_capability() {
 #[test]
 fn a_gateway_gets_the_packets() {
     alone(|sandbox| {
-        let network = Network::cable(NEAR, FAR);
-        network.enter(|| ip(&format!("link set far address {FAR_MAC}")));
+        let network = cable();
         let _behind = network.behind();
         ip("neigh flush dev near");
         let world = start_beside(sandbox, network, "10.8.0.2", "");
@@ -263,8 +273,6 @@ fn the_end_of_the_watcher() {
         world.armed("10.9.0.1", "10.9.0.2", FAR_MAC);
         let [watcher, keeper, netconsole] = world.processes();
         kill(watcher, Signal::SIGKILL).expect("kill it");
-        // PID 1 of this image asks for the end of nobody.
-        let has_ended = |pid| !proc::lives(pid) || proc::status(pid, "State").starts_with('Z');
         until("their end", || has_ended(keeper) && has_ended(netconsole));
     });
 }
@@ -274,8 +282,7 @@ fn the_end_of_the_watcher() {
 #[test]
 fn a_driver_that_hangs() {
     alone(|sandbox| {
-        let network = Network::cable(NEAR, FAR);
-        network.enter(|| ip(&format!("link set far address {FAR_MAC}")));
+        let network = cable();
         let root = image(sandbox.dir(), "exec /bin/busybox cat");
         hang_drivers(&root);
         let world = start_image(&root, network, "10.9.0.2", "earlykmsg.modules=hangs");
@@ -286,7 +293,6 @@ fn a_driver_that_hangs() {
         assert_ne!(loader, netconsole);
         assert!(proc::lives(loader));
         kill(watcher, Signal::SIGTERM).expect("ask it to end");
-        let has_ended = |pid| !proc::lives(pid) || proc::status(pid, "State").starts_with('Z');
         until("their end", || [loader, netconsole, keeper].into_iter().all(has_ended));
     });
 }
@@ -295,8 +301,7 @@ fn a_driver_that_hangs() {
 #[test]
 fn drivers_that_take_long() {
     alone(|sandbox| {
-        let network = Network::cable(NEAR, FAR);
-        network.enter(|| ip(&format!("link set far address {FAR_MAC}")));
+        let network = cable();
         let root = image(sandbox.dir(), "exec /bin/busybox cat");
         let modules = hang_drivers(&root);
         let driver = Driver::new(&root);
